@@ -1,0 +1,100 @@
+"""LAMB (You et al. 2020, arXiv:1904.00962) as albert_pytorch has it, over all tensors at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_MAX_WEIGHT_NORM = 10.0  # the reference clamps ‖w‖ here before it forms the trust ratio
+
+
+class Lamb(torch.optim.Optimizer):
+    """Layer-wise adaptive moments, without bias correction.
+
+    For each tensor w with gradient g::
+
+        m ← β₁ m + (1 - β₁) g          v ← β₂ v + (1 - β₂) g²
+        u = m / (√v + ε) + λ w         trust = clamp(‖w‖, 0, 10) / ‖u‖, or 1 where a norm is 0
+        w ← w - lr · trust · u
+
+    The norms stay on the device: a step reads nothing back to the host. Each step launches a fixed
+    number of kernels per group of equal device and dtype, not per tensor.
+
+    Args:
+        params: tensors or groups, as in torch.optim.
+        lr: learning rate.
+        betas: decay of the two moments.
+        eps: ε, added to √v.
+        weight_decay: λ.
+
+    Raises:
+        ValueError: an argument is outside its range.
+        RuntimeError: a gradient is sparse.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+    ) -> None:
+        for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
+            if value < 0:
+                raise ValueError(f"LAMB: {name} is {value}, below 0")
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"LAMB: betas are {betas}, not both in [0, 1)")
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update every tensor that has a gradient; returns ``closure``'s loss, if given."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            tensors = [tensor for tensor in group["params"] if tensor.grad is not None]
+            for tensor in tensors:
+                if tensor.grad.is_sparse:
+                    raise RuntimeError("LAMB has no update for sparse gradients")
+                if not self.state[tensor]:
+                    self.state[tensor]["exp_avg"] = torch.zeros_like(tensor)
+                    self.state[tensor]["exp_avg_sq"] = torch.zeros_like(tensor)
+            if tensors:
+                self._update(tensors, group)
+        return loss
+
+    def _update(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        beta1, beta2 = group["betas"]
+        gradients = [weight.grad for weight in weights]
+        means = [self.state[weight]["exp_avg"] for weight in weights]
+        squares = [self.state[weight]["exp_avg_sq"] for weight in weights]
+
+        torch._foreach_mul_(means, beta1)
+        torch._foreach_add_(means, gradients, alpha=1 - beta1)
+        torch._foreach_mul_(squares, beta2)
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - beta2)
+
+        updates = torch._foreach_sqrt(squares)
+        torch._foreach_add_(updates, group["eps"])
+        torch._foreach_reciprocal_(updates)
+        torch._foreach_mul_(updates, means)
+        if group["weight_decay"]:
+            torch._foreach_add_(updates, weights, alpha=group["weight_decay"])
+
+        weight_norms = torch.stack(torch._foreach_norm(weights))
+        update_norms = torch.stack(torch._foreach_norm(updates))
+        trust = torch.where(
+            (weight_norms > 0) & (update_norms > 0),
+            weight_norms.clamp(max=_MAX_WEIGHT_NORM) / update_norms,
+            1.0,
+        )
+        torch._foreach_mul_(updates, list((trust * -group["lr"]).unbind()))
+        torch._foreach_add_(weights, updates)

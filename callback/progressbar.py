@@ -1,0 +1,67 @@
+"""Progress: a bar on a terminal, plain lines in a log file."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+_QUIET_SECONDS = 15.0  # a log with nothing new for this long looks like a hung program
+
+
+class ProgressBar:
+    """Steps done out of ``total``, with the latest loss.
+
+    On a terminal it is a tqdm bar on standard error. Elsewhere it is log lines in the references'
+    form, ``[Training] 80/306 … loss: 0.6931``: one whenever :meth:`report` is called, and one without
+    a loss when nothing was reported for a while.
+
+    Args:
+        name: what is going on: ``Training``, ``Evaluating`` …
+        total: number of steps.
+        initial: steps done before (a resumed run).
+        enabled: False for all processes but the first.
+    """
+
+    def __init__(self, name: str, total: int, initial: int = 0, enabled: bool = True) -> None:
+        self.name, self.total, self.done = name, total, initial
+        self._enabled = enabled
+        self._began, self._initial = time.monotonic(), initial
+        self._last_line = self._began
+        self._bar = None
+        if enabled and sys.stderr.isatty():
+            self._bar = tqdm(
+                total=total, initial=initial, desc=name, dynamic_ncols=True, leave=False
+            )
+
+    def advance(self) -> None:
+        """Count one step."""
+        self.done += 1
+        if self._bar is not None:
+            self._bar.update()
+        elif self._enabled and time.monotonic() - self._last_line > _QUIET_SECONDS:
+            self._line("")
+
+    def report(self, loss: float, learning_rate: float) -> None:
+        """Show the loss of the step just counted, and the learning rate it used."""
+        text = f"loss: {loss:.4f}  lr: {learning_rate:.2e}"
+        if self._bar is not None:
+            self._bar.set_postfix_str(text)
+        elif self._enabled:
+            self._line(f"  {text}")
+
+    def close(self) -> None:
+        """Take the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _line(self, text: str) -> None:
+        self._last_line = time.monotonic()
+        per_step = (self._last_line - self._began) / max(1, self.done - self._initial)
+        left = int(per_step * (self.total - self.done))
+        eta = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
+        logger.info("[%s] %d/%d%s  ETA %s", self.name, self.done, self.total, text, eta)

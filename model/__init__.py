@@ -1,0 +1,1 @@
+"""ALBERT: configuration, network, tokenizer and checkpoints. Knows nothing of data or training."""

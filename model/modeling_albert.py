@@ -1,0 +1,220 @@
+"""ALBERT and its sequence classifier (Lan et al. 2020, arXiv:1909.11942).
+
+Parameter names are Hugging Face's ``AlbertForSequenceClassification``, so that a saved state loads
+there and the other way round. Only torch and the configuration are imported here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.configuration_albert import AlbertConfig
+
+ACTIVATIONS = {
+    "gelu": nn.GELU,
+    "gelu_new": lambda: nn.GELU(approximate="tanh"),
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "swish": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+
+
+class AlbertEmbeddings(nn.Module):
+    """Sum of word, position and token-type embeddings, normalized: [B, S] ids → [B, S, E]."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        size = config.embedding_size
+        self.word_embeddings = nn.Embedding(
+            config.vocab_size, size, padding_idx=config.pad_token_id
+        )
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, size)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, size)
+        self.LayerNorm = nn.LayerNorm(size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
+        # The first S rows are positions 0 … S-1; they broadcast over the batch, whatever its size.
+        embeddings = (
+            self.word_embeddings(input_ids)
+            + self.position_embeddings.weight[: input_ids.shape[1]]
+            + (
+                self.token_type_embeddings.weight[0]
+                if token_type_ids is None
+                else self.token_type_embeddings(token_type_ids)
+            )
+        )
+        return self.dropout(self.LayerNorm(embeddings))
+
+
+class AlbertAttention(nn.Module):
+    """Multi-head self-attention with its residual connection and LayerNorm: [B, S, H] → [B, S, H]."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        size = config.hidden_size
+        self.num_heads = config.num_attention_heads
+        self.attention_dropout = config.attention_probs_dropout_prob
+        self.query = nn.Linear(size, size)
+        self.key = nn.Linear(size, size)
+        self.value = nn.Linear(size, size)
+        self.dense = nn.Linear(size, size)
+        self.LayerNorm = nn.LayerNorm(size, eps=config.layer_norm_eps)
+        self.output_dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        query, key, value = (
+            linear(hidden).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for linear in (self.query, self.key, self.value)
+        )
+        context = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            dropout_p=self.attention_dropout if self.training else 0.0,
+        )
+        context = self.output_dropout(self.dense(context.transpose(1, 2).flatten(2)))
+        return self.LayerNorm(hidden + context)
+
+
+class AlbertLayer(nn.Module):
+    """One post-LN transformer layer: attention, then a two-layer feed-forward network."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.attention = AlbertAttention(config)
+        self.ffn = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = ACTIVATIONS[config.hidden_act]()
+        self.ffn_output = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.full_layer_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        hidden = self.attention(hidden, mask)
+        output = self.dropout(self.ffn_output(self.activation(self.ffn(hidden))))
+        return self.full_layer_layer_norm(hidden + output)
+
+
+class AlbertLayerGroup(nn.Module):
+    """The layers that are applied one after the other each time the group's turn comes."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.albert_layers = nn.ModuleList(
+            AlbertLayer(config) for _ in range(config.inner_group_num)
+        )
+
+    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        for layer in self.albert_layers:
+            hidden = layer(hidden, mask)
+        return hidden
+
+
+class AlbertTransformer(nn.Module):
+    """``num_hidden_layers`` passes through ``num_hidden_groups`` sets of shared weights."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.embedding_hidden_mapping_in = nn.Linear(config.embedding_size, config.hidden_size)
+        self.albert_layer_groups = nn.ModuleList(
+            AlbertLayerGroup(config) for _ in range(config.num_hidden_groups)
+        )
+        layers, groups = config.num_hidden_layers, config.num_hidden_groups
+        self.group_of_layer = [int(layer / (layers / groups)) for layer in range(layers)]
+
+    def forward(self, embeddings: Tensor, mask: Tensor | None) -> Tensor:
+        hidden = self.embedding_hidden_mapping_in(embeddings)
+        for group in self.group_of_layer:
+            hidden = self.albert_layer_groups[group](hidden, mask)
+        return hidden
+
+
+class AlbertModel(nn.Module):
+    """ALBERT's encoder with the pooler: token ids → all hidden states and one vector a sequence."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.embeddings = AlbertEmbeddings(config)
+        self.encoder = AlbertTransformer(config)
+        self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Encode a batch.
+
+        Args:
+            input_ids: [B, S] integer token ids.
+            attention_mask: [B, S], non-zero (or True) where there is a token, 0 where there is
+                padding; None when nothing is padded.
+            token_type_ids: [B, S] integers, 0 for the first text and 1 for the second; None = all 0.
+
+        Returns:
+            hidden states [B, S, H] and ``tanh(linear(first token))`` [B, H].
+        """
+        mask = None if attention_mask is None else attention_mask[:, None, None, :].bool()
+        hidden = self.encoder(self.embeddings(input_ids, token_type_ids), mask)
+        return hidden, torch.tanh(self.pooler(hidden[:, 0]))
+
+
+class ClassifierOutput(NamedTuple):
+    """``loss`` is a scalar, or None where no labels were given; ``logits`` is [B, num_labels]."""
+
+    loss: Tensor | None
+    logits: Tensor
+
+
+class AlbertForSequenceClassification(nn.Module):
+    """ALBERT with a linear head over the pooled vector, for one class or one number a sequence.
+
+    The head is ``classifier(dropout(pooled + shift))``; ``shift`` is 0.1 in albert_pytorch and 0 in
+    Hugging Face (``AlbertConfig.classifier_input_shift``).
+    """
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.albert = AlbertModel(config)
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.apply(self._init_weights)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Draw weights from N(0, initializer_range); biases start at 0 and LayerNorms at 1."""
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> ClassifierOutput:
+        """Score a batch; the first three arguments are :class:`AlbertModel`'s.
+
+        Args:
+            labels: [B]. Integer classes: the loss is the mean cross-entropy. With
+                ``num_labels == 1``, floating-point targets: the loss is the mean squared error.
+        """
+        _, pooled = self.albert(input_ids, attention_mask, token_type_ids)
+        logits = self.classifier(self.dropout(pooled + self.config.classifier_input_shift))
+        if labels is None:
+            return ClassifierOutput(None, logits)
+        if self.config.num_labels == 1:
+            loss = F.mse_loss(logits.squeeze(-1).float(), labels.float())
+        else:
+            loss = F.cross_entropy(logits.float(), labels)
+        return ClassifierOutput(loss, logits)

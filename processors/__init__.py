@@ -1,0 +1,1 @@
+"""Data: tasks and their files, examples → token ids, batches, metrics."""

@@ -1,0 +1,303 @@
+"""Fine-tune ALBERT on a GLUE task, evaluate it, predict with it: on Ascend NPU, NVIDIA GPU or CPU.
+
+One process:
+    python run_classifier.py --task_name sst-2 --do_train --do_eval --fp16
+
+Four processes on this machine, each on a device of its own:
+    torchrun --nproc_per_node 4 run_classifier.py --task_name sst-2 --do_train --do_eval --fp16
+
+``python run_classifier.py --help`` lists the flags. This file is the story: data (processors/), network
+(model/), optimizer, schedule, checkpoints and progress (callback/), machine (tools/).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from callback.checkpointing import (
+    find_checkpoints,
+    load_training_state,
+    save_checkpoint,
+    save_final,
+)
+from callback.history import History
+from callback.lr_scheduler import linear_schedule_with_warmup
+from callback.optimization import build_optimizer
+from callback.progressbar import ProgressBar
+from model.checkpoint import build_model, load_model
+from model.configuration_albert import AlbertConfig
+from model.modeling_albert import AlbertForSequenceClassification
+from model.tokenization_albert import AlbertTokenizer
+from processors.batching import (
+    TrainingPlan,
+    TrainingStep,
+    load_batches,
+    plan_evaluation,
+    training_steps,
+)
+from processors.features import Features, load_features
+from processors.metrics import compute, predicted
+from processors.submission import write_submission
+from tools.arguments import parse_arguments
+from tools.common import seed_everything, seed_step, setup_logging
+from tools.errors import run
+from tools.fps_counter import FpsCounter
+from tools.model_files import check_sizes, find_inputs
+from tools.output_dir import prepare_output_dir, write_arguments, write_eval_results
+from tools.precision import FullPrecision, build_precision
+from tools.runtime import Runtime, start_runtime
+
+logger = logging.getLogger("run_classifier")
+
+
+def main(args: Namespace) -> None:
+    """Do what the flags ask for, in this order: train, evaluate, predict."""
+    with start_runtime(args) as runtime:
+        setup_logging(runtime.is_main)
+        logger.info("device: %s, processes: %d", runtime.device, runtime.processes.world_size)
+        files = find_inputs(args)
+        with runtime.processes.main_first():
+            prepare_output_dir(args, runtime.is_main)
+        history = History(args.output_dir / "metrics.jsonl" if runtime.is_main else None)
+
+        tokenizer = AlbertTokenizer(files.vocabulary, args.do_lower_case)
+        wanted = {"train": args.do_train, "dev": args.do_eval, "test": args.do_predict}
+        features = {
+            split: read_features(args, runtime, tokenizer, split)
+            for split, needed in wanted.items()
+            if needed
+        }
+
+        seed_everything(args.seed)  # before the model: a new classifier starts from random weights
+        checkpoints = find_checkpoints(args.output_dir) if args.resume else []
+        weights = checkpoints[-1] if checkpoints else files.weights
+        config = AlbertConfig.from_file(weights or files.config)
+        config.set_task(args.task.labels)
+        check_sizes(args, config, tokenizer)
+        model = load_model(weights, config) if weights else build_model(config)
+        model.to(runtime.device.torch_device)
+
+        if args.do_train:
+            if runtime.is_main:
+                write_arguments(args)
+            resume_from = checkpoints[-1] if checkpoints else None
+            train(args, runtime, model, tokenizer, features, history, resume_from)
+        if args.do_eval:
+            evaluate_all(args, runtime, model, features["dev"], history)
+        if args.do_predict:
+            logits = compute_logits(args, runtime, model, features["test"])
+            if runtime.is_main:
+                path = write_submission(args.output_dir / "predictions", args.task, logits)
+                logger.info("predictions: %s", path)
+
+
+def read_features(
+    args: Namespace, runtime: Runtime, tokenizer: AlbertTokenizer, split: str
+) -> Features:
+    """Return one split's token ids; one process builds them, the others read its cache."""
+    with runtime.processes.main_first():
+        rebuild = args.overwrite_cache and runtime.is_main
+        return load_features(
+            args.task, args.data_dir, split, tokenizer, args.max_seq_length, rebuild
+        )
+
+
+def train(
+    args: Namespace,
+    runtime: Runtime,
+    model: AlbertForSequenceClassification,
+    tokenizer: AlbertTokenizer,
+    features: dict[str, Features],
+    history: History,
+    resume_from: Path | None,
+) -> None:
+    """Train ``model`` in place and save it; the state of every part is in each checkpoint."""
+    device, processes = runtime.device, runtime.processes
+    plan = TrainingPlan(
+        features["train"].lengths,
+        batch_size=args.batch_size,
+        accumulation=args.gradient_accumulation_steps,
+        epochs=args.num_train_epochs,
+        max_steps=args.max_steps,
+        seed=args.seed,
+        max_length=args.max_seq_length,
+        policy=args.padding,
+        rank=processes.rank,
+        world_size=processes.world_size,
+    )
+    optimizer = build_optimizer(
+        args.optimizer, model, args.learning_rate, args.adam_epsilon, args.weight_decay
+    )
+    warmup_steps = int(plan.total_steps * args.warmup_proportion)
+    schedule = linear_schedule_with_warmup(optimizer, warmup_steps, plan.total_steps)
+    network = processes.wrap(model, device)
+    precision = build_precision(
+        network, optimizer, device, args.fp16, args.fp16_opt_level, args.loss_scale
+    )
+    parts = {
+        "plan": plan,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "precision": precision,
+        # Its bias as trained, to the last bit: the model file has the one Hugging Face needs.
+        "classifier": model.classifier,
+    }
+    step = load_training_state(resume_from, parts) if resume_from else 0
+    logger.info("***** Running training *****")
+    logger.info("  examples = %d, batch = %d", len(features["train"]), plan.global_batch)
+    logger.info("  optimizer steps = %d, done = %d", plan.total_steps, step)
+    logger.info("  precision = %s, padding = %s", precision.description, args.padding)
+
+    began = time.perf_counter()
+    progress = ProgressBar("Training", plan.total_steps, step, runtime.is_main)
+    losses: list[Tensor] = []  # of the steps since the last log line, still on the device
+    network.train()
+    for now in training_steps(plan, features["train"], step, args.workers):
+        if now.opens_epoch:
+            fps = FpsCounter(device, now.steps_left)
+        seed_step(args.seed, step, processes.rank)
+        rate = schedule.get_last_lr()[0]
+        losses.append(accumulate(runtime, network, precision, now))
+        precision.clip_gradients(args.max_grad_norm)
+        if precision.step():
+            schedule.step()
+        step += 1
+        fps.count(now.examples)
+        progress.advance()
+
+        last = step == plan.total_steps
+        if step == 1 or last or step % args.logging_steps == 0:
+            with fps.paused():
+                log_losses(runtime, progress, history, losses, step, rate)
+        if args.save_steps > 0 and step % args.save_steps == 0 and runtime.is_main:
+            with fps.paused():
+                save_checkpoint(args.output_dir, step, model, tokenizer, parts)
+        if now.steps_left == 1:
+            logger.info(" FPS = %.2f", fps.result())
+            history.write("epoch", epoch=now.epoch, step=step, fps=fps.result())
+        if args.do_eval and not last and evaluation_is_due(args, step, now):
+            with fps.paused():
+                metrics = evaluate(args, runtime, model, features["dev"], history, step)
+                network.train()
+            if metrics[args.task.metric] >= args.stop_point < 1:
+                logger.info("--stop_point %s is reached after %d steps", args.stop_point, step)
+                break
+    progress.close()
+    logger.info("training took %.1f s", time.perf_counter() - began)
+    if runtime.is_main:
+        save_final(args.output_dir, model, tokenizer)
+        logger.info("model: %s", args.output_dir)
+
+
+def accumulate(
+    runtime: Runtime, network: nn.Module, precision: FullPrecision, now: TrainingStep
+) -> Tensor:
+    """Add up the gradients of one optimizer step; return its mean loss, a scalar on the device."""
+    total = torch.zeros((), device=runtime.device.torch_device)
+    for index, batch in enumerate(now.batches, start=1):
+        with runtime.processes.local_gradients(network, last=index == now.micro_batches):
+            with precision.forward():
+                loss = network(**runtime.device.put(batch)).loss / now.micro_batches
+            precision.backward(loss)
+        total += loss.detach()
+    return total
+
+
+def log_losses(
+    runtime: Runtime,
+    progress: ProgressBar,
+    history: History,
+    losses: list[Tensor],
+    step: int,
+    rate: float,
+) -> None:
+    """Read the gathered losses from the device, averaged over the processes, and record them."""
+    values = runtime.processes.sum(torch.stack(losses)) / runtime.processes.world_size
+    losses.clear()
+    for number, loss in enumerate(values.tolist(), start=step - len(values) + 1):
+        history.write("step", step=number, loss=loss)
+    progress.report(loss, rate)
+
+
+def evaluation_is_due(args: Namespace, step: int, now: TrainingStep) -> bool:
+    """Return whether the dev set is to be scored after ``step`` steps of a training run."""
+    return step % args.eval_steps == 0 if args.eval_steps else now.steps_left == 1
+
+
+def evaluate(
+    args: Namespace,
+    runtime: Runtime,
+    model: AlbertForSequenceClassification,
+    features: Features,
+    history: History,
+    step: int | None = None,
+) -> dict[str, float]:
+    """Score every example of the dev set and log the metrics."""
+    logits = compute_logits(args, runtime, model, features)
+    metrics = compute(args.task.metric, predicted(logits), features.labels)
+    logger.info("***** Eval results *****")
+    for name, value in metrics.items():
+        logger.info("  %s = %s", name, value)
+    history.write("eval", step=step, examples=len(features), **metrics)
+    return metrics
+
+
+def evaluate_all(
+    args: Namespace,
+    runtime: Runtime,
+    model: AlbertForSequenceClassification,
+    features: Features,
+    history: History,
+) -> None:
+    """Score the model, after every checkpoint of it with --eval_all_checkpoints; keep the results."""
+    results = {}
+    for checkpoint in find_checkpoints(args.output_dir) if args.eval_all_checkpoints else []:
+        logger.info("checkpoint: %s", checkpoint)
+        earlier = load_model(checkpoint, AlbertConfig.from_file(checkpoint))
+        earlier.to(runtime.device.torch_device)
+        results[checkpoint.name] = evaluate(args, runtime, earlier, features, history)
+    results["model"] = evaluate(args, runtime, model, features, history)
+    if runtime.is_main:
+        write_eval_results(args.output_dir, results)
+
+
+@torch.inference_mode()
+def compute_logits(
+    args: Namespace, runtime: Runtime, model: AlbertForSequenceClassification, features: Features
+) -> np.ndarray:
+    """Run the model over every example once, in fp32: [N, num_labels] in the order of the file.
+
+    Each process fills in its share of the rows; the sum over the processes is the whole.
+    """
+    device, processes = runtime.device, runtime.processes
+    model.eval()
+    logits = torch.zeros(len(features), model.config.num_labels, device=device.torch_device)
+    plans = plan_evaluation(
+        features.lengths,
+        args.batch_size,
+        args.max_seq_length,
+        args.padding,
+        processes.rank,
+        processes.world_size,
+    )
+    progress = ProgressBar("Evaluating", len(plans), enabled=runtime.is_main)
+    for plan, batch in zip(plans, load_batches(features, plans, args.workers), strict=True):
+        batch.pop("labels", None)
+        rows = torch.from_numpy(plan.rows).to(device.torch_device)
+        logits[rows] = model(**device.put(batch)).logits
+        progress.advance()
+    progress.close()
+    return processes.sum(logits).cpu().numpy()
+
+
+if __name__ == "__main__":
+    arguments = parse_arguments(sys.argv[1:])
+    sys.exit(run(lambda: main(arguments), "run_classifier.py", arguments.debug))

@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# What all launchers share; each of them is its recipe. A launcher sets
+#
+#   task           GLUE task: sst-2, sts-b
+#   batch_size     examples per process
+#   recipe         array: flags of run_classifier.py
+#
+# and calls `launch "$@"`. Flags of every launcher:
+#
+#   --data_path=DIR    holds SST-2/ and STS-B/, and may hold prev_trained_model/ (default: ./dataset)
+#   --model_path=DIR   the ALBERT folder to start from
+#   --output_dir=DIR   where the trained model goes; an earlier one moves to its previous/
+#   --device=NAME      npu, cuda or cpu (default: the first of these that is there)
+#   --device_id=N      which of several (default: 0); names the log folder, test/output/N
+#   --batch_size=N     examples per process
+#   --workers=N        processes that build batches
+#   -- FLAGS           passed on to run_classifier.py
+#
+# Exit status: that of the training; 2 for wrong usage.
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$ROOT/test/setup.sh"
+
+NETWORK=albert_ID0335_for_PyTorch
+data_path=$ROOT/dataset
+data_given=no
+model_path=
+output_dir=
+device=auto
+device_id=0
+workers=0
+passed_on=()
+
+launch() {
+    parse_flags "$@"
+    find_folders
+    use_python
+    cd "$ROOT"
+    if declare -F prepare >/dev/null; then
+        prepare # the launcher's own preparation
+    fi
+    if has_npu && [[ $device = auto || $device = npu ]]; then
+        . "$ROOT/test/env_npu.sh"
+    fi
+    open_log
+    run_and_report
+}
+
+parse_flags() {
+    local flag value
+    while [ $# -gt 0 ]; do
+        flag=$1
+        shift
+        case $flag in
+        --)
+            passed_on=("$@")
+            return
+            ;;
+        -h | --help)
+            sed -n '2,/^[^#]/{s/^# \{0,1\}//p;}' "$0"
+            sed -n '/^# and calls/,/^set/{s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}" | tail -n +2
+            exit 0
+            ;;
+        --*=*) value=${flag#*=} ;;
+        --*)
+            [ $# -gt 0 ] || fail 2 "$flag needs a value: $flag=…"
+            value=$1
+            shift
+            ;;
+        *) fail 2 "$flag is no flag of this launcher; see --help" ;;
+        esac
+        flag=${flag%%=*}
+        case ${flag//-/_} in
+        __data_path) data_path=$(absolute "$value") data_given=yes ;;
+        __model_path) model_path=$(absolute "$value") ;;
+        __output_dir) output_dir=$(absolute "$value") ;;
+        __device) device=$value ;;
+        __device_id) device_id=$(number "$flag" "$value") ;;
+        __batch_size) batch_size=$(number "$flag" "$value") ;;
+        __workers) workers=$(number "$flag" "$value") ;;
+        *) fail 2 "$flag is no flag of this launcher; flags of run_classifier.py go after --" ;;
+        esac
+    done
+}
+
+absolute() { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
+
+number() { # flag, value
+    [[ $2 =~ ^[0-9]+$ ]] || fail 2 "$1=$2: not a whole number"
+    echo "$2"
+}
+
+find_folders() {
+    local folder
+    folder=$(tr '[:lower:]' '[:upper:]' <<<"$task") # sst-2 → SST-2, as GLUE names it
+    data_dir=$data_path/$folder
+    output_dir=${output_dir:-$ROOT/outputs/$folder}
+    if [ $data_given = yes ] && ! declare -F prepare >/dev/null && [ ! -d "$data_dir" ]; then
+        fail 2 "--data_path=$data_path: there is no folder $data_dir"
+    fi
+    if [ -z "$model_path" ]; then
+        model_path=$data_path/prev_trained_model/albert_base_v2
+        [ -d "$model_path" ] || model_path=$ROOT/prev_trained_model/albert_base_v2
+    fi
+}
+
+# test/output/<device id>/ holds this run's log and report; the run before moves to its previous/.
+open_log() {
+    log_dir=$ROOT/test/output/$device_id
+    log=$log_dir/train_$device_id.log
+    mkdir -p "$log_dir"
+    if command -v flock >/dev/null; then
+        exec 9>"$log_dir/.lock"
+        flock -n 9 || fail 1 "another run writes to $log_dir: give --device_id another number"
+    fi
+    if compgen -G "$log_dir/*.*" >/dev/null; then
+        rm -rf "$log_dir/previous"
+        mkdir "$log_dir/previous"
+        mv "$log_dir"/*.* "$log_dir/previous/"
+    fi
+}
+
+run_and_report() {
+    local flags=(
+        --task_name "$task" --data_dir "$data_dir" --model_name_or_path "$model_path"
+        --output_dir "$output_dir" --overwrite_output_dir --do_train --do_eval --do_lower_case
+        --max_seq_length 128 --batch_size "$batch_size" --seed 42 --warmup_proportion 0.1
+        --max_grad_norm 1.0 --adam_epsilon 1e-6 --weight_decay 0.0 "${recipe[@]}"
+        --device "$device" --device_id "$device_id" --workers "$workers"
+        ${passed_on[@]+"${passed_on[@]}"}
+    )
+    local tee child status=0 began=$SECONDS
+    exec 3> >(exec tee -i "$log")
+    tee=$!
+    "$PYTHON" -u run_classifier.py "${flags[@]}" >&3 2>&1 3>&- &
+    child=$!
+    # A background process of a script does not get Ctrl-C itself.
+    trap 'kill -TERM "$child" 2>/dev/null || true' INT TERM
+    wait "$child" || status=$?
+    while kill -0 "$child" 2>/dev/null; do # a signal ended the wait, not the process
+        wait "$child" || status=$?
+    done
+    exec 3>&-
+    wait "$tee" || true # the log is whole
+    if [ $status -ne 0 ]; then
+        fail $status "the training ended with status $status; its log is $log"
+    fi
+    "$PYTHON" tools/report.py --network "$NETWORK" --log "$log" --batch_size "$batch_size" \
+        --processes 1 --seconds $((SECONDS - began))
+}

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Sourced, not run: sets $PYTHON to a Python that has what the project needs.
+#
+#   use_python [requirements-file …]    requirements.txt, and those named
+#
+# In this order: the active environment (venv or conda), completed where something is missing; this
+# project's .venv; the python3 on the PATH, if it already has everything (a container made for the
+# purpose); a new .venv. torch_npu is never installed: see requirements-npu.txt.
+
+fail() { # status, message: the one line with which a launcher ends
+    echo "$(basename "$0"): error: ${*:2}" >&2
+    exit "$1"
+}
+
+has_npu() { compgen -G '/dev/davinci[0-9]*' >/dev/null; }
+
+has_gpu() { compgen -G '/dev/nvidia[0-9]*' >/dev/null || [ -e /dev/dxg ]; }
+
+use_python() {
+    local files=("$ROOT/requirements.txt" "${@/#/$ROOT/}")
+    if [ -n "${VIRTUAL_ENV:-}" ]; then
+        PYTHON=$VIRTUAL_ENV/bin/python
+    elif [ -n "${CONDA_PREFIX:-}" ]; then
+        PYTHON=$CONDA_PREFIX/bin/python
+    elif [ -x "$ROOT/.venv/bin/python" ]; then
+        PYTHON=$ROOT/.venv/bin/python
+    else
+        PYTHON=$(command -v python3) || fail 1 "there is no python3: install Python 3.11 or later"
+        check_version
+        if [ -n "$(missing_in "${files[@]}")" ]; then
+            make_venv
+        fi
+    fi
+    check_version
+    local missing
+    missing=$(missing_in "${files[@]}")
+    if [ -n "$missing" ]; then
+        # shellcheck disable=SC2086 # one word a requirement
+        install $missing
+    fi
+}
+
+missing_in() { "$PYTHON" "$ROOT/tools/missing_requirements.py" "$ROOT/constraints.txt" "$@"; }
+
+check_version() {
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+        fail 1 "$PYTHON is $("$PYTHON" --version 2>&1): this project needs Python 3.11 or later"
+}
+
+make_venv() {
+    if has_npu; then # a .venv would hide the torch_npu that belongs to this machine's CANN
+        fail 1 "this machine has an NPU: install requirements.txt into the Python that has its" \
+            "torch_npu ($PYTHON -m pip install -r requirements.txt), or activate an environment"
+    fi
+    echo "making $ROOT/.venv"
+    if ! "$PYTHON" -m venv "$ROOT/.venv" >/dev/null 2>&1; then
+        rm -rf "$ROOT/.venv"
+        fail 1 "$PYTHON -m venv failed (on Debian and Ubuntu: apt-get install python3-venv)"
+    fi
+    PYTHON=$ROOT/.venv/bin/python
+}
+
+install() { # pinned requirements
+    echo "installing $* (some minutes at the first time)"
+    local requirement
+    for requirement; do
+        case $requirement in torch==*) install_torch "$requirement" ;; esac
+    done
+    pip_install "$@" || fail 1 "pip could not install $*: $PIP_REASON"
+}
+
+# The CPU build of torch where there is no accelerator: a bare `torch==…` may mean a build with
+# gigabytes of CUDA packages. So the CPU build is asked for by its name, first where pip is configured
+# to look, then at its publisher's index.
+install_torch() {
+    if ! has_gpu && [ "$(uname -s)" = Linux ]; then
+        pip_install "$1+cpu" && return
+        pip_install "$1+cpu" --extra-index-url https://download.pytorch.org/whl/cpu && return
+        echo "there is no CPU build of $1 to be had: trying the general one, which is larger"
+    fi
+    pip_install "$1" || fail 1 "pip could not install $1: $PIP_REASON"
+}
+
+pip_install() { # arguments of `pip install`; where it fails, PIP_REASON says why in pip's words
+    local output status=0
+    output=$("$PYTHON" -m pip install --quiet --disable-pip-version-check --retries 2 "$@" 2>&1) ||
+        status=$?
+    PIP_REASON=$(grep '^ERROR' <<<"$output" | tail -n 1 || true)
+    PIP_REASON=${PIP_REASON:-"see pip's settings and the network"}
+    return "$status"
+}

@@ -1,0 +1,1 @@
+"""The machine and the command line: device, precision, processes, flags, reports, downloads."""

@@ -1,0 +1,247 @@
+"""The command line of run_classifier.py: flags, defaults and what they mean.
+
+Names, defaults and meanings are albert_pytorch's and its Ascend adaptation's, where they have the flag.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from callback.optimization import OPTIMIZERS
+from processors.batching import PADDING_POLICIES
+from processors.glue import TASKS, Task
+from tools.device import DEVICES
+from tools.errors import USAGE_STATUS, UsageError
+from tools.precision import OPT_LEVELS
+
+DEFAULT_MODEL = "./prev_trained_model/albert_base_v2"
+
+_DESCRIPTION = "Fine-tune ALBERT on a GLUE task, evaluate it, and predict with it."
+_EPILOG = """\
+examples:
+  train and evaluate SST-2 with the defaults
+      python run_classifier.py --task_name sst-2 --do_train --do_eval
+  the reference's recipe on one device
+      python run_classifier.py --task_name sst-2 --do_train --do_eval --fp16 --fp16_opt_level O2 \\
+          --batch_size 440 --learning_rate 28e-5 --num_train_epochs 2
+  evaluate and predict with what an earlier run left in ./outputs/SST-2
+      python run_classifier.py --task_name sst-2 --do_eval --do_predict
+  two processes on this machine
+      torchrun --nproc_per_node 2 run_classifier.py --task_name sst-2 --do_train --do_eval
+
+Every flag may be written with - or _ between its words. Missing data or weights:
+  python -m tools.download --help
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        print(f"{self.prog}: error: {message}; see --help", file=sys.stderr)
+        sys.exit(USAGE_STATUS)
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Wide enough for these flags; shows the default of each that has one."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34, width=100)
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        shown = action.default not in (None, False, True, argparse.SUPPRESS)
+        return f"{action.help} (default: %(default)s)" if shown else action.help
+
+
+def _number(kind: type, low: float, high: float = float("inf"), above: bool = False) -> object:
+    """Return an argparse type: a ``kind`` from ``low`` (or above it) to ``high``."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            word = "whole number" if kind is int else "number"
+            raise argparse.ArgumentTypeError(f"{text!r} is no {word}") from None
+        if not (low < value if above else low <= value) or not value <= high:
+            bound = f"above {low}" if above else f"{low} or more"
+            bound += "" if high == float("inf") else f" and at most {high}"
+            raise argparse.ArgumentTypeError(f"{text} is not {bound}")
+        return value
+
+    return parse
+
+
+def _loss_scale(text: str) -> str | float:
+    return text if text == "dynamic" else _number(float, 0, above=True)(text)
+
+
+def _task(text: str) -> str:
+    if text.lower() not in TASKS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(TASKS)}")
+    return text.lower()
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser; :func:`parse_arguments` is what a program calls."""
+    parser = _Parser(
+        prog="run_classifier.py",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=_HelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_what(parser.add_argument_group("what to do"))
+    _add_files(parser.add_argument_group("data and model"))
+    _add_training(parser.add_argument_group("training"))
+    _add_records(parser.add_argument_group("records and checkpoints"))
+    _add_machine(parser.add_argument_group("device, precision and processes"))
+    return parser
+
+
+def _add_what(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--task_name", type=_task, default="sst-2", metavar="TASK", help=f"{' or '.join(TASKS)}")
+    add("--do_train", action="store_true", help="train on train.tsv")
+    add("--do_eval", action="store_true", help="score all of dev.tsv, each epoch and at the end")
+    add("--do_predict", action="store_true", help="write GLUE's submission file for test.tsv")
+    add(
+        "--eval_all_checkpoints",
+        action="store_true",
+        help="with --do_eval: score every checkpoint in the output folder too",
+    )
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--data_dir", metavar="DIR", help="train.tsv, dev.tsv, test.tsv (default: ./dataset/<TASK>)"
+    )
+    add("--model_type", default="albert", choices=["albert"], help="the only type there is")
+    add(
+        "--model_name_or_path",
+        metavar="DIR",
+        help=f"the ALBERT folder to start from (default: {DEFAULT_MODEL})",
+    )
+    add("--output_dir", metavar="DIR", help="where results go (default: ./outputs/<TASK>)")
+    add("--config_name", metavar="PATH", help="config.json or its folder, if not the model's")
+    add("--tokenizer_name", metavar="DIR", help="folder of the vocabulary, if not the model's")
+    add("--spm_model_file", metavar="FILE", help="the SentencePiece vocabulary itself")
+    add("--random_init", action="store_true", help="start from random weights: only config needed")
+    add("--max_seq_length", type=_number(int, 5), default=128, metavar="N", help="longest input")
+    add("--do_lower_case", action="store_true", default=True, help="lower-case the text; is on")
+    add(
+        "--no_do_lower_case",
+        dest="do_lower_case",
+        action="store_false",
+        help="keep capitals (for a vocabulary of one's own)",
+    )
+    add("--overwrite_cache", action="store_true", help="tokenize anew, whatever is cached")
+
+
+def _add_training(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--batch_size", type=_number(int, 1), default=8, metavar="N", help="examples a process")
+    add(
+        "--padding",
+        choices=PADDING_POLICIES,
+        default="bucket",
+        help="pad a batch to --max_seq_length as the references do, to its longest example, or to a "
+        "few fixed widths with examples of like length together",
+    )
+    add("--gradient_accumulation_steps", type=_number(int, 1), default=1, metavar="N",
+        help="batches per optimizer step")  # fmt: skip
+    add("--optimizer", choices=sorted(OPTIMIZERS), default="lamb", help="the update rule")
+    add("--learning_rate", type=_number(float, 0), default=5e-5, metavar="X", help="its peak")
+    add("--weight_decay", type=_number(float, 0), default=0.0, metavar="X",
+        help="on weight matrices")  # fmt: skip
+    add("--adam_epsilon", type=_number(float, 0, above=True), default=1e-6, metavar="X",
+        help="LAMB's and Adam's epsilon")  # fmt: skip
+    add("--max_grad_norm", type=_number(float, 0), default=1.0, metavar="X",
+        help="clip the gradient's norm to this; 0 = never")  # fmt: skip
+    add("--num_train_epochs", type=_number(float, 0, above=True), default=3.0, metavar="X",
+        help="passes over the training data")  # fmt: skip
+    add("--max_steps", type=_number(int, -1), default=-1, metavar="N",
+        help="if above 0: this many optimizer steps instead")  # fmt: skip
+    add("--warmup_proportion", type=_number(float, 0, 1), default=0.1, metavar="X",
+        help="share of the steps in which the rate rises")  # fmt: skip
+    add("--stop_point", type=_number(float, 0, 1), default=1.0, metavar="X",
+        help="with --do_eval: end once the metric reaches this; 1.0 = never")  # fmt: skip
+    add("--seed", type=_number(int, 0, 2**32 - 1), default=42, metavar="N", help="for all chance")
+
+
+def _add_records(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--logging_steps", type=_number(int, 1), default=10, metavar="N",
+        help="log the loss every N optimizer steps")  # fmt: skip
+    add("--eval_steps", type=_number(int, 0), default=0, metavar="N",
+        help="with --do_eval: score every N optimizer steps; 0 = after each epoch")  # fmt: skip
+    add("--save_steps", type=_number(int, -1), default=1000, metavar="N",
+        help="write a checkpoint every N optimizer steps; 0 or less = never")  # fmt: skip
+    add(
+        "--overwrite_output_dir",
+        action="store_true",
+        help="where the output folder holds an earlier run: move that to its previous/ and start",
+    )
+    add("--resume", action="store_true", help="go on from the output folder's last checkpoint")
+    add("--debug", action="store_true", help="on an error, show where in the code it happened")
+
+
+def _add_machine(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--device", choices=DEVICES, default="auto", help="auto: an NPU, else a GPU, else the CPU")
+    add("--device_id", type=_number(int, 0), default=0, metavar="N",
+        help="which of several; with several processes their local rank says it")  # fmt: skip
+    add("--no_cuda", action="store_true", help="do not choose a GPU")
+    add(
+        "--fp16", action="store_true", help="mixed precision; on the CPU fp32 stays, and is said so"
+    )
+    add("--fp16_opt_level", choices=OPT_LEVELS, default="O1", help="apex's level")
+    add("--loss_scale", type=_loss_scale, default="dynamic", metavar="X",
+        help="dynamic, or a fixed number")  # fmt: skip
+    add("--local_rank", type=_number(int, -1), default=-1, metavar="N",
+        help="from a launcher that passes it as a flag; torchrun need not")  # fmt: skip
+    add("--workers", type=_number(int, 0), default=0, metavar="N",
+        help="processes that build batches; the training process itself is fast enough")  # fmt: skip
+
+
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the flags and fill in the defaults that follow from others.
+
+    Beside the flags the result has ``task`` (a :class:`Task`), and ``model_given`` and
+    ``output_dir_given`` (whether the user named those folders). Wrong usage ends the program with one
+    line and exit status 2.
+    """
+    parser = build_parser()
+    args = parser.parse_args([_with_underscores(word) for word in argv])
+    try:
+        _complete(args)
+    except UsageError as error:
+        parser.error(str(error))
+    return args
+
+
+def _with_underscores(word: str) -> str:
+    """Spell ``--batch-size=8`` as ``--batch_size=8``; leave values alone."""
+    if not word.startswith("--"):
+        return word
+    flag, equals, value = word.partition("=")
+    return "--" + flag[2:].replace("-", "_") + equals + value
+
+
+def _complete(args: argparse.Namespace) -> None:
+    if not (args.do_train or args.do_eval or args.do_predict):
+        raise UsageError("nothing to do: give --do_train, --do_eval or --do_predict")
+    if args.overwrite_output_dir and args.resume:
+        raise UsageError("--overwrite_output_dir and --resume contradict each other")
+    if args.resume and not args.do_train:
+        raise UsageError("--resume goes on with training: it needs --do_train")
+    if args.stop_point < 1 and not args.do_eval:
+        raise UsageError("--stop_point needs --do_eval, which measures it")
+    task: Task = TASKS[args.task_name]
+    args.task = task
+    args.output_dir_given = args.output_dir is not None
+    args.model_given = args.model_name_or_path is not None
+    args.data_dir = Path(args.data_dir or f"./dataset/{task.folder}")
+    args.output_dir = Path(args.output_dir or f"./outputs/{task.folder}")
+    args.model_name_or_path = Path(args.model_name_or_path or DEFAULT_MODEL)

@@ -1,0 +1,46 @@
+"""Logging and seeds."""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+
+import numpy as np
+import torch
+
+
+def setup_logging(is_main: bool) -> None:
+    """Send log lines to standard output as they are, and warnings marked as such.
+
+    Other tools grep those lines (the log contract), so nothing stands before them. Processes other than
+    the main one only warn.
+    """
+    sys.stdout.reconfigure(line_buffering=True)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_Formatter())
+    logging.basicConfig(
+        level=logging.INFO if is_main else logging.WARNING, handlers=[handler], force=True
+    )
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        message = super().format(record)
+        return message if record.levelno < logging.WARNING else f"warning: {message}"
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy, and torch on every device."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Seed torch for one optimizer step (dropout).
+
+    The random numbers of a step follow from its number, so a resumed run draws what the run without a
+    stop would have drawn, and no generator state needs to be saved.
+    """
+    torch.manual_seed(int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0]))

@@ -1,0 +1,116 @@
+"""The device a process computes on. No other file asks whether it is an NPU, a GPU or the CPU."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from tools.errors import UsageError
+
+DEVICES = ("auto", "npu", "cuda", "cpu")
+_BACKENDS = {"npu": "hccl", "cuda": "nccl", "cpu": "gloo"}
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device, and the few things in which devices differ.
+
+    ``type`` is ``npu``, ``cuda`` or ``cpu``; ``index`` counts devices of that type on this machine.
+    """
+
+    type: str
+    index: int = 0
+
+    @property
+    def torch_device(self) -> torch.device:
+        """What ``Tensor.to`` wants."""
+        return torch.device("cpu") if self.type == "cpu" else torch.device(self.type, self.index)
+
+    @property
+    def process_group_backend(self) -> str:
+        """The collective library of this device: hccl, nccl or gloo."""
+        return _BACKENDS[self.type]
+
+    @property
+    def has_fp16(self) -> bool:
+        """Whether half precision is faster than fp32 here; on the CPU it is not."""
+        return self.type != "cpu"
+
+    @property
+    def _module(self) -> ModuleType:
+        return getattr(torch, self.type)
+
+    def activate(self) -> None:
+        """Make this the process's current device and set what is best for it."""
+        if self.type == "cpu":
+            return
+        self._module.set_device(self.index)
+        if self.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = True
+        else:  # keeps batches of changing width from compiling kernels anew
+            self._module.set_compile_mode(jit_compile=False)
+
+    def put(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return ``batch`` with its tensors on this device."""
+        return {
+            name: tensor.to(self.torch_device, non_blocking=True) for name, tensor in batch.items()
+        }
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all it was asked to."""
+        if self.type != "cpu":
+            self._module.synchronize()
+
+    def __str__(self) -> str:
+        if self.type == "cpu":
+            return f"cpu ({torch.get_num_threads()} threads)"
+        return f"{self.type}:{self.index} ({self._module.get_device_name(self.index)})"
+
+
+def select_device(choice: str = "auto", index: int = 0, no_cuda: bool = False) -> Device:
+    """Return the device that ``choice`` stands for: one of :data:`DEVICES`.
+
+    ``auto`` takes an NPU if there is one, else a GPU (unless ``no_cuda``), else the CPU.
+
+    Raises:
+        UsageError: the device is not there; says why.
+    """
+    if choice == "cuda" and no_cuda:
+        raise UsageError("--device cuda and --no_cuda contradict each other")
+    if choice == "auto":
+        if _npu_hardware() and _npu_problem() is None:
+            choice = "npu"
+        else:
+            choice = "cuda" if torch.cuda.is_available() and not no_cuda else "cpu"
+    if choice == "cpu":
+        return Device("cpu")
+    if choice == "npu":
+        problem = _npu_problem()
+    else:
+        problem = None if torch.cuda.is_available() else f"torch {torch.__version__} sees no GPU"
+    if problem:
+        raise UsageError(f"--device {choice}: {problem}; --device cpu works everywhere")
+    count = getattr(torch, choice).device_count()
+    if not 0 <= index < count:
+        raise UsageError(f"--device_id {index}: this machine has {choice} devices 0 to {count - 1}")
+    return Device(choice, index)
+
+
+def _npu_hardware() -> bool:
+    return any(Path("/dev").glob("davinci[0-9]*"))
+
+
+def _npu_problem() -> str | None:
+    """Return why there is no NPU to use, or None; imports torch_npu."""
+    try:
+        importlib.import_module("torch_npu")
+    except ModuleNotFoundError:
+        return "torch_npu is not installed (see requirements-npu.txt)"
+    except (ImportError, RuntimeError) as error:  # CANN's libraries are missing
+        return f"torch_npu is installed but does not load: {str(error).splitlines()[0]}"
+    return None if torch.npu.is_available() else "torch_npu sees no NPU"

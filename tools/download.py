@@ -1,0 +1,115 @@
+"""Fetch data sets and published weights: python -m tools.download sst-2 sts-b albert_base_v2
+
+Data come from GLUE's own download site, weights from the Hugging Face hub (HF_ENDPOINT names a mirror of
+the hub, as it does for Hugging Face's own programs). Files that are there stay as they are; a file
+appears under its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import os
+import sys
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # so that `python tools/download.py` finds the packages beside it
+
+from processors.glue import SPLITS, TASKS  # noqa: E402
+from tools.errors import run  # noqa: E402
+
+GLUE = "https://dl.fbaipublicfiles.com/glue/data"
+HUB = "https://huggingface.co"
+MODELS = {"albert_base_v2": "albert/albert-base-v2"}
+MODEL_FILES = ("config.json", "spiece.model", "model.safetensors")
+# The one file that must be byte for byte the published one: all ids depend on it.
+SHA256 = {"spiece.model": "fefb02b667a6c5c2fe27602d28e5fb3428f66ab89c7d6f388e7c8d44a02d0336"}
+
+
+def fetch(url: str) -> bytes:
+    """Return what ``url`` holds.
+
+    Raises:
+        ConnectionError: it cannot be reached; names it and the reason.
+    """
+    try:
+        with urllib.request.urlopen(url, timeout=60) as response:
+            return response.read()
+    except (urllib.error.URLError, OSError) as error:
+        reason = getattr(error, "reason", error)
+        raise ConnectionError(f"{url} could not be downloaded: {reason}") from error
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+    print(f"{path} ({len(data):,} bytes)")
+
+
+def download_task(name: str, data_path: Path, glue: str) -> None:
+    """Fetch GLUE's archive of a task and take its TSV files out of it."""
+    task = TASKS[name]
+    wanted = [
+        path for split in SPLITS if not (path := task.file(data_path / task.folder, split)).exists()
+    ]
+    if not wanted:
+        print(f"{data_path / task.folder} is there")
+        return
+    url = f"{glue}/{task.folder}.zip"
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(fetch(url)))
+        for path in wanted:
+            write(path, archive.read(f"{task.folder}/{path.name}"))
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"{url} is not GLUE's archive of {task.folder}: {error}") from error
+
+
+def download_model(name: str, model_path: Path, hub: str) -> None:
+    """Fetch a published ALBERT folder from the hub."""
+    for file in MODEL_FILES:
+        path = model_path / name / file
+        if path.exists():
+            print(f"{path} is there")
+            continue
+        data = fetch(f"{hub}/{MODELS[name]}/resolve/main/{file}")
+        if file in SHA256 and hashlib.sha256(data).hexdigest() != SHA256[file]:
+            raise ValueError(
+                f"{hub}'s {file} of {MODELS[name]} is not the published one (its digest)"
+            )
+        write(path, data)
+
+
+def main(argv: list[str]) -> int:
+    """Parse the flags and fetch; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="download", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("assets", nargs="+", choices=[*TASKS, *MODELS], metavar="ASSET",
+        help=", ".join([*TASKS, *MODELS]))  # fmt: skip
+    add("--data_path", type=Path, default=ROOT / "dataset", help="where data sets go")
+    add("--model_path", type=Path, default=ROOT / "prev_trained_model", help="where models go")
+    add("--glue_url", default=GLUE, help="a mirror of GLUE's archives")
+    add("--debug", action="store_true", help="on an error, show where in the code it happened")
+    args = parser.parse_args(argv)
+
+    def download() -> None:
+        for asset in args.assets:
+            if asset in TASKS:
+                download_task(asset, args.data_path, args.glue_url)
+            else:
+                download_model(asset, args.model_path, os.environ.get("HF_ENDPOINT", HUB))
+
+    return run(download, "download", args.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,67 @@
+"""Samples per second by the references' definition."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tools.device import Device
+
+_WARMUP_STEPS = 6
+
+
+class FpsCounter:
+    """Counts samples of training steps over the time they take, warm-up left out.
+
+    FPS = batch per process × processes / mean step time, a step being forward, backward and optimizer.
+    The first six steps of an epoch are left out; in an epoch of six or fewer, all but the last. The
+    device is synchronized only where the clock starts and stops, so counting does not slow it down.
+
+    Args:
+        device: the device that computes.
+        steps: how many steps this epoch will have.
+    """
+
+    def __init__(self, device: Device, steps: int) -> None:
+        self._device = device
+        self._skip = min(_WARMUP_STEPS, steps - 1)
+        self._steps = self._samples = 0
+        self._seconds = 0.0
+        self._since: float | None = None
+        if self._skip == 0:
+            self._start()
+
+    def count(self, samples: int) -> None:
+        """Count one step over ``samples`` examples of all processes together."""
+        self._steps += 1
+        if self._steps > self._skip:
+            self._samples += samples
+        elif self._steps == self._skip:
+            self._start()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave what happens in the block out (logging, evaluation, checkpoints)."""
+        running = self._since is not None
+        if running:
+            self._stop()
+        yield
+        if running:
+            self._start()
+
+    def result(self) -> float:
+        """Return the samples per second so far; 0.0 before a step was counted."""
+        if self._since is not None:
+            self._stop()
+            self._start()
+        return self._samples / self._seconds if self._samples and self._seconds else 0.0
+
+    def _start(self) -> None:
+        self._device.synchronize()
+        self._since = time.perf_counter()
+
+    def _stop(self) -> None:
+        self._device.synchronize()
+        self._seconds += time.perf_counter() - self._since
+        self._since = None

