@@ -62,8 +62,8 @@ def main(args: Namespace) -> None:
     """Do what the flags ask for, in this order: train, evaluate, predict."""
     with start_runtime(args) as runtime:
         setup_logging(runtime.is_main)
-        logger.info("device: %s, processes: %d", runtime.device, runtime.processes.world_size)
         files = find_inputs(args)
+        logger.info("device: %s, processes: %d", runtime.device, runtime.processes.world_size)
         with runtime.processes.main_first():
             prepare_output_dir(args, runtime.is_main)
         history = History(args.output_dir / "metrics.jsonl" if runtime.is_main else None)
@@ -90,6 +90,10 @@ def main(args: Namespace) -> None:
                 write_arguments(args)
             resume_from = checkpoints[-1] if checkpoints else None
             train(args, runtime, model, tokenizer, features, history, resume_from)
+            runtime.processes.barrier()
+            # What is scored is what was saved, so that loading it later gives the same figures.
+            model = load_model(args.output_dir, AlbertConfig.from_file(args.output_dir))
+            model.to(runtime.device.torch_device)
         if args.do_eval:
             evaluate_all(args, runtime, model, features["dev"], history)
         if args.do_predict:
@@ -138,7 +142,7 @@ def train(
     )
     warmup_steps = int(plan.total_steps * args.warmup_proportion)
     schedule = linear_schedule_with_warmup(optimizer, warmup_steps, plan.total_steps)
-    network = processes.wrap(model, device)
+    network = processes.wrap(model)
     precision = build_precision(
         network, optimizer, device, args.fp16, args.fp16_opt_level, args.loss_scale
     )

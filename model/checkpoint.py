@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.configuration_albert import CONFIG_NAME, AlbertConfig
+from model.files import find_file
 from model.modeling_albert import AlbertForSequenceClassification
 
 logger = logging.getLogger(__name__)
@@ -69,10 +70,7 @@ def find_weights(folder: str | Path) -> Path:
     Raises:
         FileNotFoundError: there is none.
     """
-    for name in WEIGHTS_NAMES:
-        if (path := Path(folder) / name).is_file():
-            return path
-    raise FileNotFoundError(f"no weights in {folder}: looked for {' and '.join(WEIGHTS_NAMES)}")
+    return find_file(folder, WEIGHTS_NAMES, "weights")
 
 
 def read_weights(folder: str | Path) -> Weights:
@@ -89,9 +87,12 @@ def read_weights(folder: str | Path) -> Weights:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-            raise ValueError("it holds something other than named tensors")
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+            raise pickle.UnpicklingError
+    except (pickle.UnpicklingError, EOFError) as error:  # torch's own words are on other matters
+        reason = "it is cut off, or holds something other than named tensors"
+        raise ValueError(f"{path} cannot be read as model weights: {reason}") from error
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
         raise ValueError(f"{path} cannot be read as model weights: {reason}") from error
     if any(key.startswith("albert.") for key in state):
         return Weights(path, "Hugging Face", state, shift_folded=True)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import sentencepiece
 
+from model.files import find_file
+
 VOCABULARY_NAMES = ("spiece.model", "30k-clean.model")  # Hugging Face's name, albert_pytorch's
 SPACE = "▁"  # SentencePiece's mark for the space before a word
 
@@ -23,12 +25,7 @@ def find_vocabulary(folder: str | Path) -> Path:
     Raises:
         FileNotFoundError: neither is there.
     """
-    for name in VOCABULARY_NAMES:
-        if (path := Path(folder) / name).is_file():
-            return path
-    raise FileNotFoundError(
-        f"no vocabulary in {folder}: looked for {' and '.join(VOCABULARY_NAMES)}"
-    )
+    return find_file(folder, VOCABULARY_NAMES, "vocabulary")
 
 
 def clean_text(text: str, do_lower_case: bool = True) -> str:

@@ -50,7 +50,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=34, width=100)
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        shown = action.default not in (None, False, True, argparse.SUPPRESS)
+        shown = not isinstance(action.default, bool | None) and action.default != argparse.SUPPRESS
         return f"{action.help} (default: %(default)s)" if shown else action.help
 
 

@@ -64,12 +64,9 @@ class Processes:
             torch.distributed.all_reduce(tensor)
         return tensor
 
-    def wrap(self, model: nn.Module, device: Device) -> nn.Module:
+    def wrap(self, model: nn.Module) -> nn.Module:
         """Return ``model``, averaging its gradients over the processes if there are several."""
-        if self.world_size == 1:
-            return model
-        ids = None if device.torch_device.type == "cpu" else [device.index]
-        return DistributedDataParallel(model, device_ids=ids)
+        return model if self.world_size == 1 else DistributedDataParallel(model)
 
     def local_gradients(self, model: nn.Module, last: bool) -> AbstractContextManager:
         """Return the context of one micro-batch: only the ``last`` of a step averages gradients."""

@@ -1,0 +1,172 @@
+"""Batches hold what they should, whatever the padding and the number of processes."""
+
+import numpy as np
+import pytest
+import torch
+
+from model.checkpoint import load_model
+from model.configuration_albert import AlbertConfig
+from processors.batching import (
+    BUCKET_WIDTHS,
+    PADDING_POLICIES,
+    BatchPlan,
+    TrainingPlan,
+    pad_batch,
+    plan_evaluation,
+    training_steps,
+)
+from processors.features import build_features, load_features
+from processors.glue import TASKS, Example
+
+LENGTHS = np.random.default_rng(0).integers(3, 60, size=500)
+
+
+def plan(**changes):
+    settings = {"batch_size": 8, "seed": 1, "max_length": 64, "epochs": 2.0} | changes
+    return TrainingPlan(LENGTHS, **settings)
+
+
+def rows_of(steps):
+    return [batch.rows.tolist() for step in steps for batch in step]
+
+
+@pytest.mark.parametrize("policy", PADDING_POLICIES)
+def test_an_epoch_has_every_example_at_most_once(policy):
+    rows = np.concatenate(rows_of(plan(policy=policy).epoch(0)))
+    assert len(rows) == len(set(rows.tolist())) == 496  # the last incomplete batch is left out
+
+
+@pytest.mark.parametrize("policy", PADDING_POLICIES)
+def test_epochs_differ_and_follow_from_the_seed(policy):
+    first = rows_of(plan(policy=policy).epoch(0))
+    assert first == rows_of(plan(policy=policy).epoch(0))
+    assert first != rows_of(plan(policy=policy).epoch(1))
+    assert first != rows_of(plan(policy=policy, seed=2).epoch(0))
+
+
+@pytest.mark.parametrize("policy", PADDING_POLICIES)
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_processes_share_out_the_batches_of_one(policy, world_size):
+    whole = plan(policy=policy).epoch(0)
+    shares = [
+        plan(policy=policy, batch_size=8 // world_size, rank=r, world_size=world_size).epoch(0)
+        for r in range(world_size)
+    ]
+    for step, *parts in zip(whole, *shares, strict=True):
+        assert sorted(step[0].rows) == sorted(np.concatenate([part[0].rows for part in parts]))
+        assert {part[0].width for part in parts} == {step[0].width}
+
+
+@pytest.mark.parametrize("policy", PADDING_POLICIES)
+def test_widths(policy):
+    for (batch,) in plan(policy=policy).epoch(0):
+        longest = LENGTHS[batch.rows].max()
+        assert longest <= batch.width <= 64
+        if policy == "max_length":
+            assert batch.width == 64
+        if policy == "longest":
+            assert batch.width == longest
+        if policy == "bucket":
+            assert batch.width in BUCKET_WIDTHS
+
+
+def test_bucket_pads_less_than_longest():
+    def padded(policy):
+        return sum(len(b.rows) * b.width for (b,) in plan(policy=policy).epoch(0))
+
+    assert padded("bucket") < padded("longest") < padded("max_length")
+
+
+def test_the_last_accumulation_of_an_epoch_is_smaller_and_not_dropped():
+    accumulating = plan(accumulation=4)
+    sizes = [len(step) for step in accumulating.epoch(0)]
+    assert sizes == [4] * 15 + [2]  # 62 batches
+    assert accumulating.steps_per_epoch == 16
+
+
+@pytest.mark.parametrize(
+    ("changes", "total"),
+    [({}, 124), ({"epochs": 0.5}, 31), ({"epochs": 1e-9}, 1), ({"max_steps": 70}, 70)],
+)
+def test_the_number_of_steps(tokenizer, changes, total):
+    made = plan(**changes)
+    assert made.total_steps == total
+    examples = [Example("film", None, 0)] * len(LENGTHS)
+    features = build_features(examples, tokenizer, 64, False)
+    steps = list(training_steps(TrainingPlan(features.lengths, batch_size=8, seed=1, max_length=64,
+                                             **({"epochs": 2.0} | changes)), features))  # fmt: skip
+    assert len(steps) == total
+
+
+def test_a_resumed_run_sees_the_rest(sst2, tokenizer):
+    features = load_features(TASKS["sst-2"], sst2, "train", tokenizer, 32)
+    made = TrainingPlan(features.lengths, batch_size=8, seed=1, max_length=32, epochs=3.0)
+
+    def seen(done):
+        return [
+            [b["input_ids"].tolist() for b in step.batches]
+            for step in training_steps(made, features, done)
+        ]
+
+    assert seen(11) == seen(0)[11:]
+
+
+def test_a_checkpoint_of_another_plan_is_refused():
+    with pytest.raises(ValueError, match="global batch was 8 there and is 16 now"):
+        plan(batch_size=16).load_state_dict(plan().state_dict())
+
+
+def test_too_few_examples_for_one_batch():
+    with pytest.raises(ValueError, match="lower --batch_size"):
+        plan(batch_size=501)
+
+
+@pytest.mark.parametrize("policy", PADDING_POLICIES)
+@pytest.mark.parametrize("world_size", [1, 2, 3, 8])
+@pytest.mark.parametrize("batch_size", [1, 7, 440, 1000])
+def test_evaluation_has_every_example_once(policy, world_size, batch_size):
+    batches = [
+        batch
+        for rank in range(world_size)
+        for batch in plan_evaluation(LENGTHS, batch_size, 64, policy, rank, world_size)
+    ]
+    assert sorted(np.concatenate([b.rows for b in batches])) == list(range(len(LENGTHS)))
+    assert all(LENGTHS[b.rows].max() <= b.width for b in batches)
+
+
+def test_padded_tensors(tokenizer):
+    examples = [Example("a film", "the sea", 1), Example("a film by the sea", "film", 0)]
+    features = build_features(examples, tokenizer, 64, False)
+    width = int(features.lengths.max())
+    batch = pad_batch(features, BatchPlan(np.array([1, 0]), width))
+    for row, index in enumerate((1, 0)):
+        start, end = features.offsets[index], features.offsets[index + 1]
+        ids = features.input_ids[start:end].tolist()
+        pad = width - len(ids)
+        first = int(features.first_lengths[index])
+        assert batch["input_ids"][row].tolist() == ids + [0] * pad
+        assert batch["attention_mask"][row].tolist() == [True] * len(ids) + [False] * pad
+        types = [0] * first + [1] * (len(ids) - first) + [0] * pad
+        assert batch["token_type_ids"][row].tolist() == types
+    assert batch["labels"].tolist() == [0, 1]
+
+
+def test_no_mask_where_nothing_is_padded(tokenizer):
+    features = build_features([Example("a film", None, 1)], tokenizer, 64, False)
+    batch = pad_batch(features, BatchPlan(np.array([0]), int(features.lengths[0])))
+    assert "attention_mask" not in batch
+
+
+def test_logits_do_not_depend_on_the_policy(sst2, tokenizer, pretrained):
+    features = load_features(TASKS["sst-2"], sst2, "dev", tokenizer, 32)
+    torch.manual_seed(0)
+    model = load_model(pretrained, AlbertConfig.from_file(pretrained)).eval()
+    logits = {}
+    for policy in PADDING_POLICIES:
+        logits[policy] = torch.zeros(len(features), 2)
+        for batch in plan_evaluation(features.lengths, 7, 32, policy):
+            inputs = pad_batch(features, batch)
+            inputs.pop("labels")
+            logits[policy][batch.rows] = model(**inputs).logits.detach()
+    torch.testing.assert_close(logits["bucket"], logits["max_length"], atol=1e-6, rtol=0)
+    torch.testing.assert_close(logits["longest"], logits["max_length"], atol=1e-6, rtol=0)

@@ -1,0 +1,242 @@
+"""run_classifier.py as its users call it: real processes, real files."""
+
+import json
+import shutil
+import sys
+
+import pytest
+import torch
+from conftest import ROOT, command, write_sst2
+from safetensors.torch import load_file
+
+LEARN = ("--learning_rate", "5e-3", "--optimizer", "adamw", "--num_train_epochs", "8")
+
+
+def accuracy(output):
+    return [float(line.split(" = ")[1]) for line in output.splitlines() if "  acc = " in line]
+
+
+def records(folder, event):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [record for record in map(json.loads, lines) if record["event"] == event]
+
+
+def one_line_error(result, status):
+    assert result.returncode == status, result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("run_classifier.py: error: ")
+    return lines[0]
+
+
+def test_train_evaluate_predict_and_load_again(run_classifier, sst2, tmp_path):
+    flags = ("--task_name", "sst-2", "--data_dir", sst2, "--output_dir", "out")
+    trained = run_classifier(*flags, "--do_train", "--do_eval", *LEARN)
+    assert trained.returncode == 0, trained.stderr
+    assert accuracy(trained.stdout)[-1] > 0.9
+    assert trained.stdout.count(" FPS = ") == 8
+    assert len(accuracy(trained.stdout)) == 8
+    out = tmp_path / "out"
+    assert len(records(out, "step")) == 160  # every step's loss, not only the logged ones
+    assert records(out, "step")[-1]["loss"] < records(out, "step")[0]["loss"]
+    assert [record["examples"] for record in records(out, "eval")] == [30] * 8
+
+    again = run_classifier(*flags, "--do_eval", "--do_predict")
+    assert again.returncode == 0, again.stderr
+    assert accuracy(again.stdout) == accuracy(trained.stdout)[-1:]
+    assert f"acc = {accuracy(trained.stdout)[-1]}" in (out / "eval_results.txt").read_text()
+    submission = (out / "predictions" / "SST-2.tsv").read_text().splitlines()
+    assert submission[0] == "index\tprediction"
+    assert [line.split("\t")[0] for line in submission[1:]] == [str(i) for i in range(10)]
+    for line in (out / "predictions" / "SST-2.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        probabilities = record["probabilities"]
+        assert sum(probabilities.values()) == pytest.approx(1)
+        assert probabilities[record["prediction"]] == max(probabilities.values())
+
+
+def test_regression_end_to_end(run_classifier, stsb, tmp_path):
+    flags = ("--task_name", "STS-B", "--data_dir", stsb, "--output_dir", "out", "--batch_size", "7")
+    trained = run_classifier(*flags, "--do_train", "--do_eval", "--do_predict", *LEARN)
+    assert trained.returncode == 0, trained.stderr
+    final = records(tmp_path / "out", "eval")[-1]
+    assert {"pearson", "spearmanr", "corr"} <= final.keys()
+    assert f"  pearson = {final['pearson']}" in trained.stdout
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["problem_type"] == "regression"
+    assert len((tmp_path / "out" / "predictions" / "STS-B.tsv").read_text().splitlines()) == 11
+    again = run_classifier(*flags, "--do_eval")
+    assert f"  pearson = {final['pearson']}" in again.stdout
+
+
+def test_the_command_of_the_documentation_needs_only_its_default_folders(tmp_path, pretrained):
+    write_sst2(tmp_path / "dataset" / "SST-2")
+    shutil.copytree(pretrained, tmp_path / "prev_trained_model" / "albert_base_v2")
+    line = ["run_classifier.py", "--task_name", "sst-2", "--do_train", "--fp16"]
+    result = command(
+        sys.executable,
+        ROOT / line[0],
+        *line[1:],
+        "--max_seq_length=64",
+        "--max-steps=3",
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "outputs" / "SST-2" / "model.safetensors").is_file()
+
+
+def test_missing_files_are_one_line_with_the_remedy(tmp_path):
+    result = command(
+        sys.executable, ROOT / "run_classifier.py", "--do_train", "--fp16", cwd=tmp_path
+    )
+    line = one_line_error(result, 1)
+    assert "dataset/SST-2/train.tsv" in line
+    assert "prev_trained_model/albert_base_v2" in line
+    assert "python -m tools.download sst-2 albert_base_v2" in line
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], "--do_train, --do_eval or --do_predict"),
+        (["--do_train", "--batch_size", "0"], "--batch_size"),
+        (["--do_train", "--learning-rate=fast"], "'fast' is no number"),
+        (["--do_train", "--task_name", "cola2"], "'cola2' is not one of sst-2, sts-b"),
+        (["--do_train", "--epochs", "3"], "--epochs"),
+        (["--do_train", "--resume", "--overwrite_output_dir"], "contradict"),
+        (["--do_train", "--stop_point", "0.9"], "--stop_point needs --do_eval"),
+        (
+            ["--do_train", "--max_seq_length", "65"],
+            "--max_seq_length 65 is more than the model's 64",
+        ),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(run_classifier, sst2, flags, words):
+    result = run_classifier("--data_dir", sst2, *flags)
+    assert words in one_line_error(result, 2)
+
+
+def test_a_bad_line_of_data_is_named(run_classifier, sst2):
+    with (sst2 / "train.tsv").open("a") as file:
+        file.write("no label here\n")
+    line = one_line_error(run_classifier("--data_dir", sst2, "--do_train"), 1)
+    assert f"{sst2 / 'train.tsv'}, line 162: 1 tab-separated columns, not 2" in line
+
+
+def test_debug_shows_the_traceback(run_classifier, tmp_path):
+    result = run_classifier("--data_dir", tmp_path / "nowhere", "--do_train", "--debug")
+    assert result.returncode != 0
+    assert "Traceback" in result.stderr
+
+
+def test_evaluation_needs_a_trained_model(run_classifier, sst2):
+    line = one_line_error(run_classifier("--data_dir", sst2, "--do_eval"), 2)
+    assert "there is no trained model" in line
+
+
+def test_an_earlier_run_is_kept_unless_asked_and_then_set_aside(run_classifier, sst2, tmp_path):
+    flags = ("--data_dir", sst2, "--output_dir", "out", "--do_train", "--max_steps", "2")
+    assert run_classifier(*flags, "--save_steps", "1").returncode == 0
+    out = tmp_path / "out"
+    (out / "notes.txt").write_text("mine")
+    first = (out / "model.safetensors").read_bytes()
+    assert "--overwrite_output_dir" in one_line_error(run_classifier(*flags), 2)
+    assert (out / "model.safetensors").read_bytes() == first
+
+    again = run_classifier(*flags, "--overwrite_output_dir", "--seed", "7")
+    assert again.returncode == 0, again.stderr
+    assert (out / "previous" / "model.safetensors").read_bytes() == first
+    assert (out / "previous" / "checkpoint-1").is_dir()
+    assert not (out / "checkpoint-1").exists()
+    assert (out / "model.safetensors").read_bytes() != first
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_resumed_run_ends_with_the_weights_of_one_without_a_stop(run_classifier, sst2, tmp_path):
+    flags = ("--data_dir", sst2, "--do_train", "--save_steps", "5", "--max_steps", "12",
+             "--gradient_accumulation_steps", "2", "--learning_rate", "1e-2")  # fmt: skip
+    assert run_classifier(*flags, "--output_dir", "straight").returncode == 0
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    shutil.copytree(straight / "checkpoint-5", stopped / "checkpoint-5")
+    # A later checkpoint that a full disk cut off must not be taken.
+    shutil.copytree(straight / "checkpoint-10", stopped / "checkpoint-10")
+    (stopped / "checkpoint-10" / "training_state.pt").write_bytes(b"half")
+    resumed = run_classifier(*flags, "--output_dir", "stopped", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "checkpoint-10 is left out" in resumed.stdout
+    assert "done = 5" in resumed.stdout
+    ends = [load_file(folder / "model.safetensors") for folder in (straight, stopped)]
+    for key, value in ends[0].items():
+        assert torch.equal(ends[1][key], value), key
+
+
+def test_resuming_with_other_flags_is_refused(run_classifier, sst2):
+    flags = ("--data_dir", sst2, "--output_dir", "out", "--do_train", "--save_steps", "2")
+    assert run_classifier(*flags, "--max_steps", "4").returncode == 0
+    result = run_classifier(*flags, "--max_steps", "4", "--resume", "--batch_size", "4")
+    assert "global batch was 8 there and is 4 now" in one_line_error(result, 1)
+
+
+def test_every_checkpoint_is_scored_where_asked(run_classifier, sst2, tmp_path):
+    flags = ("--data_dir", sst2, "--output_dir", "out")
+    trained = run_classifier(*flags, "--do_train", "--save_steps", "2", "--max_steps", "5")
+    assert trained.returncode == 0, trained.stderr
+    result = run_classifier(*flags, "--do_eval", "--eval_all_checkpoints")
+    assert len(accuracy(result.stdout)) == 3
+    names = [
+        line
+        for line in (tmp_path / "out" / "eval_results.txt").read_text().splitlines()
+        if "[" in line
+    ]
+    assert names == ["[checkpoint-2]", "[checkpoint-4]", "[model]"]
+
+
+def test_stop_point_ends_early(run_classifier, sst2, tmp_path):
+    flags = ("--data_dir", sst2, "--output_dir", "out", "--do_train", "--do_eval")
+    result = run_classifier(*flags, *LEARN, "--stop_point", "0.6", "--eval_steps", "2")
+    assert result.returncode == 0, result.stderr
+    assert "--stop_point 0.6 is reached" in result.stdout
+    assert len(records(tmp_path / "out", "step")) < 160
+    assert accuracy(result.stdout)[-1] >= 0.6
+
+
+def test_evaluation_does_not_depend_on_batch_size_or_padding(run_classifier, sst2):
+    flags = ("--data_dir", sst2, "--output_dir", "out")
+    assert (
+        run_classifier(
+            *flags, "--do_train", "--max_steps", "12", "--learning_rate", "1e-2"
+        ).returncode
+        == 0
+    )
+    results = {
+        accuracy(run_classifier(*flags, "--do_eval", *more).stdout)[0]
+        for more in ((), ("--batch_size", "11", "--padding", "max_length"), ("--batch_size", "440"))
+    }
+    assert len(results) == 1
+
+
+def test_two_processes_learn_what_one_does(run_classifier, sst2, pretrained, tmp_path):
+    flags = ("--data_dir", sst2, "--do_train", "--do_eval", "--max_steps", "6", "--learning_rate", "1e-2",
+             "--gradient_accumulation_steps", "2", "--save_steps", "3")  # fmt: skip
+    # Dropout draws differ from process to process, so there is none here.
+    config = json.loads((pretrained / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "classifier_dropout_prob": 0.0}
+    model = tmp_path / "model"
+    shutil.copytree(pretrained, model)
+    (model / "config.json").write_text(json.dumps(config))
+    flags = (*flags, "--model_name_or_path", model, "--max_seq_length", "32")
+    one = run_classifier(*flags, "--output_dir", "one", "--batch_size", "8")
+    two = command(
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+        ROOT / "run_classifier.py", *flags, "--device", "cpu", "--output_dir", "two", "--batch_size", "4",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert one.returncode == 0, one.stderr
+    assert two.returncode == 0, two.stderr
+    assert accuracy(one.stdout) == accuracy(two.stdout)
+    ends = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
+    for key, value in ends[0].items():
+        torch.testing.assert_close(ends[1][key], value, atol=1e-5, rtol=0)
+    losses = [[r["loss"] for r in records(tmp_path / name, "step")] for name in ("one", "two")]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)

@@ -1,0 +1,86 @@
+"""tools/download.py against a server of the test's own."""
+
+import functools
+import http.server
+import sys
+import threading
+import zipfile
+
+import pytest
+from conftest import ROOT, command, write_sst2
+
+from tools import download
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server over ``tmp_path/site``; yields its address and folder."""
+    site = tmp_path / "site"
+    site.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
+    handler.log_message = lambda *_: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{web.server_port}", site
+        web.shutdown()
+
+
+def call(*flags, cwd, **environment):
+    return command(sys.executable, "-m", "tools.download", *flags, cwd=ROOT, **environment)
+
+
+def test_a_task_is_taken_out_of_its_archive(server, tmp_path):
+    url, site = server
+    source = write_sst2(tmp_path / "source" / "SST-2")
+    with zipfile.ZipFile(site / "SST-2.zip", "w") as archive:
+        for file in source.iterdir():
+            archive.write(file, f"SST-2/{file.name}")
+    flags = ("sst-2", "--data_path", tmp_path / "data", "--glue_url", url)
+    result = call(*flags, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for file in source.iterdir():
+        assert (tmp_path / "data" / "SST-2" / file.name).read_bytes() == file.read_bytes()
+    (tmp_path / "data" / "SST-2" / "dev.tsv").write_text("mine")
+    assert call(*flags, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "data" / "SST-2" / "dev.tsv").read_text() == "mine"
+
+
+def test_a_model_comes_from_the_hub_or_its_mirror(server, tmp_path):
+    url, site = server
+    files = site / "albert" / "albert-base-v2" / "resolve" / "main"
+    files.mkdir(parents=True)
+    for name in download.MODEL_FILES:
+        (files / name).write_text(f"this is {name}")
+    result = call(
+        "albert_base_v2", "--model_path", tmp_path / "models", cwd=tmp_path, HF_ENDPOINT=url
+    )
+    # The vocabulary's digest is known, so a changed one is refused.
+    assert result.returncode == 1
+    assert "spiece.model of albert/albert-base-v2 is not the published one" in result.stderr
+    assert (tmp_path / "models" / "albert_base_v2" / "config.json").is_file()
+    assert not (tmp_path / "models" / "albert_base_v2" / "spiece.model").exists()
+
+
+def test_the_published_vocabulary_is_accepted(server, tmp_path, monkeypatch):
+    url, site = server
+    files = site / "albert" / "albert-base-v2" / "resolve" / "main"
+    files.mkdir(parents=True)
+    for name in download.MODEL_FILES:
+        (files / name).write_text(name)
+    digest = download.hashlib.sha256(b"spiece.model").hexdigest()
+    monkeypatch.setitem(download.SHA256, "spiece.model", digest)
+    download.download_model("albert_base_v2", tmp_path, url)
+    found = sorted(file.name for file in (tmp_path / "albert_base_v2").iterdir())
+    assert found == sorted(download.MODEL_FILES)
+
+
+@pytest.mark.parametrize("content", [None, b"<html>"])
+def test_what_cannot_be_had_is_one_line(server, tmp_path, content):
+    url, site = server
+    if content is not None:
+        (site / "SST-2.zip").write_bytes(content)
+    result = call("sst-2", "--data_path", tmp_path / "data", "--glue_url", url, cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert f"{url}/SST-2.zip" in result.stderr
+    assert not (tmp_path / "data").exists()

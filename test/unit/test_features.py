@@ -1,0 +1,87 @@
+"""Examples become flat arrays of ids, and a cache that is right or not used."""
+
+import numpy as np
+import pytest
+
+from model.tokenization_albert import AlbertTokenizer
+from processors.features import build_features, load_features, truncate
+from processors.glue import TASKS, Example
+
+
+def one_at_a_time(length_a, length_b, budget):
+    while length_a + length_b > budget:
+        if length_a > length_b:
+            length_a -= 1
+        else:
+            length_b -= 1
+    return length_a, length_b
+
+
+def test_truncation_equals_taking_one_token_at_a_time():
+    for a in range(12):
+        for b in range(12):
+            for budget in range(1, 25):
+                assert truncate(a, b, budget) == one_at_a_time(a, b, budget), (a, b, budget)
+
+
+def test_features_of_a_pair(tokenizer):
+    features = build_features([Example("the film", "a film", 2.5)], tokenizer, 64, True)
+    (a, b), (cls, sep) = tokenizer.encode(["the film", "a film"]), (2, 3)
+    assert features.input_ids.tolist() == [cls, *a, sep, *b, sep]
+    assert features.first_lengths.tolist() == [len(a) + 2]
+    assert features.labels.tolist() == [2.5]
+    assert features.labels.dtype == np.float32
+
+
+def test_an_empty_text_is_still_an_example(tokenizer):
+    features = build_features([Example("", None, 1)], tokenizer, 64, False)
+    assert features.input_ids.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("pair", [None, "a fine and moving film by the sea"])
+def test_no_example_is_longer_than_asked(tokenizer, pair):
+    example = Example("the acting is wonderful from start to end", pair, 0)
+    for limit in (5, 6, 9):
+        features = build_features([example], tokenizer, limit, False)
+        assert features.lengths.tolist() == [limit]
+        assert features.input_ids[-1] == tokenizer.sep_id
+
+
+def caches(folder):
+    return sorted(folder.glob("cached_*"))
+
+
+def same(a, b):
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in vars(a))
+
+
+def test_the_cache_gives_the_same_features(sst2, tokenizer):
+    first = load_features(TASKS["sst-2"], sst2, "train", tokenizer, 32)
+    cache = caches(sst2)
+    before = cache[0].stat().st_mtime_ns
+    assert same(first, load_features(TASKS["sst-2"], sst2, "train", tokenizer, 32))
+    assert caches(sst2) == cache
+    assert cache[0].stat().st_mtime_ns == before
+    load_features(TASKS["sst-2"], sst2, "train", tokenizer, 32, overwrite_cache=True)
+    assert cache[0].stat().st_mtime_ns > before
+
+
+def test_the_cache_follows_data_vocabulary_and_flags(sst2, tokenizer, vocabulary):
+    load_features(TASKS["sst-2"], sst2, "dev", tokenizer, 32)
+    load_features(TASKS["sst-2"], sst2, "dev", tokenizer, 16)
+    load_features(TASKS["sst-2"], sst2, "dev", AlbertTokenizer(vocabulary, do_lower_case=False), 32)
+    assert len(caches(sst2)) == 3
+    with (sst2 / "dev.tsv").open("a") as file:
+        file.write("one more film\t1\n")
+    assert len(load_features(TASKS["sst-2"], sst2, "dev", tokenizer, 32)) == 31
+    assert len(caches(sst2)) == 4
+
+
+def test_a_damaged_cache_is_built_again(sst2, tokenizer, caplog):
+    first = load_features(TASKS["sst-2"], sst2, "dev", tokenizer, 32)
+    caches(sst2)[0].write_bytes(b"damaged")
+    assert same(first, load_features(TASKS["sst-2"], sst2, "dev", tokenizer, 32))
+    assert "damaged" in caplog.text
+    caplog.clear()
+    assert same(first, load_features(TASKS["sst-2"], sst2, "dev", tokenizer, 32))
+    assert "damaged" not in caplog.text

@@ -1,0 +1,68 @@
+"""GLUE's files are read as they are, and what is wrong with one is said with its line."""
+
+import pytest
+
+from processors.glue import TASKS, Example, read_examples
+
+SST2, STSB = TASKS["sst-2"], TASKS["sts-b"]
+
+
+def write(tmp_path, text):
+    path = tmp_path / "file.tsv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_single_sentences(tmp_path):
+    path = write(tmp_path, "sentence\tlabel\ngood \t1\nbad\t0\n")
+    assert read_examples(SST2, path, "dev") == [Example("good ", None, 1), Example("bad", None, 0)]
+
+
+def test_pairs_with_a_number(tmp_path):
+    path = write(tmp_path, "index\tsentence1\tsentence2\tscore\n0\ta\tb\t3.800\n")
+    assert read_examples(STSB, path, "train") == [Example("a", "b", 3.8)]
+
+
+def test_a_test_file_needs_no_labels(tmp_path):
+    path = write(tmp_path, "index\tsentence\n0\tgood\n")
+    assert read_examples(SST2, path, "test") == [Example("good", None, None)]
+
+
+def test_quotes_windows_line_ends_and_odd_separators_are_text(tmp_path):
+    path = write(tmp_path, '\ufeffsentence\tlabel\r\n"half a quote\t1\r\na\x0b\u2028b\t0\r\n\r\n')
+    texts = [example.text_a for example in read_examples(SST2, path, "dev")]
+    assert texts == ['"half a quote', "a\x0b\u2028b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("sentence\tlabel\n", "has a header but no examples"),
+        ("good\t1\nbad\t0\n", "line 1: no column sentence and label"),
+        ("sentence\tlabel\ngood\t1\nbad\n", "line 3: 1 tab-separated columns, not 2"),
+        ("sentence\tlabel\ngood\t2\n", "line 2: label '2' is not one of 0, 1"),
+        (b"sentence\tlabel\ngood\t1\nb\xe4d\t0\n", "line 3: not UTF-8"),
+    ],
+)
+def test_what_is_wrong_is_said_with_file_and_line(tmp_path, text, message):
+    path = write(tmp_path, text)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_examples(SST2, path, "dev")
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("score", ["high", "nan", ""])
+def test_a_target_must_be_a_number(tmp_path, score):
+    path = write(tmp_path, f"sentence1\tsentence2\tscore\na\tb\t{score}\n")
+    with pytest.raises(ValueError, match="line 2: score .* is not a number"):
+        read_examples(STSB, path, "dev")
+
+
+def test_real_files(real_data):
+    counts = {"train": 67349, "dev": 872, "test": 1821}
+    for split, count in counts.items():
+        assert len(read_examples(SST2, real_data / "SST-2" / f"{split}.tsv", split)) == count
+    counts = {"train": 5749, "dev": 1500, "test": 1379}
+    for split, count in counts.items():
+        assert len(read_examples(STSB, real_data / "STS-B" / f"{split}.tsv", split)) == count

@@ -1,0 +1,176 @@
+"""The launchers as a user starts them."""
+
+import fcntl
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT, command, write_sst2, write_stsb
+
+NETWORK = "albert_ID0335_for_PyTorch"
+
+
+@pytest.fixture
+def clone(tmp_path, pretrained):
+    """A copy of the project with small data and a small model where launchers look by default."""
+    folder = tmp_path / "clone"
+    ignored = shutil.ignore_patterns(
+        ".*", "outputs", "output", "dataset", "prev_trained_model", "unit"
+    )
+    shutil.copytree(ROOT, folder, ignore=ignored)
+    write_sst2(folder / "dataset" / "SST-2")
+    write_stsb(folder / "dataset" / "STS-B")
+    shutil.copytree(pretrained, folder / "prev_trained_model" / "albert_base_v2")
+    return folder
+
+
+def launch(clone, name, *flags, cwd=None, **environment):
+    """Start a launcher in the environment of these tests."""
+    environment = {"VIRTUAL_ENV": sys.prefix} | environment
+    return command("bash", clone / "test" / name, *flags, cwd=cwd or clone, **environment)
+
+
+SMALL = ("--device=cpu", "--batch_size=8", "--", "--max_seq_length=32", "--max_steps=10")
+
+
+@pytest.mark.parametrize("where", ["", "test"])
+def test_full_run_writes_the_reports_of_the_references(clone, where):
+    result = launch(clone, "train_full_1p.sh", *SMALL, cwd=clone / where)
+    assert result.returncode == 0, result.stdout + result.stderr
+    log_dir = clone / "test" / "output" / "0"
+    log = (log_dir / "train_0.log").read_text()
+    assert log in result.stdout
+    assert re.search(r"^\[Training\] .* loss: \d", log, re.MULTILINE)
+    fps = [float(value) for value in re.findall(r"^ FPS = (.*)$", log, re.MULTILINE)]
+    accuracies = re.findall(r"^  acc = (.*)$", log, re.MULTILINE)
+    report = result.stdout.splitlines()[-4:]
+    assert report[0] == "------------------ Final result ------------------"
+    assert report[1] == f"Final Performance images/sec : {max(fps)}"
+    assert report[2] == f"Final Train Accuracy : {accuracies[-1]}"
+    assert re.fullmatch(r"E2E Training Duration sec : \d+", report[3])
+
+    case = f"{NETWORK}_bs8_1p_acc"
+    pairs = dict(line.split(" = ") for line in (log_dir / f"{case}.log").read_text().splitlines())
+    losses = (log_dir / f"train_{case}_loss.txt").read_text().split()
+    assert list(pairs) == ["Network", "RankSize", "BatchSize", "DeviceType", "CaseName", "ActualFPS",
+                           "ActualLoss", "E2ETrainingTime"]  # fmt: skip
+    assert pairs["CaseName"] == case
+    assert pairs["ActualFPS"] == str(max(fps))
+    assert pairs["ActualLoss"] == losses[-1]
+    assert (clone / "outputs" / "SST-2" / "model.safetensors").is_file()
+
+
+def test_sts_b_reports_the_pearson_correlation(clone):
+    result = launch(clone, "train_finetune_1p.sh", *SMALL)
+    assert result.returncode == 0, result.stdout + result.stderr
+    pearson = re.findall(r"^  pearson = (.*)$", result.stdout, re.MULTILINE)[-1]
+    assert f"Final Train Accuracy : {pearson} (Pearson correlation)" in result.stdout.splitlines()
+
+
+def test_a_second_run_keeps_the_first(clone):
+    assert launch(clone, "train_full_1p.sh", *SMALL).returncode == 0
+    log_dir, outputs = clone / "test" / "output" / "0", clone / "outputs" / "SST-2"
+    first = (log_dir / "train_0.log").read_bytes(), (outputs / "model.safetensors").read_bytes()
+    assert launch(clone, "train_full_1p.sh", *SMALL, "--seed=7").returncode == 0
+    assert (log_dir / "previous" / "train_0.log").read_bytes() == first[0]
+    assert (outputs / "previous" / "model.safetensors").read_bytes() == first[1]
+    assert (log_dir / "train_0.log").is_file()
+
+
+def test_folders_are_relative_to_where_the_user_is(clone, tmp_path):
+    shutil.move(clone / "dataset", tmp_path / "my data")
+    shutil.move(clone / "prev_trained_model", tmp_path / "my data")
+    result = launch(
+        clone, "train_full_1p.sh", "--data_path", "my data", "--output-dir=result", "--device_id=3",
+        *SMALL, cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (tmp_path / "result" / "model.safetensors").is_file()
+    assert (clone / "test" / "output" / "3" / "train_3.log").is_file()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--data_path=nowhere"], "--data_path=.*nowhere: there is no folder"),
+        (["--batch_size=many"], "--batch_size=many: not a whole number"),
+        (["--epochs=3"], "--epochs is no flag of this launcher"),
+        (["nonsense"], "nonsense is no flag"),
+        (["--device"], "--device needs a value"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(clone, flags, words):
+    result = launch(clone, "train_full_1p.sh", *flags)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert re.fullmatch(rf"train_full_1p.sh: error: .*{words}.*\n", result.stderr)
+
+
+def test_a_failed_training_fails_the_launcher(clone):
+    (clone / "dataset" / "SST-2" / "dev.tsv").write_text("sentence\tlabel\nfine\n")
+    result = launch(clone, "train_full_1p.sh", *SMALL)
+    assert result.returncode == 1
+    assert "dev.tsv, line 2: 1 tab-separated columns, not 2" in result.stdout
+    assert "Final result" not in result.stdout
+    assert re.fullmatch(
+        r"train_full_1p.sh: error: the training ended with status 1; its log is .*\n", result.stderr
+    )
+
+
+def test_two_runs_cannot_share_a_log(clone):
+    log_dir = clone / "test" / "output" / "0"
+    log_dir.mkdir(parents=True)
+    with (log_dir / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = launch(clone, "train_full_1p.sh", *SMALL)
+    assert result.returncode == 1
+    assert "give --device_id another number" in result.stderr
+
+
+def test_sigterm_ends_the_launcher_and_its_training(clone):
+    words = ["bash", str(clone / "test" / "train_full_1p.sh"), "--device=cpu", "--batch_size=8"]
+    process = subprocess.Popen(
+        [*words, "--", "--max_seq_length=32", "--max_steps=1000000"],
+        cwd=clone,
+        env={"PATH": "/usr/bin:/bin", "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for line in process.stdout:
+        if "[Training]" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    rest, _ = process.communicate(timeout=30)
+    assert time.monotonic() - began < 30
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "terminated" in rest
+    assert not list((clone / "outputs" / "SST-2").glob(".writing-*"))
+    log = clone / "test" / "output" / "0" / ".lock"
+    with log.open() as lock:  # nobody of the run is left: they would hold the lock
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_help_says_what_the_launcher_takes(clone):
+    result = launch(clone, "train_full_1p.sh", "--help")
+    assert result.returncode == 0
+    assert "SST-2 on one device" in result.stdout
+    for flag in ("--data_path=DIR", "--device_id=N", "--workers=N", "-- FLAGS"):
+        assert flag in result.stdout
+
+
+def test_without_an_index_the_set_up_says_so_in_one_line(clone, tmp_path):
+    """A new environment, and no place that pip could install from."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "empty"], check=True)
+    offline = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/dev/null", "PIP_FIND_LINKS": ""}
+    result = launch(clone, "train_demo_1p.sh", VIRTUAL_ENV=str(tmp_path / "empty"), **offline)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert re.match(
+        r"train_demo_1p.sh: error: pip could not install torch==.*: ERROR: ", result.stderr
+    )

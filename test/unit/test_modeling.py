@@ -1,0 +1,108 @@
+"""The network gives the reference's numbers, and Hugging Face's."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import DATA
+
+from model.checkpoint import huggingface_key
+from model.configuration_albert import AlbertConfig
+from model.modeling_albert import AlbertForSequenceClassification
+
+GOLDENS = ("albert_sst2_tiny", "albert_stsb_tiny", "albert_two_groups_tiny")
+
+
+def golden_model(name):
+    config = AlbertConfig.from_file(DATA / f"{name}.config.json")
+    config.classifier_input_shift = 0.1
+    arrays = np.load(DATA / f"{name}.npz")
+    model = AlbertForSequenceClassification(config).eval()
+    state = {
+        huggingface_key(key.removeprefix("state/")): torch.from_numpy(arrays[key])
+        for key in arrays
+        if key.startswith("state/")
+    }
+    model.load_state_dict(state)
+    batch = [torch.from_numpy(arrays[k]) for k in ("input_ids", "attention_mask", "token_type_ids")]
+    return model, arrays, batch
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_logits_loss_and_gradients_equal_the_reference(name):
+    model, arrays, batch = golden_model(name)
+    output = model(*batch, labels=torch.from_numpy(arrays["labels"]))
+    output.loss.backward()
+    gradients = {key: parameter.grad for key, parameter in model.named_parameters()}
+
+    torch.testing.assert_close(output.logits, torch.from_numpy(arrays["logits"]), atol=1e-6, rtol=0)
+    assert output.loss.item() == pytest.approx(float(arrays["loss"]), abs=1e-6)
+    expected = {huggingface_key(k[5:]): arrays[k] for k in arrays if k.startswith("grad/")}
+    assert gradients.keys() == expected.keys()
+    for key, gradient in gradients.items():
+        torch.testing.assert_close(gradient, torch.from_numpy(expected[key]), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_logits_equal_hugging_face(name):
+    transformers = pytest.importorskip("transformers")
+    model, _, (input_ids, attention_mask, token_type_ids) = golden_model(name)
+    model.config.classifier_input_shift = 0.0
+    values = {k: v for k, v in model.config.to_dict().items() if k not in ("id2label", "label2id")}
+    peer = transformers.AlbertForSequenceClassification(transformers.AlbertConfig(**values)).eval()
+    peer.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        theirs = peer(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        ).logits
+        ours = model(input_ids, attention_mask, token_type_ids).logits
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+
+
+def test_logits_do_not_depend_on_padding():
+    model, _, (input_ids, attention_mask, token_type_ids) = golden_model("albert_sst2_tiny")
+    length = int(attention_mask[0].sum())
+    with torch.no_grad():
+        padded = model(input_ids, attention_mask, token_type_ids).logits[:1]
+        bare = model(input_ids[:1, :length], None, token_type_ids[:1, :length]).logits
+    torch.testing.assert_close(padded, bare, atol=1e-6, rtol=0)
+
+
+def test_token_types_default_to_the_first_text():
+    model, _, (input_ids, attention_mask, _) = golden_model("albert_sst2_tiny")
+    with torch.no_grad():
+        zeros = model(input_ids, attention_mask, torch.zeros_like(input_ids)).logits
+        default = model(input_ids, attention_mask).logits
+    torch.testing.assert_close(default, zeros)
+
+
+def test_inner_groups_are_applied_in_turn():
+    config = AlbertConfig.from_file(DATA / "albert_sst2_tiny.config.json")
+    config.inner_group_num = 2
+    encoder = AlbertForSequenceClassification(config).albert.encoder
+    calls = []
+    for name, layer in enumerate(encoder.albert_layer_groups[0].albert_layers):
+        layer.register_forward_hook(lambda *_, name=name: calls.append(name))
+    encoder(torch.zeros(1, 3, config.embedding_size), None)
+    assert calls == [0, 1] * config.num_hidden_layers
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "word"),
+    [
+        ("hidden_size", 30, "num_attention_heads"),
+        ("hidden_act", "mish", "gelu_new"),
+        ("num_hidden_groups", 9, "num_hidden_layers"),
+        ("vocab_size", 0, "vocab_size"),
+        ("hidden_dropout_prob", 1.5, "hidden_dropout_prob"),
+    ],
+)
+def test_impossible_configurations_are_refused(field, value, word):
+    values = AlbertConfig.from_file(DATA / "albert_sst2_tiny.config.json").to_dict()
+    with pytest.raises(ValueError, match=word):
+        AlbertConfig.from_dict({**values, field: value})
+
+
+def test_classifier_dropout_follows_the_reference():
+    assert AlbertConfig().classifier_dropout == 0.1
+    assert AlbertConfig(hidden_dropout_prob=0.3).classifier_dropout == 0.3
+    assert AlbertConfig(classifier_dropout_prob=0.0).classifier_dropout == 0.0

@@ -1,0 +1,106 @@
+"""LAMB follows its golden trajectory; the schedule is transformers'."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import DATA
+from torch import nn
+
+from callback.lr_scheduler import linear_schedule_with_warmup
+from callback.optimization import Lamb, build_optimizer
+
+
+def test_lamb_equals_its_golden_trajectory():
+    golden = np.load(DATA / "lamb_trajectory.npz")
+    lr, beta1, beta2, eps, *decays = golden["hyper"].tolist()
+    weights = [nn.Parameter(torch.from_numpy(golden[f"param0/{i}"])) for i in range(len(decays))]
+    groups = [{"params": [w], "weight_decay": d} for w, d in zip(weights, decays, strict=True)]
+    optimizer = Lamb(groups, lr=lr, betas=(beta1, beta2), eps=eps)
+    checked = 0
+    for step in range(20):
+        for i, weight in enumerate(weights):
+            weight.grad = torch.from_numpy(golden[f"grad{step}/{i}"])
+        optimizer.step()
+        for i, weight in enumerate(weights):
+            if f"param{step + 1}/{i}" in golden:
+                expected = torch.from_numpy(golden[f"param{step + 1}/{i}"])
+                torch.testing.assert_close(weight.detach(), expected, atol=1e-14, rtol=1e-12)
+                checked += 1
+    assert checked == 9
+
+
+def test_lamb_over_one_group_equals_one_group_a_tensor():
+    torch.manual_seed(0)
+    start = [torch.randn(5, 3), torch.randn(4), torch.zeros(2)]
+    gradients = [torch.randn(5, 3), torch.zeros(4), torch.randn(2)]
+    results = []
+    for split in (False, True):
+        weights = [nn.Parameter(tensor.clone()) for tensor in start]
+        groups = [{"params": [w]} for w in weights] if split else weights
+        optimizer = Lamb(groups, lr=0.1, weight_decay=0.01)
+        for _ in range(3):
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.grad = gradient.clone()
+            optimizer.step()
+        results.append([weight.detach() for weight in weights])
+    torch.testing.assert_close(results[0], results[1])
+
+
+def test_lamb_goes_on_from_its_state():
+    def make():
+        torch.manual_seed(0)
+        weight = nn.Parameter(torch.randn(4, 3))
+        return weight, Lamb([weight], lr=0.1)
+
+    def steps(weight, optimizer, count):
+        for step in range(count):
+            weight.grad = torch.full_like(weight, float(step % 3) - 1)
+            optimizer.step()
+
+    straight, optimizer = make()
+    steps(straight, optimizer, 3)
+    steps(straight, optimizer, 3)
+    first, one = make()
+    steps(first, one, 3)
+    second, two = make()
+    with torch.no_grad():
+        second.copy_(first)
+    two.load_state_dict(one.state_dict())
+    steps(second, two, 3)
+    assert torch.equal(second, straight)
+
+
+@pytest.mark.parametrize("bad", [{"lr": -1.0}, {"eps": -1.0}, {"betas": (1.0, 0.9)}])
+def test_lamb_refuses_impossible_settings(bad):
+    with pytest.raises(ValueError, match="LAMB"):
+        Lamb([nn.Parameter(torch.zeros(1))], **bad)
+
+
+@pytest.mark.parametrize("name", ["lamb", "adamw"])
+def test_biases_and_layer_norms_do_not_decay(name):
+    model = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2))
+    optimizer = build_optimizer(name, model, 0.1, 1e-6, 0.01)
+    decay, no_decay = optimizer.param_groups
+    assert decay["params"] == [model[0].weight]
+    assert no_decay["params"] == [model[0].bias, model[1].weight, model[1].bias]
+    assert (decay["weight_decay"], no_decay["weight_decay"]) == (0.01, 0.0)
+    assert decay["eps"] == 1e-6
+
+
+def test_the_schedule_equals_transformers():
+    transformers = pytest.importorskip("transformers")
+
+    def rates(make):
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+        schedule = make(optimizer)
+        values = []
+        for _ in range(100):
+            values.append(schedule.get_last_lr()[0])
+            optimizer.step()
+            schedule.step()
+        return values
+
+    for warmup in (0, 1, 10, 100):
+        ours = rates(lambda o, w=warmup: linear_schedule_with_warmup(o, w, 100))
+        theirs = rates(lambda o, w=warmup: transformers.get_linear_schedule_with_warmup(o, w, 100))
+        assert ours == pytest.approx(theirs)

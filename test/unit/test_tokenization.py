@@ -1,0 +1,77 @@
+"""Text becomes ids by ALBERT's rules."""
+
+import json
+
+import pytest
+from conftest import DATA
+
+from model.tokenization_albert import AlbertTokenizer, clean_text, find_vocabulary
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("  two   spaces\tand\ntabs\u00a0 ", "two spaces and tabs"),
+        ("``quoted''", '"quoted"'),
+        ("Naïve CAFÉ", "naive cafe"),
+        ("½ ﬁ", "1⁄2 fi"),
+        ("", ""),
+    ],
+)
+def test_cleaning(text, cleaned):
+    assert clean_text(text) == cleaned
+
+
+def test_capitals_stay_where_asked():
+    assert clean_text("Café", do_lower_case=False) == "Cafe"
+
+
+def test_special_tokens_have_their_ids(tokenizer):
+    assert (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id) == (0, 1, 2, 3)
+
+
+def test_text_never_becomes_a_special_token(tokenizer):
+    ids = tokenizer.encode(["[CLS] <pad> [SEP]"])[0]
+    assert not {tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id} & set(ids)
+
+
+def test_a_piece_that_ends_in_digit_and_comma_is_split(tokenizer):
+    assert tokenizer.tokenize("2,") == ["▁", "2", ","]  # "2," is a piece of this vocabulary
+    pieces = tokenizer.tokenize("in 2013, films")
+    assert not any(len(piece) > 1 and piece.endswith(",") for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    "text", ["2,", "12,2,", "in 2013, a film", "fine 2,☃2, film", "☃", "", " "]
+)
+def test_ids_are_those_of_the_pieces(tokenizer, text):
+    ids = [tokenizer._model.PieceToId(piece) for piece in tokenizer.tokenize(text)]
+    assert tokenizer.encode([text]) == [ids]
+
+
+def test_a_batch_is_its_texts_one_by_one(tokenizer):
+    texts = ["a fine film", "", "2013, ☃", "the sea"]
+    assert tokenizer.encode(texts) == [tokenizer.encode([text])[0] for text in texts]
+
+
+def test_saving_over_itself_keeps_the_vocabulary(tokenizer, tmp_path):
+    tokenizer.save(tmp_path)
+    again = AlbertTokenizer(tmp_path / "spiece.model")
+    again.save(tmp_path)
+    assert find_vocabulary(tmp_path).read_bytes() == tokenizer.vocabulary.read_bytes()
+
+
+def test_a_bad_vocabulary_is_one_clear_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="spiece.model"):
+        AlbertTokenizer(tmp_path / "spiece.model")
+    (tmp_path / "spiece.model").write_bytes(b"not a model")
+    with pytest.raises(ValueError, match="is no SentencePiece model"):
+        AlbertTokenizer(tmp_path / "spiece.model")
+
+
+def test_golden_ids(real_data):
+    tokenizer = AlbertTokenizer(real_data / "albert_base_v2" / "spiece.model")
+    goldens = json.loads((DATA / "tokenization.json").read_text(encoding="utf-8"))
+    for golden in goldens:
+        assert tokenizer.tokenize(golden["text"]) == golden["pieces"]
+        assert tokenizer.encode([golden["text"]]) == [golden["ids"]]
