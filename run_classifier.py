@@ -29,7 +29,7 @@ from callback.checkpointing import (
     save_final,
 )
 from callback.history import History
-from callback.lr_scheduler import linear_schedule_with_warmup
+from callback.lr_scheduler import build_schedule
 from callback.optimization import build_optimizer
 from callback.progressbar import ProgressBar
 from model.checkpoint import build_model, load_model
@@ -141,7 +141,7 @@ def train(
         args.optimizer, model, args.learning_rate, args.adam_epsilon, args.weight_decay
     )
     warmup_steps = int(plan.total_steps * args.warmup_proportion)
-    schedule = linear_schedule_with_warmup(optimizer, warmup_steps, plan.total_steps)
+    schedule = build_schedule(args.lr_schedule, optimizer, warmup_steps, plan.total_steps)
     network = processes.wrap(model)
     precision = build_precision(
         network, optimizer, device, args.fp16, args.fp16_opt_level, args.loss_scale

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from callback.lr_scheduler import SCHEDULES
 from callback.optimization import OPTIMIZERS
 from processors.batching import PADDING_POLICIES
 from processors.glue import TASKS, Task
@@ -151,7 +152,10 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
     )
     add("--gradient_accumulation_steps", type=_number(int, 1), default=1, metavar="N",
         help="batches per optimizer step")  # fmt: skip
-    add("--optimizer", choices=sorted(OPTIMIZERS), default="lamb", help="the update rule")
+    add("--optimizer", choices=OPTIMIZERS, default="lamb", metavar="NAME",
+        help=f"{', '.join(OPTIMIZERS)}; see requirements-optional.txt for some")  # fmt: skip
+    add("--lr_schedule", choices=SCHEDULES, default="linear", metavar="NAME",
+        help=f"what follows the warm-up: {', '.join(SCHEDULES)}")  # fmt: skip
     add("--learning_rate", type=_number(float, 0), default=5e-5, metavar="X", help="its peak")
     add("--weight_decay", type=_number(float, 0), default=0.0, metavar="X",
         help="on weight matrices")  # fmt: skip

@@ -31,7 +31,7 @@ def describe(error: BaseException) -> str:
     message = " ".join(str(error).split("\n")[0].split())
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    if isinstance(error, UsageError | ValueError | OSError) and message:
+    if isinstance(error, UsageError | ValueError | OSError | ModuleNotFoundError) and message:
         return message
     return f"{type(error).__name__}: {message or 'no message'} (--debug shows where)"
 

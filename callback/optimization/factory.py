@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import torch
 from torch import nn
 
 from callback.optimization.lamb import Lamb
 
-OPTIMIZERS = {"lamb": Lamb, "adamw": torch.optim.AdamW}
+
+class _Source(NamedTuple):
+    """An optimizer that a package has: its class there, and arguments that make it the one meant."""
+
+    package: str
+    name: str
+    arguments: dict[str, Any]
+
+
+# The optimizers albert_pytorch ships; LAMB is this project's own, the others are kept by packages.
+_SOURCES = {
+    "adamw": _Source("torch.optim", "AdamW", {}),
+    "nadam": _Source("torch.optim", "NAdam", {}),
+    "radam": _Source("torch.optim", "RAdam", {}),
+    "plainradam": _Source("torch.optim", "RAdam", {}),  # the same rule, written without a buffer
+    "adabound": _Source("pytorch_optimizer", "AdaBound", {}),
+    "adafactor": _Source(
+        "pytorch_optimizer", "AdaFactor", {"relative_step": False, "scale_parameter": False}
+    ),
+    "lars": _Source("pytorch_optimizer", "LARS", {}),
+    "novograd": _Source("pytorch_optimizer", "NovoGrad", {}),
+    "ralamb": _Source("pytorch_optimizer", "Lamb", {"rectify": True}),
+    "sgdw": _Source("pytorch_optimizer", "SGDW", {}),
+}
+OPTIMIZERS = ("lamb", *_SOURCES, "lookahead")
 
 
 def build_optimizer(
@@ -16,10 +45,11 @@ def build_optimizer(
     """Build an optimizer over ``model``'s parameters.
 
     Biases and LayerNorm weights never decay (BERT's rule): these are the parameters of fewer than two
-    dimensions.
+    dimensions. ``lookahead`` is Lookahead (Zhang et al. 2019, arXiv:1907.08610) around LAMB.
 
     Raises:
         ValueError: no optimizer has that name, or an argument is outside its range.
+        ModuleNotFoundError: the package that has it is not installed; names the command.
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"no optimizer is called {name!r}: there are {', '.join(OPTIMIZERS)}")
@@ -28,4 +58,22 @@ def build_optimizer(
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return OPTIMIZERS[name](groups, lr=learning_rate, eps=adam_epsilon)
+    if name in ("lamb", "lookahead"):
+        lamb = Lamb(groups, lr=learning_rate, eps=adam_epsilon)
+        return lamb if name == "lamb" else _load("pytorch_optimizer", "Lookahead", name)(lamb)
+    source = _SOURCES[name]
+    make = _load(source.package, source.name, name)
+    arguments = dict(source.arguments)
+    if "eps" in inspect.signature(make).parameters:
+        arguments["eps"] = adam_epsilon
+    return make(groups, lr=learning_rate, **arguments)
+
+
+def _load(package: str, attribute: str, name: str) -> Callable[..., torch.optim.Optimizer]:
+    try:
+        return getattr(importlib.import_module(package), attribute)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"--optimizer {name} is in a package that is not installed: "
+            "python -m pip install -r requirements-optional.txt"
+        ) from error

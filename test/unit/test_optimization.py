@@ -1,13 +1,15 @@
 """LAMB follows its golden trajectory; the schedule is transformers'."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 from conftest import DATA
 from torch import nn
 
-from callback.lr_scheduler import linear_schedule_with_warmup
-from callback.optimization import Lamb, build_optimizer
+from callback.lr_scheduler import SCHEDULES, build_schedule
+from callback.optimization import OPTIMIZERS, Lamb, build_optimizer
 
 
 def test_lamb_equals_its_golden_trajectory():
@@ -87,8 +89,47 @@ def test_biases_and_layer_norms_do_not_decay(name):
     assert decay["eps"] == 1e-6
 
 
-def test_the_schedule_equals_transformers():
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_lowers_a_loss_under_a_schedule(name):
+    if name in ("adabound", "adafactor", "lars", "lookahead", "novograd", "ralamb", "sgdw"):
+        pytest.importorskip("pytorch_optimizer")
+    torch.manual_seed(0)
+    model = nn.Linear(4, 2)
+    inputs, targets = torch.randn(16, 4), torch.randn(16, 2)
+    rate = {"sgdw": 0.1, "lars": 1.0}.get(name, 0.01)
+    optimizer = build_optimizer(name, model, rate, 1e-6, 0.01)
+    schedule = build_schedule("linear", optimizer, 3, 40)
+    losses = []
+    for _ in range(40):
+        loss = nn.functional.mse_loss(model(inputs), targets)
+        losses.append(loss.item())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+    assert losses[-1] < losses[0]
+    assert losses[1] == losses[0]  # the warm-up starts at a rate of 0
+    optimizer.load_state_dict(optimizer.state_dict())
+
+
+def test_a_missing_package_is_one_line_with_the_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
+    with pytest.raises(ModuleNotFoundError, match="--optimizer lars .* requirements-optional.txt"):
+        build_optimizer("lars", nn.Linear(2, 1), 0.1, 1e-6, 0.0)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("warmup", [0, 1, 10, 100])
+def test_schedules_equal_transformers(name, warmup):
     transformers = pytest.importorskip("transformers")
+    peer = {
+        "linear": lambda o: transformers.get_linear_schedule_with_warmup(o, warmup, 100),
+        "constant": lambda o: transformers.get_constant_schedule_with_warmup(o, warmup),
+        "cosine": lambda o: transformers.get_cosine_schedule_with_warmup(o, warmup, 100),
+        "cosine_with_restarts": lambda o: (
+            transformers.get_cosine_with_hard_restarts_schedule_with_warmup(o, warmup, 100, 2)
+        ),
+    }[name]
 
     def rates(make):
         optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
@@ -100,7 +141,5 @@ def test_the_schedule_equals_transformers():
             schedule.step()
         return values
 
-    for warmup in (0, 1, 10, 100):
-        ours = rates(lambda o, w=warmup: linear_schedule_with_warmup(o, w, 100))
-        theirs = rates(lambda o, w=warmup: transformers.get_linear_schedule_with_warmup(o, w, 100))
-        assert ours == pytest.approx(theirs)
+    ours = rates(lambda optimizer: build_schedule(name, optimizer, warmup, 100))
+    assert ours == pytest.approx(rates(peer), abs=1e-12)
