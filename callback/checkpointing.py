@@ -19,14 +19,15 @@ import torch
 from model.checkpoint import WEIGHTS_NAMES, save_model
 from model.configuration_albert import CONFIG_NAME
 from model.modeling_albert import AlbertForSequenceClassification
-from model.tokenization_albert import VOCABULARY_NAMES, AlbertTokenizer
+from model.tokenization_albert import AlbertTokenizer
+from model.tokenizer_export import TOKENIZER_FILES, save_tokenizer
 
 logger = logging.getLogger(__name__)
 
 STATE_NAME = "training_state.pt"
 MANIFEST_NAME = "manifest.json"
 CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)")
-MODEL_FILES = (CONFIG_NAME, WEIGHTS_NAMES[0], VOCABULARY_NAMES[0])
+MODEL_FILES = (CONFIG_NAME, WEIGHTS_NAMES[0], *TOKENIZER_FILES)
 
 
 class Stateful(Protocol):
@@ -43,7 +44,7 @@ def save_final(
     """Write the trained model to ``output_dir``, each file whole or not at all."""
     with temporary_folder(output_dir) as folder:
         save_model(model, folder)
-        tokenizer.save(folder)
+        save_tokenizer(tokenizer, folder)
         move_files(folder, output_dir)
 
 
@@ -62,7 +63,7 @@ def save_checkpoint(
     target = output_dir / f"checkpoint-{step}"
     with temporary_folder(output_dir) as folder:
         save_model(model, folder)
-        tokenizer.save(folder)
+        save_tokenizer(tokenizer, folder)
         state = {name: part.state_dict() for name, part in parts.items()}
         torch.save({"step": step, "parts": state}, folder / STATE_NAME)
         digests = {file.name: _digest(file) for file in sorted(folder.iterdir())}

@@ -6,7 +6,7 @@ made plain, accents dropped, lower case, and a piece that ends in digit + comma 
 
 from __future__ import annotations
 
-import shutil
+import json
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +16,7 @@ import sentencepiece
 from model.files import find_file
 
 VOCABULARY_NAMES = ("spiece.model", "30k-clean.model")  # Hugging Face's name, albert_pytorch's
+TOKENIZER_CONFIG = "tokenizer_config.json"
 SPACE = "▁"  # SentencePiece's mark for the space before a word
 
 
@@ -42,33 +43,36 @@ class AlbertTokenizer:
 
     Args:
         vocabulary: the SentencePiece model file (``spiece.model``).
-        do_lower_case: lower-case the text, as ALBERT's published vocabularies want.
+        do_lower_case: lower-case the text, as ALBERT's published vocabularies want. None: as
+            ``tokenizer_config.json`` beside the vocabulary says; without one, yes.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is not a SentencePiece model, or has no [CLS], [SEP] or <pad>.
     """
 
-    def __init__(self, vocabulary: str | Path, do_lower_case: bool = True) -> None:
+    def __init__(self, vocabulary: str | Path, do_lower_case: bool | None = None) -> None:
         self.vocabulary = Path(vocabulary)
+        if do_lower_case is None:
+            do_lower_case = _saved_lower_case(self.vocabulary.parent)
         self.do_lower_case = do_lower_case
         if not self.vocabulary.is_file():
             raise FileNotFoundError(f"{self.vocabulary} is missing (the SentencePiece vocabulary)")
-        self._model = sentencepiece.SentencePieceProcessor()
+        self.sentencepiece = sentencepiece.SentencePieceProcessor()
         try:
-            self._model.LoadFromFile(str(self.vocabulary))
+            self.sentencepiece.LoadFromFile(str(self.vocabulary))
         except (RuntimeError, OSError) as error:
             raise ValueError(f"{self.vocabulary} is no SentencePiece model: {error}") from error
-        self.vocab_size = self._model.GetPieceSize()
-        self.unk_id = self._model.unk_id()
+        self.vocab_size = self.sentencepiece.GetPieceSize()
+        self.unk_id = self.sentencepiece.unk_id()
         self.cls_id, self.sep_id, self.pad_id = (
             self._special(token) for token in ("[CLS]", "[SEP]", "<pad>")
         )
-        self._resplit = self._digit_comma_pieces()
+        self.resplit = self._digit_comma_pieces()
 
     def _special(self, token: str) -> int:
-        index = self._model.PieceToId(token)
-        if self._model.IdToPiece(index) != token:
+        index = self.sentencepiece.PieceToId(token)
+        if self.sentencepiece.IdToPiece(index) != token:
             raise ValueError(f"{self.vocabulary} has no {token}: it is no ALBERT vocabulary")
         return index
 
@@ -76,14 +80,14 @@ class AlbertTokenizer:
         """Return the ids of every piece that ends in digit + comma, with the ids that replace it."""
         table = {}
         for index in range(self.vocab_size):
-            piece = self._model.IdToPiece(index)
+            piece = self.sentencepiece.IdToPiece(index)
             if _ends_in_digit_comma(piece):
-                table[index] = [self._model.PieceToId(part) for part in self._split(piece)]
+                table[index] = [self.sentencepiece.PieceToId(part) for part in self._split(piece)]
         return table
 
     def _split(self, piece: str) -> list[str]:
         """Split "▁2013," into "▁2013" and ",", dropping a "▁" that the piece did not have."""
-        parts = self._model.EncodeAsPieces(piece[:-1].replace(SPACE, ""))
+        parts = self.sentencepiece.EncodeAsPieces(piece[:-1].replace(SPACE, ""))
         if not piece.startswith(SPACE) and parts[0].startswith(SPACE):
             parts = [parts[0][1:], *parts[1:]] if len(parts[0]) > 1 else parts[1:]
         return [*parts, ","]
@@ -91,28 +95,34 @@ class AlbertTokenizer:
     def tokenize(self, text: str) -> list[str]:
         """Return the pieces of one text; a piece outside the vocabulary stands as it is written."""
         pieces = []
-        for piece in self._model.EncodeAsPieces(clean_text(text, self.do_lower_case)):
+        for piece in self.sentencepiece.EncodeAsPieces(clean_text(text, self.do_lower_case)):
             pieces.extend(self._split(piece) if _ends_in_digit_comma(piece) else [piece])
         return pieces
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, without special tokens, in one call of SentencePiece."""
-        encoded = self._model.Encode(
+        encoded = self.sentencepiece.Encode(
             [clean_text(text, self.do_lower_case) for text in texts], out_type=int
         )
-        resplit, unknown = self._resplit, self.unk_id
+        resplit, unknown = self.resplit, self.unk_id
         for row, ids in enumerate(encoded):
             if unknown in ids:  # only the written form tells whether the unknown piece is to split
-                encoded[row] = [self._model.PieceToId(piece) for piece in self.tokenize(texts[row])]
+                encoded[row] = [
+                    self.sentencepiece.PieceToId(piece) for piece in self.tokenize(texts[row])
+                ]
             elif not resplit.keys().isdisjoint(ids):
                 encoded[row] = [part for index in ids for part in resplit.get(index, (index,))]
         return encoded
 
-    def save(self, folder: str | Path) -> None:
-        """Copy the vocabulary into ``folder`` as ``spiece.model``."""
-        target = Path(folder) / VOCABULARY_NAMES[0]
-        if not (target.exists() and target.samefile(self.vocabulary)):
-            shutil.copyfile(self.vocabulary, target)
+
+def _saved_lower_case(folder: Path) -> bool:
+    file = folder / TOKENIZER_CONFIG
+    try:
+        return bool(json.loads(file.read_text(encoding="utf-8")).get("do_lower_case", True))
+    except FileNotFoundError:
+        return True
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{file} is no tokenizer configuration: {error}") from error
 
 
 def _ends_in_digit_comma(piece: str) -> bool:

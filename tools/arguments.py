@@ -130,7 +130,12 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     add("--spm_model_file", metavar="FILE", help="the SentencePiece vocabulary itself")
     add("--random_init", action="store_true", help="start from random weights: only config needed")
     add("--max_seq_length", type=_number(int, 5), default=128, metavar="N", help="longest input")
-    add("--do_lower_case", action="store_true", default=True, help="lower-case the text; is on")
+    add(
+        "--do_lower_case",
+        action="store_true",
+        default=None,
+        help="lower-case the text; is on, unless the vocabulary's folder says otherwise",
+    )
     add(
         "--no_do_lower_case",
         dest="do_lower_case",

@@ -25,7 +25,12 @@ import sentencepiece  # noqa: E402
 from callback.checkpointing import MODEL_FILES, move_files, temporary_folder  # noqa: E402
 from model.checkpoint import build_model, save_model  # noqa: E402
 from model.configuration_albert import AlbertConfig  # noqa: E402
-from model.tokenization_albert import VOCABULARY_NAMES, clean_text  # noqa: E402
+from model.tokenization_albert import (  # noqa: E402
+    VOCABULARY_NAMES,
+    AlbertTokenizer,
+    clean_text,
+)
+from model.tokenizer_export import save_tokenizer  # noqa: E402
 from processors.glue import SPLITS  # noqa: E402
 from tools.common import seed_everything  # noqa: E402
 from tools.errors import run  # noqa: E402
@@ -139,7 +144,9 @@ def write_model(folder: Path, sentences: list[str]) -> None:
         num_threads=1,  # the sums of several threads would differ from run to run
         minloglevel=2,
     )
-    (folder / VOCABULARY_NAMES[0]).write_bytes(vocabulary.getvalue())
+    path = folder / VOCABULARY_NAMES[0]
+    path.write_bytes(vocabulary.getvalue())
+    save_tokenizer(AlbertTokenizer(path), folder)
     seed_everything(SEED)
     save_model(build_model(CONFIG), folder, with_classifier=False)
 

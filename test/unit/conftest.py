@@ -16,6 +16,7 @@ import torch
 from model.checkpoint import build_model, save_model
 from model.configuration_albert import AlbertConfig
 from model.tokenization_albert import AlbertTokenizer
+from model.tokenizer_export import save_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).parent / "data"
@@ -63,18 +64,21 @@ def write_stsb(folder, train=64, dev=30, test=10):
 def vocabulary(tmp_path_factory):
     """A SentencePiece model with ALBERT's special tokens, and pieces that end in digit + comma."""
     model = io.BytesIO()
-    corpus = [text for text, _ in sentences(300)] + ["1 2 3 4 5 6 7 8 9 0 , . ! [ ] ( ) / \" '"] * 5
+    corpus = [text for text, _ in sentences(300)]
+    corpus += [" ".join("abcdefghijklmnopqrstuvwxyz0123456789,.![]()/\"'")] * 5
+    corpus += ["in 2013, and 12, or 2, as of 2, 3, and 42, 2013,"] * 60
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(corpus),
         model_writer=model,
         vocab_size=150,
         hard_vocab_limit=False,
+        split_by_unicode_script=False,
+        split_by_number=False,
         pad_id=0,
         unk_id=1,
         bos_id=-1,
         eos_id=-1,
         control_symbols=["[CLS]", "[SEP]"],
-        user_defined_symbols=["2,", "▁2013,"],
         minloglevel=2,
     )
     path = tmp_path_factory.mktemp("vocabulary") / "spiece.model"
@@ -103,7 +107,7 @@ def pretrained(tmp_path_factory, tokenizer):
     )
     torch.manual_seed(0)
     save_model(build_model(config), folder, with_classifier=False)
-    tokenizer.save(folder)
+    save_tokenizer(tokenizer, folder)
     return folder
 
 

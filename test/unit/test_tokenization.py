@@ -6,6 +6,7 @@ import pytest
 from conftest import DATA
 
 from model.tokenization_albert import AlbertTokenizer, clean_text, find_vocabulary
+from model.tokenizer_export import save_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,9 @@ def test_text_never_becomes_a_special_token(tokenizer):
 
 
 def test_a_piece_that_ends_in_digit_and_comma_is_split(tokenizer):
-    assert tokenizer.tokenize("2,") == ["▁", "2", ","]  # "2," is a piece of this vocabulary
+    resplit = {tokenizer.sentencepiece.IdToPiece(index) for index in tokenizer.resplit}
+    assert {"2,", "▁2013,"} <= resplit  # such pieces are in this vocabulary
+    assert tokenizer.tokenize("2,") == ["▁2", ","]
     pieces = tokenizer.tokenize("in 2013, films")
     assert not any(len(piece) > 1 and piece.endswith(",") for piece in pieces)
 
@@ -45,7 +48,7 @@ def test_a_piece_that_ends_in_digit_and_comma_is_split(tokenizer):
     "text", ["2,", "12,2,", "in 2013, a film", "fine 2,☃2, film", "☃", "", " "]
 )
 def test_ids_are_those_of_the_pieces(tokenizer, text):
-    ids = [tokenizer._model.PieceToId(piece) for piece in tokenizer.tokenize(text)]
+    ids = [tokenizer.sentencepiece.PieceToId(piece) for piece in tokenizer.tokenize(text)]
     assert tokenizer.encode([text]) == [ids]
 
 
@@ -55,9 +58,8 @@ def test_a_batch_is_its_texts_one_by_one(tokenizer):
 
 
 def test_saving_over_itself_keeps_the_vocabulary(tokenizer, tmp_path):
-    tokenizer.save(tmp_path)
-    again = AlbertTokenizer(tmp_path / "spiece.model")
-    again.save(tmp_path)
+    save_tokenizer(tokenizer, tmp_path)
+    save_tokenizer(AlbertTokenizer(tmp_path / "spiece.model"), tmp_path)
     assert find_vocabulary(tmp_path).read_bytes() == tokenizer.vocabulary.read_bytes()
 
 
