@@ -197,7 +197,7 @@ def train(
     progress.close()
     logger.info("training took %.1f s", time.perf_counter() - began)
     if runtime.is_main:
-        save_final(args.output_dir, model, tokenizer)
+        save_final(args.output_dir, model, tokenizer, args.save_format)
         logger.info("model: %s", args.output_dir)
 
 

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 STATE_NAME = "training_state.pt"
 MANIFEST_NAME = "manifest.json"
 CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)")
-MODEL_FILES = (CONFIG_NAME, WEIGHTS_NAMES[0], *TOKENIZER_FILES)
+MODEL_FILES = (CONFIG_NAME, *WEIGHTS_NAMES, *TOKENIZER_FILES)
 
 
 class Stateful(Protocol):
@@ -39,11 +39,14 @@ class Stateful(Protocol):
 
 
 def save_final(
-    output_dir: Path, model: AlbertForSequenceClassification, tokenizer: AlbertTokenizer
+    output_dir: Path,
+    model: AlbertForSequenceClassification,
+    tokenizer: AlbertTokenizer,
+    layout: str = "huggingface",
 ) -> None:
     """Write the trained model to ``output_dir``, each file whole or not at all."""
     with temporary_folder(output_dir) as folder:
-        save_model(model, folder)
+        save_model(model, folder, layout)
         save_tokenizer(tokenizer, folder)
         move_files(folder, output_dir)
 

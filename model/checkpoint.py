@@ -1,7 +1,7 @@
 """Weights and configuration from and to a folder.
 
-Two layouts are read: Hugging Face's (keys ``albert.*``) and albert_pytorch's (keys ``bert.*``), each as
-``model.safetensors`` or ``pytorch_model.bin``. One is written: Hugging Face's, as safetensors.
+Two layouts are read and written: Hugging Face's (keys ``albert.*``, saved as ``model.safetensors``) and
+albert_pytorch's (keys ``bert.*``, saved as ``pytorch_model.bin``). Either file may hold either layout.
 """
 
 from __future__ import annotations
@@ -25,43 +25,57 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
 PRETRAINING_HEADS = ("predictions.", "cls.", "sop_classifier.")
-# albert_pytorch adds this to the pooled vector before the classifier; a new head here does too.
-REFERENCE_INPUT_SHIFT = 0.1
 
-# albert_pytorch → Hugging Face, applied in this order.
-_KEY_RULES = (
-    (r"^bert\.", "albert."),
-    (r"encoder\.transformer\.group\.(\d+)\.inner_group\.(\d+)\.",
-     r"encoder.albert_layer_groups.\1.albert_layers.\2."),
-    (r"attention\.self\.(query|key|value)\.", r"attention.\1."),
-    (r"attention\.output\.dense\.", "attention.dense."),
-    (r"(albert_layers\.\d+\.)LayerNorm\.", r"\1attention.LayerNorm."),
-    (r"\.LayerNorm_1\.", ".full_layer_layer_norm."),
-    (r"\.ffn\.intermediate\.dense\.", ".ffn."),
-    (r"\.ffn\.intermediate\.output\.dense\.", ".ffn_output."),
-    (r"\.pooler\.dense\.", ".pooler."),
-)  # fmt: skip
+# What a layout's classifier adds to the pooled vector. Its bias is saved so that it is right with that.
+INPUT_SHIFTS = {"huggingface": 0.0, "albert_pytorch": 0.1}
+LAYOUTS = tuple(INPUT_SHIFTS)
+NEW_HEAD_SHIFT = INPUT_SHIFTS["albert_pytorch"]  # a new head is the reference's
+
+# albert_pytorch's names within a layer, and Hugging Face's.
+_LAYER_KEYS = {
+    "attention.self.query": "attention.query",
+    "attention.self.key": "attention.key",
+    "attention.self.value": "attention.value",
+    "attention.output.dense": "attention.dense",
+    "LayerNorm": "attention.LayerNorm",
+    "LayerNorm_1": "full_layer_layer_norm",
+    "ffn.intermediate.dense": "ffn",
+    "ffn.intermediate.output.dense": "ffn_output",
+}
+_LAYER_KEYS_BACK = {ours: theirs for theirs, ours in _LAYER_KEYS.items()}
+_THEIR_LAYER = re.compile(
+    r"bert\.encoder\.transformer\.group\.(\d+)\.inner_group\.(\d+)\.(.+)\.(\w+)"
+)
+_OUR_LAYER = re.compile(
+    r"albert\.encoder\.albert_layer_groups\.(\d+)\.albert_layers\.(\d+)\.(.+)\.(\w+)"
+)
 
 
 def huggingface_key(key: str) -> str:
     """Return Hugging Face's name of a weight that albert_pytorch calls ``key``."""
-    for pattern, replacement in _KEY_RULES:
-        key = re.sub(pattern, replacement, key)
-    return key
+    if match := _THEIR_LAYER.fullmatch(key):
+        group, layer, name, kind = match.groups()
+        name = _LAYER_KEYS.get(name, name)
+        return f"albert.encoder.albert_layer_groups.{group}.albert_layers.{layer}.{name}.{kind}"
+    return re.sub(r"^bert\.", "albert.", key).replace("albert.pooler.dense.", "albert.pooler.")
+
+
+def albert_pytorch_key(key: str) -> str:
+    """Return albert_pytorch's name of a weight that Hugging Face calls ``key``."""
+    if match := _OUR_LAYER.fullmatch(key):
+        group, layer, name, kind = match.groups()
+        name = _LAYER_KEYS_BACK[name]
+        return f"bert.encoder.transformer.group.{group}.inner_group.{layer}.{name}.{kind}"
+    return re.sub(r"^albert\.", "bert.", key).replace("bert.pooler.", "bert.pooler.dense.")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The state found in a folder, in Hugging Face's names.
-
-    ``shift_folded`` says what the classifier's bias means: True (Hugging Face's layout) where it is to
-    be added to ``classifier(pooled)``, False (albert_pytorch's) to ``classifier(pooled + 0.1)``.
-    """
+    """The state found in a folder, in Hugging Face's names, and which of :data:`LAYOUTS` it had."""
 
     path: Path
     layout: str
     state: dict[str, Tensor]
-    shift_folded: bool
 
 
 def find_weights(folder: str | Path) -> Path:
@@ -95,10 +109,10 @@ def read_weights(folder: str | Path) -> Weights:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path} cannot be read as model weights: {reason}") from error
     if any(key.startswith("albert.") for key in state):
-        return Weights(path, "Hugging Face", state, shift_folded=True)
+        return Weights(path, "huggingface", state)
     if any(key.startswith("bert.encoder.transformer.group.") for key in state):
         state = {huggingface_key(key): value for key, value in state.items()}
-        return Weights(path, "albert_pytorch", state, shift_folded=False)
+        return Weights(path, "albert_pytorch", state)
     example = next(iter(state), "nothing")
     raise ValueError(
         f"{path} holds no ALBERT: its first key is {example!r}, not albert.* or bert.*"
@@ -112,8 +126,11 @@ def has_classifier(folder: str | Path) -> bool:
     except FileNotFoundError:
         return False
     if path.suffix == ".safetensors":
-        with safe_open(path, "pt") as file:
-            return "classifier.weight" in file.keys()  # noqa: SIM118 (not a dict)
+        try:
+            with safe_open(path, "pt") as file:
+                return "classifier.weight" in file.keys()  # noqa: SIM118 (not a dict)
+        except SafetensorError:
+            pass  # reading it all says what is wrong
     return "classifier.weight" in read_weights(folder).state
 
 
@@ -130,12 +147,22 @@ def load_model(folder: str | Path, config: AlbertConfig) -> AlbertForSequenceCla
     weights = read_weights(folder)
     state = {k: v for k, v in weights.state.items() if not k.startswith(PRETRAINING_HEADS)}
     new_head = "classifier.weight" not in state and "classifier.bias" not in state
-    if new_head or not weights.shift_folded:
-        config.classifier_input_shift = REFERENCE_INPUT_SHIFT
+    if new_head or weights.layout == "albert_pytorch":
+        config.classifier_input_shift = NEW_HEAD_SHIFT
     model = AlbertForSequenceClassification(config)
     own = model.state_dict()
     if new_head:
         state |= {key: own[key] for key in ("classifier.weight", "classifier.bias")}
+    _check_fit(weights.path, state, own)
+    if not new_head:
+        _move_shift(state, INPUT_SHIFTS[weights.layout], config.classifier_input_shift)
+    model.load_state_dict(state)
+    head = "a new classifier" if new_head else "its classifier"
+    logger.info("weights: %s (%s layout), with %s", weights.path, weights.layout, head)
+    return model
+
+
+def _check_fit(path: Path, state: dict[str, Tensor], own: dict[str, Tensor]) -> None:
     problems = [f"{key} is missing" for key in sorted(own.keys() - state.keys())]
     problems += [f"{key} is unknown" for key in sorted(state.keys() - own.keys())]
     problems += [
@@ -144,56 +171,49 @@ def load_model(folder: str | Path, config: AlbertConfig) -> AlbertForSequenceCla
         if own[key].shape != state[key].shape
     ]
     if problems:
-        shown = "; ".join(problems[:6]) + (
-            f"; and {len(problems) - 6} more" if problems[6:] else ""
-        )
-        raise ValueError(f"{weights.path} does not fit {CONFIG_NAME}: {shown}")
-    model.load_state_dict(state)
-    if weights.shift_folded and not new_head:
-        _shift_bias(model, -config.classifier_input_shift)
-    head = "a new classifier" if new_head else "its classifier"
-    logger.info("weights: %s (%s layout), with %s", weights.path, weights.layout, head)
-    return model
+        rest = f"; and {len(problems) - 6} more" if problems[6:] else ""
+        raise ValueError(f"{path} does not fit {CONFIG_NAME}: {'; '.join(problems[:6])}{rest}")
+
+
+def _move_shift(state: dict[str, Tensor], old: float, new: float) -> None:
+    """Make a classifier bias that is right with input shift ``old`` right with ``new``."""
+    if old != new:
+        change = (old - new) * state["classifier.weight"].double().sum(1)
+        state["classifier.bias"] = state["classifier.bias"] + change.float()
 
 
 def build_model(config: AlbertConfig) -> AlbertForSequenceClassification:
     """Build the classifier that ``config`` describes, with random weights."""
-    config.classifier_input_shift = REFERENCE_INPUT_SHIFT
+    config.classifier_input_shift = NEW_HEAD_SHIFT
     return AlbertForSequenceClassification(config)
 
 
 def save_model(
-    model: AlbertForSequenceClassification, folder: str | Path, with_classifier: bool = True
+    model: AlbertForSequenceClassification,
+    folder: str | Path,
+    layout: str = "huggingface",
+    with_classifier: bool = True,
 ) -> None:
-    """Write ``model`` to ``folder`` as config.json and model.safetensors, in fp32.
+    """Write ``model`` to ``folder`` as config.json and weights in one of :data:`LAYOUTS`, in fp32.
 
+    Hugging Face's ALBERT adds nothing to the classifier's input, so there the shift goes into the saved
+    bias and the logits are the same; :func:`load_model` takes it out again.
     ``with_classifier=False`` leaves the head out, as in a pretrained model's folder.
-
-    The classifier's input shift is folded into the saved bias, so that Hugging Face's ALBERT, which
-    has no shift, gives the same logits; :func:`load_model` takes it out again.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {key: value.detach().float().cpu() for key, value in model.state_dict().items()}
-    shift = _bias_of_shift(state["classifier.weight"], model.config.classifier_input_shift)
-    state["classifier.bias"] = state["classifier.bias"] + shift
+    _move_shift(state, model.config.classifier_input_shift, INPUT_SHIFTS[layout])
     architecture = "AlbertForSequenceClassification"
     if not with_classifier:
         state = {key: value for key, value in state.items() if not key.startswith("classifier.")}
         architecture = "AlbertModel"
     config = model.config.to_dict() | {"architectures": [architecture]}
     (folder / CONFIG_NAME).write_text(AlbertConfig.from_dict(config).to_json(), encoding="utf-8")
-    contiguous = {key: value.contiguous() for key, value in state.items()}
+    if layout == "albert_pytorch":
+        state = {albert_pytorch_key(key): value for key, value in state.items()}
+        torch.save(state, folder / WEIGHTS_NAMES[1])
+        return
     weights = folder / WEIGHTS_NAMES[0]
-    save_file(contiguous, weights, metadata={"format": "pt"})
+    save_file({k: v.contiguous() for k, v in state.items()}, weights, metadata={"format": "pt"})
     weights.chmod(0o644)  # safetensors makes it readable by its owner alone
-
-
-def _bias_of_shift(weight: Tensor, shift: float) -> Tensor:
-    """Return what adding ``shift`` to a linear layer's input adds to its output: [num_labels]."""
-    return (shift * weight.double().sum(1)).float()
-
-
-def _shift_bias(model: AlbertForSequenceClassification, shift: float) -> None:
-    with torch.no_grad():
-        model.classifier.bias += _bias_of_shift(model.classifier.weight, shift)

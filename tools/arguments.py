@@ -12,6 +12,7 @@ from pathlib import Path
 
 from callback.lr_scheduler import SCHEDULES
 from callback.optimization import OPTIMIZERS
+from model.checkpoint import LAYOUTS
 from processors.batching import PADDING_POLICIES
 from processors.glue import TASKS, Task
 from tools.device import DEVICES
@@ -192,6 +193,8 @@ def _add_records(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="where the output folder holds an earlier run: move that to its previous/ and start",
     )
+    add("--save_format", choices=LAYOUTS, default=LAYOUTS[0],
+        help="whose names and file the trained model gets")  # fmt: skip
     add("--resume", action="store_true", help="go on from the output folder's last checkpoint")
     add("--debug", action="store_true", help="on an error, show where in the code it happened")
 

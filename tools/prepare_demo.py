@@ -22,15 +22,15 @@ sys.path.insert(0, str(ROOT))  # so that `python tools/prepare_demo.py` finds th
 
 import sentencepiece  # noqa: E402
 
-from callback.checkpointing import MODEL_FILES, move_files, temporary_folder  # noqa: E402
-from model.checkpoint import build_model, save_model  # noqa: E402
-from model.configuration_albert import AlbertConfig  # noqa: E402
+from callback.checkpointing import move_files, temporary_folder  # noqa: E402
+from model.checkpoint import WEIGHTS_NAMES, build_model, save_model  # noqa: E402
+from model.configuration_albert import CONFIG_NAME, AlbertConfig  # noqa: E402
 from model.tokenization_albert import (  # noqa: E402
     VOCABULARY_NAMES,
     AlbertTokenizer,
     clean_text,
 )
-from model.tokenizer_export import save_tokenizer  # noqa: E402
+from model.tokenizer_export import TOKENIZER_FILES, save_tokenizer  # noqa: E402
 from processors.glue import SPLITS  # noqa: E402
 from tools.common import seed_everything  # noqa: E402
 from tools.errors import run  # noqa: E402
@@ -169,7 +169,7 @@ def _is_there(folder: Path, names: tuple[str, ...]) -> bool:
 def prepare(data_dir: Path, model_dir: Path, archive: Path | None) -> None:
     """Write whichever of the two folders is not there."""
     have_data = _is_there(data_dir, tuple(f"{split}.tsv" for split in SPLITS))
-    have_model = _is_there(model_dir, MODEL_FILES)
+    have_model = _is_there(model_dir, (CONFIG_NAME, WEIGHTS_NAMES[0], *TOKENIZER_FILES))
     if not (have_data and have_model):
         with tempfile.TemporaryDirectory() as scratch:
             splits = split_examples(read_ratings(archive or fetch_archive(Path(scratch))))

@@ -8,7 +8,7 @@ import torch
 from conftest import DATA
 from test_modeling import golden_model
 
-from model.checkpoint import has_classifier, load_model, read_weights, save_model
+from model.checkpoint import LAYOUTS, has_classifier, load_model, read_weights, save_model
 from model.configuration_albert import AlbertConfig
 
 
@@ -53,6 +53,43 @@ def test_albert_pytorch_weights_load(tmp_path):
     ]
     expected = torch.from_numpy(arrays["logits"])
     torch.testing.assert_close(model(*inputs).logits.detach(), expected, atol=1e-6, rtol=0)
+
+
+def test_albert_pytorch_layout_is_written_as_the_reference_has_it(tmp_path):
+    model, arrays, batch = golden_model("albert_two_groups_tiny")
+    save_model(model, tmp_path, "albert_pytorch")
+    state = torch.load(tmp_path / "pytorch_model.bin", weights_only=True)
+    golden = {k[6:]: torch.from_numpy(arrays[k]) for k in arrays if k.startswith("state/")}
+    assert state.keys() == golden.keys()
+    for key, value in golden.items():
+        assert torch.equal(state[key], value), key
+    again = load_model(tmp_path, AlbertConfig.from_file(tmp_path)).eval()
+    assert torch.equal(again(*batch).logits, model(*batch).logits)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_every_layout_keeps_the_logits_of_either_head(tmp_path, layout, shift):
+    model, _, batch = golden_model("albert_sst2_tiny")
+    model.config.classifier_input_shift = shift
+    save_model(model, tmp_path, layout)
+    again = load_model(tmp_path, AlbertConfig.from_file(tmp_path)).eval()
+    torch.testing.assert_close(again(*batch).logits, model(*batch).logits, atol=1e-6, rtol=0)
+
+
+def test_what_hugging_face_fine_tuned_keeps_its_logits(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    ours, _, batch = golden_model("albert_stsb_tiny")
+    values = ours.config.to_dict() | {"num_labels": 1, "hidden_dropout_prob": 0.0}
+    torch.manual_seed(0)
+    peer = transformers.AlbertForSequenceClassification(transformers.AlbertConfig(**values)).eval()
+    del peer.config.classifier_input_shift  # as transformers writes it
+    peer.save_pretrained(tmp_path)
+    model = load_model(tmp_path, AlbertConfig.from_file(tmp_path)).eval()
+    assert model.config.classifier_input_shift == 0.0
+    with torch.no_grad():
+        theirs = peer(*batch[:2], token_type_ids=batch[2]).logits
+    torch.testing.assert_close(model(*batch).logits.detach(), theirs, atol=1e-6, rtol=0)
 
 
 def test_a_pretrained_folder_gets_a_new_head(saved):

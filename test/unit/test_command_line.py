@@ -240,3 +240,36 @@ def test_two_processes_learn_what_one_does(run_classifier, sst2, pretrained, tmp
         torch.testing.assert_close(ends[1][key], value, atol=1e-5, rtol=0)
     losses = [[r["loss"] for r in records(tmp_path / name, "step")] for name in ("one", "two")]
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+
+
+def test_one_model_in_three_systems_folders_scores_the_same(run_classifier, sst2, tmp_path):
+    """Saved by this project, by transformers, and in albert_pytorch's layout."""
+    transformers = pytest.importorskip("transformers")
+    flags = ("--data_dir", sst2, "--do_eval")
+    trained = run_classifier(*flags, "--do_train", "--max_steps", "20", "--learning_rate", "5e-3",
+                             "--optimizer", "adamw", "--output_dir", "ours")  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    ours = tmp_path / "ours"
+    # transformers reads our folder and writes its own; the tokenizer too.
+    theirs = tmp_path / "theirs"
+    transformers.AutoModelForSequenceClassification.from_pretrained(ours).save_pretrained(theirs)
+    shutil.copy(ours / "spiece.model", theirs)
+    # The same training once more, saved in the other layout.
+    other = run_classifier(*flags, "--do_train", "--max_steps", "20", "--learning_rate", "5e-3",
+                           "--optimizer", "adamw", "--output_dir", "other",
+                           "--save_format", "albert_pytorch")  # fmt: skip
+    assert other.returncode == 0, other.stderr
+    assert (tmp_path / "other" / "pytorch_model.bin").is_file()
+    assert not (tmp_path / "other" / "model.safetensors").exists()
+    results = [
+        run_classifier(
+            *flags, "--model_name_or_path", tmp_path / name, "--output_dir", f"{name}-eval"
+        )
+        for name in ("ours", "theirs", "other")
+    ]
+    assert all(result.returncode == 0 for result in results), results
+    assert {accuracy(result.stdout)[0] for result in results} == {accuracy(trained.stdout)[-1]}
+    for result, layout in zip(
+        results, ("huggingface", "huggingface", "albert_pytorch"), strict=True
+    ):
+        assert f"({layout} layout), with its classifier" in result.stdout
