@@ -13,6 +13,7 @@ Four processes on this machine, each on a device of its own:
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from argparse import Namespace
@@ -51,7 +52,7 @@ from tools.common import seed_everything, seed_step, setup_logging
 from tools.errors import run
 from tools.fps_counter import FpsCounter
 from tools.model_files import check_sizes, find_inputs
-from tools.output_dir import prepare_output_dir, write_arguments, write_eval_results
+from tools.output_dir import check_output_dir, open_training_record, write_eval_results
 from tools.precision import FullPrecision, build_precision
 from tools.runtime import Runtime, start_runtime
 
@@ -64,8 +65,8 @@ def main(args: Namespace) -> None:
         setup_logging(runtime.is_main)
         files = find_inputs(args)
         logger.info("device: %s, processes: %d", runtime.device, runtime.processes.world_size)
-        with runtime.processes.main_first():
-            prepare_output_dir(args, runtime.is_main)
+        if runtime.is_main:
+            check_output_dir(args)
         history = History(args.output_dir / "metrics.jsonl" if runtime.is_main else None)
 
         tokenizer = AlbertTokenizer(files.vocabulary, args.do_lower_case)
@@ -86,8 +87,6 @@ def main(args: Namespace) -> None:
         model.to(runtime.device.torch_device)
 
         if args.do_train:
-            if runtime.is_main:
-                write_arguments(args)
             resume_from = checkpoints[-1] if checkpoints else None
             train(args, runtime, model, tokenizer, features, history, resume_from)
             runtime.processes.barrier()
@@ -155,6 +154,8 @@ def train(
         "classifier": model.classifier,
     }
     step = load_training_state(resume_from, parts) if resume_from else 0
+    if runtime.is_main:
+        open_training_record(args)
     logger.info("***** Running training *****")
     logger.info("  examples = %d, batch = %d", len(features["train"]), plan.global_batch)
     logger.info("  optimizer steps = %d, done = %d", plan.total_steps, step)
@@ -228,6 +229,8 @@ def log_losses(
     losses.clear()
     for number, loss in enumerate(values.tolist(), start=step - len(values) + 1):
         history.write("step", step=number, loss=loss)
+        if not math.isfinite(loss):
+            raise ValueError(f"the loss is {loss} at step {number}: try a lower --learning_rate")
     progress.report(loss, rate)
 
 

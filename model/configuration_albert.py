@@ -71,9 +71,16 @@ class AlbertConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} is {value!r}, not a whole number above 0")
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, not in [0, 1)")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < 1:
+                raise ValueError(f"{name} is {value!r}, not a number in [0, 1)")
+        for name in ("layer_norm_eps", "initializer_range", "classifier_input_shift"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not value >= 0:
+                raise ValueError(f"{name} is {value!r}, not a number from 0")
+        if not isinstance(self.pad_token_id, int) or not 0 <= self.pad_token_id < self.vocab_size:
+            raise ValueError(f"pad_token_id is {self.pad_token_id!r}, not an id of the vocabulary")
         if self.hidden_act not in HIDDEN_ACTS:
             raise ValueError(
                 f"hidden_act is {self.hidden_act!r}, not one of {', '.join(HIDDEN_ACTS)}"

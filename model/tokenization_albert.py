@@ -58,9 +58,10 @@ class AlbertTokenizer:
         self.do_lower_case = do_lower_case
         if not self.vocabulary.is_file():
             raise FileNotFoundError(f"{self.vocabulary} is missing (the SentencePiece vocabulary)")
+        self.vocabulary_bytes = self.vocabulary.read_bytes()
         self.sentencepiece = sentencepiece.SentencePieceProcessor()
         try:
-            self.sentencepiece.LoadFromFile(str(self.vocabulary))
+            self.sentencepiece.LoadFromSerializedProto(self.vocabulary_bytes)
         except (RuntimeError, OSError) as error:
             raise ValueError(f"{self.vocabulary} is no SentencePiece model: {error}") from error
         self.vocab_size = self.sentencepiece.GetPieceSize()

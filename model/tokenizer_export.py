@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,9 +27,7 @@ _NEVER = 1000.0
 
 def save_tokenizer(tokenizer: AlbertTokenizer, folder: str | Path) -> None:
     """Write :data:`TOKENIZER_FILES`: the vocabulary, and what transformers' ``AutoTokenizer`` needs."""
-    target = Path(folder) / VOCABULARY_NAMES[0]
-    if not (target.exists() and target.samefile(tokenizer.vocabulary)):
-        shutil.copyfile(tokenizer.vocabulary, target)
+    (Path(folder) / VOCABULARY_NAMES[0]).write_bytes(tokenizer.vocabulary_bytes)
     model = tokenizer.sentencepiece
     special = [i for i in range(model.GetPieceSize()) if model.IsControl(i) or model.IsUnknown(i)]
     names = [model.IdToPiece(index) for index in special]

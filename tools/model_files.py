@@ -76,6 +76,8 @@ def _missing_data(task: Task, args: Namespace) -> list[str]:
 
 def _config_file(path: str | Path) -> Path:
     file = Path(path) / CONFIG_NAME if Path(path).suffix != ".json" else Path(path)
+    if not file.is_file() and Path(path).suffix == ".json":
+        raise FileNotFoundError(f"{file} is missing (--config_name)")
     if not file.is_file():
         raise FileNotFoundError(
             f"no model in {file.parent}: looked for {CONFIG_NAME}, {' or '.join(VOCABULARY_NAMES)}, "

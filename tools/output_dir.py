@@ -10,6 +10,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES
+from model.checkpoint import WEIGHTS_NAMES
 from tools.errors import UsageError
 
 logger = logging.getLogger(__name__)
@@ -21,8 +22,8 @@ _EVAL_RESULTS = "eval_results.txt"
 _RESULTS = (*MODEL_FILES, "metrics.jsonl", _EVAL_RESULTS, _ARGUMENTS, "predictions")
 
 
-def prepare_output_dir(args: Namespace, is_main: bool) -> None:
-    """Make the output folder, and see that training does not write over an earlier run.
+def check_output_dir(args: Namespace) -> None:
+    """Make the output folder, and see that training would not write over an earlier run.
 
     Raises:
         UsageError: the folder holds an earlier run and no flag says what is to become of it, or it is
@@ -30,34 +31,54 @@ def prepare_output_dir(args: Namespace, is_main: bool) -> None:
         OSError: the folder cannot be made or written to.
     """
     folder = args.output_dir
-    if not is_main:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"--output_dir {folder} cannot be made: {error.strerror}") from error
     if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{folder} cannot be written to: choose another --output_dir")
+        raise PermissionError(f"--output_dir {folder} cannot be written to: choose another")
     if not args.do_train or args.resume:
         return
-    if folder.resolve() == args.model_name_or_path.resolve():
-        raise UsageError(f"--output_dir {folder} is the folder of the model to start from")
-    if not _results(folder):
-        return
-    if not args.overwrite_output_dir:
+    start = args.model_name_or_path.resolve()
+    if folder.resolve() in (start, *start.parents):
+        raise UsageError(
+            f"the model to start from, {args.model_name_or_path}, is in --output_dir {folder}: "
+            "choose another --output_dir"
+        )
+    if _results(folder) and not args.overwrite_output_dir:
         raise UsageError(
             f"{folder} holds an earlier run: --overwrite_output_dir moves it to {folder / PREVIOUS}, "
             "--resume goes on from its last checkpoint, another --output_dir leaves it alone"
         )
-    _set_aside(folder)
 
 
-def _set_aside(folder: Path) -> None:
-    """Move the results in ``folder`` to its ``previous``, in place of those that were there."""
-    previous = folder / PREVIOUS
-    for entry in _results(previous):
+def open_training_record(args: Namespace) -> None:
+    """Make the output folder ready for a run that trains, and write its flags there.
+
+    An earlier run moves to ``previous``, in place of the one that was there. One that left no weights
+    does not: it is dropped, so that two failed runs do not cost a good one.
+    """
+    folder, previous = args.output_dir, args.output_dir / PREVIOUS
+    if not args.resume and _results(folder):
+        has_weights = any(
+            entry.name in WEIGHTS_NAMES or entry.is_dir() for entry in _results(folder)
+        )
+        if has_weights:
+            _remove(_results(previous))
+            previous.mkdir(exist_ok=True)
+            for entry in _results(folder):
+                entry.replace(previous / entry.name)
+            logger.info("the earlier run in %s is now in %s", folder, previous)
+        else:
+            _remove(_results(folder))
+    values = {name: value for name, value in vars(args).items() if name != "task"}
+    text = json.dumps(values, indent=2, sort_keys=True, default=str)
+    (folder / _ARGUMENTS).write_text(text + "\n", encoding="utf-8")
+
+
+def _remove(entries: list[Path]) -> None:
+    for entry in entries:
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    previous.mkdir(exist_ok=True)
-    for entry in _results(folder):
-        entry.replace(previous / entry.name)
-    logger.info("the earlier run in %s is now in %s", folder, previous)
 
 
 def _results(folder: Path) -> list[Path]:
@@ -68,13 +89,6 @@ def _results(folder: Path) -> list[Path]:
         for entry in sorted(folder.iterdir())
         if entry.name in _RESULTS or CHECKPOINT_NAME.fullmatch(entry.name)
     ]
-
-
-def write_arguments(args: Namespace) -> None:
-    """Record the flags of a training run in its output folder."""
-    values = {name: value for name, value in vars(args).items() if name != "task"}
-    text = json.dumps(values, indent=2, sort_keys=True, default=str)
-    (args.output_dir / _ARGUMENTS).write_text(text + "\n", encoding="utf-8")
 
 
 def write_eval_results(output_dir: Path, results: dict[str, dict[str, float]]) -> None:

@@ -153,6 +153,30 @@ def test_an_earlier_run_is_kept_unless_asked_and_then_set_aside(run_classifier, 
     assert (out / "notes.txt").read_text() == "mine"
 
 
+def test_failed_runs_do_not_cost_a_good_one(run_classifier, sst2, tmp_path):
+    flags = ("--data_dir", sst2, "--output_dir", "out", "--do_train", "--max_steps", "2")
+    assert run_classifier(*flags).returncode == 0
+    good = (tmp_path / "out" / "model.safetensors").read_bytes()
+    for _ in range(2):
+        result = run_classifier(*flags, "--overwrite_output_dir", "--adam_epsilon", "1e-45",
+                                "--learning_rate", "1e38", "--max_steps", "9")  # fmt: skip
+        assert "the loss is nan at step" in one_line_error(result, 1)
+    found = [f for f in (tmp_path / "out").rglob("model.safetensors") if f.read_bytes() == good]
+    assert found == [tmp_path / "out" / "previous" / "model.safetensors"]
+    # A run that fails before it trains moves nothing at all.
+    too_large = run_classifier(*flags, "--output_dir", "new", "--batch_size", "1000")
+    assert "lower --batch_size" in one_line_error(too_large, 1)
+    assert run_classifier(*flags, "--output_dir", "new").returncode == 0
+
+
+def test_a_model_in_the_output_folder_is_not_trained_over(run_classifier, sst2, tmp_path):
+    flags = ("--data_dir", sst2, "--output_dir", "out", "--do_train", "--max_steps", "2")
+    assert run_classifier(*flags, "--save_steps", "1").returncode == 0
+    start = ("--model_name_or_path", tmp_path / "out" / "checkpoint-1", "--overwrite_output_dir")
+    assert "is in --output_dir" in one_line_error(run_classifier(*flags, *start), 2)
+    assert (tmp_path / "out" / "checkpoint-1").is_dir()
+
+
 def test_a_resumed_run_ends_with_the_weights_of_one_without_a_stop(run_classifier, sst2, tmp_path):
     flags = ("--data_dir", sst2, "--do_train", "--save_steps", "5", "--max_steps", "12",
              "--gradient_accumulation_steps", "2", "--learning_rate", "1e-2")  # fmt: skip
