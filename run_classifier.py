@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from callback.checkpointing import (
+    Settings,
     find_checkpoints,
     load_training_state,
     save_checkpoint,
@@ -49,7 +50,7 @@ from processors.metrics import compute, predicted
 from processors.submission import write_submission
 from tools.arguments import parse_arguments
 from tools.common import seed_everything, seed_step, setup_logging
-from tools.errors import run
+from tools.errors import run_program
 from tools.fps_counter import FpsCounter
 from tools.model_files import check_sizes, find_inputs
 from tools.output_dir import check_output_dir, open_training_record, write_eval_results
@@ -70,12 +71,7 @@ def main(args: Namespace) -> None:
         history = History(args.output_dir / "metrics.jsonl" if runtime.is_main else None)
 
         tokenizer = AlbertTokenizer(files.vocabulary, args.do_lower_case)
-        wanted = {"train": args.do_train, "dev": args.do_eval, "test": args.do_predict}
-        features = {
-            split: read_features(args, runtime, tokenizer, split)
-            for split, needed in wanted.items()
-            if needed
-        }
+        features = {split: read_features(args, runtime, tokenizer, split) for split in args.splits}
 
         seed_everything(args.seed)  # before the model: a new classifier starts from random weights
         checkpoints = find_checkpoints(args.output_dir) if args.resume else []
@@ -145,8 +141,10 @@ def train(
     precision = build_precision(
         network, optimizer, device, args.fp16, args.fp16_opt_level, args.loss_scale
     )
+    recipe = ("optimizer", "learning_rate", "lr_schedule", "warmup_proportion", "weight_decay",
+              "adam_epsilon", "max_grad_norm")  # fmt: skip
     parts = {
-        "plan": plan,
+        "settings": Settings({**plan.settings, **{name: getattr(args, name) for name in recipe}}),
         "optimizer": optimizer,
         "schedule": schedule,
         "precision": precision,
@@ -156,6 +154,7 @@ def train(
     step = load_training_state(resume_from, parts) if resume_from else 0
     if runtime.is_main:
         open_training_record(args)
+        history.drop_after(step)
     logger.info("***** Running training *****")
     logger.info("  examples = %d, batch = %d", len(features["train"]), plan.global_batch)
     logger.info("  optimizer steps = %d, done = %d", plan.total_steps, step)
@@ -178,23 +177,26 @@ def train(
         fps.count(now.examples)
         progress.advance()
 
-        last = step == plan.total_steps
-        if step == 1 or last or step % args.logging_steps == 0:
+        last, reached = step == plan.total_steps, False
+        saves = args.save_steps > 0 and step % args.save_steps == 0
+        scores = args.do_eval and not last and evaluation_is_due(args, step, now)
+        if step == 1 or last or saves or scores or step % args.logging_steps == 0:
             with fps.paused():
                 log_losses(runtime, progress, history, losses, step, rate)
-        if args.save_steps > 0 and step % args.save_steps == 0 and runtime.is_main:
+        if saves and runtime.is_main:
             with fps.paused():
                 save_checkpoint(args.output_dir, step, model, tokenizer, parts)
-        if now.steps_left == 1:
-            logger.info(" FPS = %.2f", fps.result())
-            history.write("epoch", epoch=now.epoch, step=step, fps=fps.result())
-        if args.do_eval and not last and evaluation_is_due(args, step, now):
+        if scores:
             with fps.paused():
                 metrics = evaluate(args, runtime, model, features["dev"], history, step)
                 network.train()
-            if metrics[args.task.metric] >= args.stop_point < 1:
-                logger.info("--stop_point %s is reached after %d steps", args.stop_point, step)
-                break
+            reached = metrics[args.task.metric] >= args.stop_point < 1
+        if reached or now.steps_left == 1:
+            logger.info(" FPS = %.2f", fps.result())
+            history.write("epoch", epoch=now.epoch, step=step, fps=fps.result())
+        if reached:
+            logger.info("--stop_point %s is reached after %d steps", args.stop_point, step)
+            break
     progress.close()
     logger.info("training took %.1f s", time.perf_counter() - began)
     if runtime.is_main:
@@ -307,4 +309,4 @@ def compute_logits(
 
 if __name__ == "__main__":
     arguments = parse_arguments(sys.argv[1:])
-    sys.exit(run(lambda: main(arguments), "run_classifier.py", arguments.debug))
+    sys.exit(run_program(lambda: main(arguments), "run_classifier.py", arguments.debug))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +15,7 @@ import torch
 
 from model.checkpoint import WEIGHTS_NAMES, save_model
 from model.configuration_albert import CONFIG_NAME
+from model.files import digest, move_files, temporary_folder
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenization_albert import AlbertTokenizer
 from model.tokenizer_export import TOKENIZER_FILES, save_tokenizer
@@ -36,6 +34,27 @@ class Stateful(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+
+
+class Settings:
+    """The flags that a run must be resumed with unchanged, as a part of its checkpoints."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the settings."""
+        return self._values
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Check that a checkpoint's settings are these.
+
+        Raises:
+            ValueError: they are not; names the first that differs.
+        """
+        for name, value in self._values.items():
+            if state.get(name) != value:
+                raise ValueError(f"{name} was {state.get(name)} there and is {value} now")
 
 
 def save_final(
@@ -69,7 +88,7 @@ def save_checkpoint(
         save_tokenizer(tokenizer, folder)
         state = {name: part.state_dict() for name, part in parts.items()}
         torch.save({"step": step, "parts": state}, folder / STATE_NAME)
-        digests = {file.name: _digest(file) for file in sorted(folder.iterdir())}
+        digests = {file.name: digest(file) for file in sorted(folder.iterdir())}
         manifest = json.dumps({"step": step, "sha256": digests}, indent=2) + "\n"
         (folder / MANIFEST_NAME).write_text(manifest, encoding="utf-8")
         for file in (*folder.iterdir(), folder):
@@ -110,35 +129,13 @@ def load_training_state(checkpoint: Path, parts: Mapping[str, Stateful]) -> int:
 def _is_whole(checkpoint: Path) -> bool:
     try:
         manifest = json.loads((checkpoint / MANIFEST_NAME).read_text(encoding="utf-8"))
-        damaged = [n for n, d in manifest["sha256"].items() if _digest(checkpoint / n) != d]
+        damaged = [n for n, d in manifest["sha256"].items() if digest(checkpoint / n) != d]
     except (OSError, ValueError, KeyError) as error:
         logger.warning("%s is not a whole checkpoint and is left out: %s", checkpoint, error)
         return False
     if damaged:
         logger.warning("%s is left out: %s changed", checkpoint, ", ".join(damaged))
     return not damaged
-
-
-def move_files(source: Path, target: Path) -> None:
-    """Move the files in ``source`` to ``target`` (on the same disk), each in one step."""
-    for file in sorted(source.iterdir()):
-        file.replace(target / file.name)
-
-
-@contextmanager
-def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Make a folder in ``parent`` (made too, if need be) that is gone at the end of the block."""
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=parent, prefix=".writing-"))
-    folder.chmod(0o755)  # mkdtemp's 0700 would stay when the folder is renamed
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _sync(path: Path) -> None:

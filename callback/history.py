@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from model.files import write_whole
+
 
 class History:
     """Append records to ``path``; a record is on disk when :meth:`write` returns.
@@ -19,6 +21,14 @@ class History:
         self.path = path
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
+
+    def drop_after(self, step: int) -> None:
+        """Drop the records of steps after ``step``: a resumed run takes them again."""
+        if self.path is None or not self.path.exists():
+            return
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if (json.loads(line).get("step") or 0) <= step]
+        write_whole(self.path, "".join(kept))
 
     def write(self, event: str, **values: Any) -> None:
         """Append one record; ``time`` is in seconds since the epoch."""

@@ -24,7 +24,8 @@ from model.modeling_albert import AlbertForSequenceClassification
 logger = logging.getLogger(__name__)
 
 WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
-PRETRAINING_HEADS = ("predictions.", "cls.", "sop_classifier.")
+# Pretraining heads, and a buffer that older releases of transformers saved.
+_UNUSED = re.compile(r"(predictions|cls|sop_classifier)\.|.*\bembeddings\.position_ids$")
 
 # What a layout's classifier adds to the pooled vector. Its bias is saved so that it is right with that.
 INPUT_SHIFTS = {"huggingface": 0.0, "albert_pytorch": 0.1}
@@ -145,7 +146,7 @@ def load_model(folder: str | Path, config: AlbertConfig) -> AlbertForSequenceCla
         ValueError: they do not fit the configuration; the message names the keys.
     """
     weights = read_weights(folder)
-    state = {k: v for k, v in weights.state.items() if not k.startswith(PRETRAINING_HEADS)}
+    state = {k: v for k, v in weights.state.items() if not _UNUSED.match(k)}
     new_head = "classifier.weight" not in state and "classifier.bias" not in state
     if new_head or weights.layout == "albert_pytorch":
         config.classifier_input_shift = NEW_HEAD_SHIFT

@@ -1,8 +1,13 @@
-"""Files of a model's folder, which go by more than one name."""
+"""Files and folders that are there whole or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -16,3 +21,36 @@ def find_file(folder: str | Path, names: Sequence[str], what: str) -> Path:
         if (path := Path(folder) / name).is_file():
             return path
     raise FileNotFoundError(f"no {what} in {folder}: looked for {' and '.join(names)}")
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_whole(path: Path, data: bytes | str) -> None:
+    """Write ``data`` (text as UTF-8) under another name and rename it, replacing what was there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data if isinstance(data, bytes) else data.encode())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Make a folder in ``parent`` (made too, if need be) that is gone at the end of the block."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=".writing-"))
+    folder.chmod(0o755)  # mkdtemp's 0700 would stay when the folder is renamed
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def move_files(source: Path, target: Path) -> None:
+    """Move the files in ``source`` to ``target`` (on the same disk), each in one step."""
+    for file in sorted(source.iterdir()):
+        file.replace(target / file.name)

@@ -1,7 +1,7 @@
 """Features → batches of padded tensors: which examples meet, and how wide their batch is.
 
 A global batch is a function of (seed, epoch, global batch size) alone; each process takes its share of
-it. So the number of processes changes neither what is learned nor what is scored.
+it. So the number of processes changes neither the examples of a step nor what is scored.
 """
 
 from __future__ import annotations
@@ -129,28 +129,19 @@ class TrainingPlan:
         batches = rows.reshape(self._batches, self.global_batch)
         return generator.permutation(batches) if self._policy == "bucket" else batches
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return what must be the same for a resumed run to see the same batches."""
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What must be the same for a resumed run to see the same batches."""
         return {
-            "examples": len(self._lengths),
-            "tokens": int(self._lengths.sum()),
+            "training examples": len(self._lengths),
+            "training tokens": int(self._lengths.sum()),
             "global batch": self.global_batch,
             "gradient_accumulation_steps": self._accumulation,
             "seed": self._seed,
             "padding": self._policy,
             "max_seq_length": self._max_length,
-            "steps": self.total_steps,
+            "optimizer steps": self.total_steps,
         }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Check that a checkpoint's plan is this one.
-
-        Raises:
-            ValueError: it is not; names what differs.
-        """
-        for name, value in self.state_dict().items():
-            if state.get(name) != value:
-                raise ValueError(f"{name} was {state.get(name)} there and is {value} now")
 
 
 def plan_evaluation(

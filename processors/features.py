@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
+from model.files import digest, write_whole
 from model.tokenization_albert import AlbertTokenizer
 from processors.glue import Example, Task, read_examples
 
@@ -116,15 +116,15 @@ def load_features(
         {
             "format": _FORMAT,
             "task": repr(task),
-            "data": _digest(path),
-            "vocabulary": _digest(tokenizer.vocabulary),
+            "data": digest(path),
+            "vocabulary": digest(tokenizer.vocabulary),
             "do_lower_case": tokenizer.do_lower_case,
             "max_seq_length": max_seq_length,
         },
         sort_keys=True,
     )
-    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    cache = path.with_name(f"cached_{split}_{digest}.safetensors")
+    name = hashlib.sha256(key.encode()).hexdigest()[:16]
+    cache = path.with_name(f"cached_{split}_{name}.safetensors")
     if not overwrite_cache and (features := _read_cache(cache)) is not None:
         logger.info("%s: %d examples (from %s)", path, len(features), cache.name)
         return features
@@ -133,10 +133,6 @@ def load_features(
     _write_cache(cache, features)
     logger.info("%s: %d examples, %d tokens", path, len(features), len(features.input_ids))
     return features
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _read_cache(cache: Path) -> Features | None:
@@ -151,11 +147,7 @@ def _read_cache(cache: Path) -> Features | None:
 
 def _write_cache(cache: Path, features: Features) -> None:
     arrays = {field.name: getattr(features, field.name) for field in fields(features)}
-    temporary = cache.with_name(f".{cache.name}.{os.getpid()}")
     try:
-        save_file(arrays, temporary)
-        temporary.chmod(0o644)  # safetensors makes it readable by its owner alone
-        temporary.replace(cache)
-    except (OSError, SafetensorError) as error:
+        write_whole(cache, save(arrays))
+    except OSError as error:
         logger.warning("features are not cached: %s", error)
-        temporary.unlink(missing_ok=True)

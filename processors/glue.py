@@ -35,11 +35,6 @@ class Task:
         """Whether the target is a number instead of a class."""
         return self.labels is None
 
-    @property
-    def num_labels(self) -> int:
-        """Outputs of the classifier: one a class, or a single number."""
-        return 1 if self.labels is None else len(self.labels)
-
     def file(self, data_dir: str | Path, split: str) -> Path:
         """Return the path of one of the :data:`SPLITS`."""
         return Path(data_dir) / f"{split}.tsv"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from model.files import write_whole
 from processors.glue import Task
 from processors.metrics import predicted
 
@@ -31,15 +32,13 @@ def write_submission(folder: Path, task: Task, logits: np.ndarray) -> Path:
         details = [dict(zip(task.labels, map(float, row), strict=True)) for row in _softmax(logits)]
     rows = [f"{index}\t{prediction}" for index, prediction in enumerate(predictions)]
     submission = folder / f"{task.folder}.tsv"
-    _write(submission, ["index\tprediction", *rows])
+    write_whole(submission, "\n".join(["index\tprediction", *rows, ""]))
     records = zip(predictions, details, strict=True)
-    _write(
-        submission.with_suffix(".jsonl"),
-        [
-            json.dumps({"index": index, "prediction": prediction, **_named(task, detail)})
-            for index, (prediction, detail) in enumerate(records)
-        ],
-    )
+    details_lines = [
+        json.dumps({"index": index, "prediction": prediction, **_named(task, detail)})
+        for index, (prediction, detail) in enumerate(records)
+    ]
+    write_whole(submission.with_suffix(".jsonl"), "\n".join([*details_lines, ""]))
     return submission
 
 
@@ -50,9 +49,3 @@ def _named(task: Task, detail: dict[str, float]) -> dict[str, object]:
 def _softmax(logits: np.ndarray) -> np.ndarray:
     exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-
-def _write(path: Path, lines: list[str]) -> None:
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    temporary.replace(path)

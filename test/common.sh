@@ -29,18 +29,19 @@ output_dir=
 device=auto
 device_id=0
 workers=0
+overwrite=(--overwrite_output_dir) # not where a run is resumed
 passed_on=()
 
 launch() {
     parse_flags "$@"
     find_folders
+    if has_npu; then # before any Python imports torch: without CANN, torch_npu breaks that
+        . "$ROOT/test/env_npu.sh"
+    fi
     use_python
     cd "$ROOT"
     if declare -F prepare >/dev/null; then
         prepare # the launcher's own preparation
-    fi
-    if has_npu && [[ $device = auto || $device = npu ]]; then
-        . "$ROOT/test/env_npu.sh"
     fi
     open_log
     run_and_report
@@ -53,7 +54,7 @@ parse_flags() {
         shift
         case $flag in
         --)
-            passed_on=("$@")
+            pass_on "$@"
             return
             ;;
         -h | --help)
@@ -81,6 +82,18 @@ parse_flags() {
         *) fail 2 "$flag is no flag of this launcher; flags of run_classifier.py go after --" ;;
         esac
     done
+}
+
+pass_on() { # flags of run_classifier.py
+    local word
+    for word; do
+        word=${word%%=*}
+        case ${word//-/_} in
+        __batch_size | __device_id) fail 2 "give $word before the --: the report names it" ;;
+        __resume) overwrite=() ;;
+        esac
+    done
+    passed_on=("$@")
 }
 
 absolute() { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
@@ -123,7 +136,7 @@ open_log() {
 run_and_report() {
     local flags=(
         --task_name "$task" --data_dir "$data_dir" --model_name_or_path "$model_path"
-        --output_dir "$output_dir" --overwrite_output_dir --do_train --do_eval --do_lower_case
+        --output_dir "$output_dir" ${overwrite[@]+"${overwrite[@]}"} --do_train --do_eval --do_lower_case
         --max_seq_length 128 --batch_size "$batch_size" --seed 42 --warmup_proportion 0.1
         --max_grad_norm 1.0 --adam_epsilon 1e-6 --weight_decay 0.0 "${recipe[@]}"
         --device "$device" --device_id "$device_id" --workers "$workers"

@@ -86,6 +86,6 @@ pip_install() { # arguments of `pip install`; where it fails, PIP_REASON says wh
     output=$("$PYTHON" -m pip install --quiet --disable-pip-version-check --retries 2 "$@" 2>&1) ||
         status=$?
     PIP_REASON=$(grep '^ERROR' <<<"$output" | tail -n 1 || true)
-    PIP_REASON=${PIP_REASON:-"see pip's settings and the network"}
+    PIP_REASON=${PIP_REASON:-$(tail -n 1 <<<"$output")}
     return "$status"
 }

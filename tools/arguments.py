@@ -220,9 +220,9 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the flags and fill in the defaults that follow from others.
 
-    Beside the flags the result has ``task`` (a :class:`Task`), and ``model_given`` and
-    ``output_dir_given`` (whether the user named those folders). Wrong usage ends the program with one
-    line and exit status 2.
+    Beside the flags the result has ``task`` (a :class:`Task`), ``splits`` (the files they call for), and
+    ``model_given`` and ``output_dir_given`` (whether the user named those folders). Wrong usage ends the
+    program with one line and exit status 2.
     """
     parser = build_parser()
     args = parser.parse_args([_with_underscores(word) for word in argv])
@@ -252,6 +252,8 @@ def _complete(args: argparse.Namespace) -> None:
         raise UsageError("--stop_point needs --do_eval, which measures it")
     task: Task = TASKS[args.task_name]
     args.task = task
+    wanted = {"train": args.do_train, "dev": args.do_eval, "test": args.do_predict}
+    args.splits = [split for split, needed in wanted.items() if needed]
     args.output_dir_given = args.output_dir is not None
     args.model_given = args.model_name_or_path is not None
     args.data_dir = Path(args.data_dir or f"./dataset/{task.folder}")

@@ -20,8 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that `python tools/download.py` finds the packages beside it
 
+from model.files import write_whole  # noqa: E402
 from processors.glue import SPLITS, TASKS  # noqa: E402
-from tools.errors import run  # noqa: E402
+from tools.errors import run_program  # noqa: E402
 
 GLUE = "https://dl.fbaipublicfiles.com/glue/data"
 HUB = "https://huggingface.co"
@@ -46,11 +47,9 @@ def fetch(url: str) -> bytes:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` in one step."""
+    """Write ``data`` to ``path``, whose folder is made if need be, and say so."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    write_whole(path, data)
     print(f"{path} ({len(data):,} bytes)")
 
 
@@ -108,7 +107,7 @@ def main(argv: list[str]) -> int:
             else:
                 download_model(asset, args.model_path, os.environ.get("HF_ENDPOINT", HUB))
 
-    return run(download, "download", args.debug)
+    return run_program(download, "download", args.debug)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {message or 'no message'} (--debug shows where)"
 
 
-def run(main: Callable[[], None], program: str, debug: bool) -> int:
+def run_program(main: Callable[[], None], program: str, debug: bool) -> int:
     """Call ``main`` and return the exit status: 0, 2 for wrong usage, 1 for any other failure.
 
     A failure prints ``program: error: …`` on standard error; with ``debug`` it is raised instead.

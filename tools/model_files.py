@@ -69,8 +69,7 @@ def check_sizes(args: Namespace, config: AlbertConfig, tokenizer: AlbertTokenize
 
 
 def _missing_data(task: Task, args: Namespace) -> list[str]:
-    wanted = {"train": args.do_train, "dev": args.do_eval, "test": args.do_predict}
-    files = [task.file(args.data_dir, split) for split, needed in wanted.items() if needed]
+    files = [task.file(args.data_dir, split) for split in args.splits]
     return [f"{file} is missing" for file in files if not file.is_file()]
 
 

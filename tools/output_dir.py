@@ -9,8 +9,9 @@ import shutil
 from argparse import Namespace
 from pathlib import Path
 
-from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES
+from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES, find_checkpoints
 from model.checkpoint import WEIGHTS_NAMES
+from model.files import write_whole
 from tools.errors import UsageError
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,11 @@ def check_output_dir(args: Namespace) -> None:
         raise OSError(f"--output_dir {folder} cannot be made: {error.strerror}") from error
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"--output_dir {folder} cannot be written to: choose another")
-    if not args.do_train or args.resume:
+    if not args.do_train:
+        return
+    if args.resume:
+        if (folder / WEIGHTS_NAMES[0]).exists() or (folder / WEIGHTS_NAMES[1]).exists():
+            _check_resumable(folder)
         return
     start = args.model_name_or_path.resolve()
     if folder.resolve() in (start, *start.parents):
@@ -49,6 +54,14 @@ def check_output_dir(args: Namespace) -> None:
         raise UsageError(
             f"{folder} holds an earlier run: --overwrite_output_dir moves it to {folder / PREVIOUS}, "
             "--resume goes on from its last checkpoint, another --output_dir leaves it alone"
+        )
+
+
+def _check_resumable(folder: Path) -> None:
+    if not find_checkpoints(folder):
+        raise UsageError(
+            f"--resume: {folder} holds a finished run but no whole checkpoint to go on from: "
+            "--overwrite_output_dir trains anew and keeps it"
         )
 
 
@@ -73,7 +86,7 @@ def open_training_record(args: Namespace) -> None:
             _remove(_results(folder))
     values = {name: value for name, value in vars(args).items() if name != "task"}
     text = json.dumps(values, indent=2, sort_keys=True, default=str)
-    (folder / _ARGUMENTS).write_text(text + "\n", encoding="utf-8")
+    write_whole(folder / _ARGUMENTS, text + "\n")
 
 
 def _remove(entries: list[Path]) -> None:
@@ -98,4 +111,4 @@ def write_eval_results(output_dir: Path, results: dict[str, dict[str, float]]) -
         for model, metrics in results.items()
         for line in (f"[{model}]", *(f"{name} = {value}" for name, value in metrics.items()))
     ]
-    (output_dir / _EVAL_RESULTS).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(output_dir / _EVAL_RESULTS, "\n".join([*lines, ""]))

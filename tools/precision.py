@@ -74,7 +74,7 @@ class Autocast(FullPrecision):
             self._device_type, init_scale=self._fixed_scale or 2.0**16
         )
         self._stepped = False
-        # The scaler does not say whether it let the optimizer step; the hook does, without a sync.
+        # The scaler does not say whether it let the optimizer step; the hook does.
         optimizer.register_step_post_hook(self._note_step)
 
     def _note_step(self, *_: Any) -> None:

