@@ -19,6 +19,9 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
+import tools.packages  # noqa: F401 (first: says in one line what is not installed)
+
+# isort: split
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -53,7 +56,12 @@ from tools.common import seed_everything, seed_step, setup_logging
 from tools.errors import run_program
 from tools.fps_counter import FpsCounter
 from tools.model_files import check_sizes, find_inputs
-from tools.output_dir import check_output_dir, open_training_record, write_eval_results
+from tools.output_dir import (
+    check_output_dir,
+    claim_output_dir,
+    open_training_record,
+    write_eval_results,
+)
 from tools.precision import FullPrecision, build_precision
 from tools.runtime import Runtime, start_runtime
 
@@ -67,7 +75,8 @@ def main(args: Namespace) -> None:
         files = find_inputs(args)
         logger.info("device: %s, processes: %d", runtime.device, runtime.processes.world_size)
         if runtime.is_main:
-            check_output_dir(args)
+            check_output_dir(args, files.weights)
+            claim_output_dir(args)
         history = History(args.output_dir / "metrics.jsonl" if runtime.is_main else None)
 
         tokenizer = AlbertTokenizer(files.vocabulary, args.do_lower_case)
@@ -304,7 +313,10 @@ def compute_logits(
         logits[rows] = model(**device.put(batch)).logits
         progress.advance()
     progress.close()
-    return processes.sum(logits).cpu().numpy()
+    result = processes.sum(logits).cpu().numpy()
+    if not np.isfinite(result).all():
+        raise ValueError("the model's outputs are no finite numbers: its training diverged")
+    return result
 
 
 if __name__ == "__main__":

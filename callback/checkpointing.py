@@ -130,7 +130,7 @@ def _is_whole(checkpoint: Path) -> bool:
     try:
         manifest = json.loads((checkpoint / MANIFEST_NAME).read_text(encoding="utf-8"))
         damaged = [n for n, d in manifest["sha256"].items() if digest(checkpoint / n) != d]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         logger.warning("%s is not a whole checkpoint and is left out: %s", checkpoint, error)
         return False
     if damaged:

@@ -96,12 +96,15 @@ def read_weights(folder: str | Path) -> Weights:
         ValueError: the file cannot be read as weights, or they are not ALBERT's.
     """
     path = find_weights(folder)
+    path.open("rb").close()  # says so where it may not be read; the libraries below do not
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        if not isinstance(state, dict) or not all(
+            isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+        ):
             raise pickle.UnpicklingError
     except (pickle.UnpicklingError, EOFError) as error:  # torch's own words are on other matters
         reason = "it is cut off, or holds something other than named tensors"
@@ -200,7 +203,12 @@ def save_model(
     Hugging Face's ALBERT adds nothing to the classifier's input, so there the shift goes into the saved
     bias and the logits are the same; :func:`load_model` takes it out again.
     ``with_classifier=False`` leaves the head out, as in a pretrained model's folder.
+
+    Raises:
+        ValueError: a weight is no finite number; nothing is written.
     """
+    if not all(value.isfinite().all() for value in model.state_dict().values()):
+        raise ValueError("the weights are no finite numbers: try a lower --learning_rate")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {key: value.detach().float().cpu() for key, value in model.state_dict().items()}

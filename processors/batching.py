@@ -7,6 +7,7 @@ it. So the number of processes changes neither the examples of a step nor what i
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -204,7 +205,19 @@ class _PaddedBatches:
 
 def load_batches(features: Features, plans: list[BatchPlan], workers: int = 0) -> Iterator[Batch]:
     """Yield the padded batch of each plan in order, built by ``workers`` other processes if any."""
-    return iter(DataLoader(_PaddedBatches(features, plans), batch_size=None, num_workers=workers))
+    return iter(
+        DataLoader(
+            _PaddedBatches(features, plans),
+            batch_size=None,
+            num_workers=workers,
+            worker_init_fn=_end_on_sigterm if workers else None,
+        )
+    )
+
+
+def _end_on_sigterm(_: int) -> None:
+    """Have a worker end quietly on SIGTERM; the handler it inherits is the training process's."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+_LARGEST_TARGET = 3.4e38
 SPLITS = ("train", "dev", "test")
 
 
@@ -76,11 +77,16 @@ def read_examples(task: Task, path: str | Path, split: str) -> list[Example]:
     lines = _read_lines(path)
     header = lines[0].split("\t")
     wanted = task.columns(split)
+    if "\r" in lines[0]:
+        raise ValueError(f"{path}: its lines end in CR alone; save it with LF or CR LF")
+    for name in wanted:
+        if header.count(name) > 1:
+            raise ValueError(f"{path}, line 1: there are {header.count(name)} columns {name}")
     missing = [name for name in wanted if name not in header]
     if missing:
         raise ValueError(
             f"{path}, line 1: no column {' and '.join(missing)} among "
-            f"{', '.join(header)}: {task.folder} needs a header line with {', '.join(wanted)}"
+            f"{_clip(', '.join(header))}: {task.folder} needs a header line with {', '.join(wanted)}"
         )
     index = [header.index(name) for name in wanted]
     examples = []
@@ -121,15 +127,19 @@ def _read_lines(path: Path) -> list[str]:
     return lines
 
 
+def _clip(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
 def _parse_label(task: Task, text: str) -> int | float:
     if task.labels is not None:
         if text not in task.labels:
-            raise ValueError(f"label {text!r} is not one of {', '.join(task.labels)}")
+            raise ValueError(f"label {_clip(text)!r} is not one of {', '.join(task.labels)}")
         return task.labels.index(text)
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{task.label} {text!r} is not a number")
+    if not abs(value) <= _LARGEST_TARGET:
+        raise ValueError(f"{task.label} {_clip(text)!r} is not a number that fp32 can hold")
     return value

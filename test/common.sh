@@ -9,7 +9,7 @@
 #
 #   --data_path=DIR    holds SST-2/ and STS-B/, and may hold prev_trained_model/ (default: ./dataset)
 #   --model_path=DIR   the ALBERT folder to start from
-#   --output_dir=DIR   where the trained model goes; an earlier one moves to its previous/
+#   --output_dir=DIR   where the trained model goes; an earlier one moves to its previous/<n>
 #   --device=NAME      npu, cuda or cpu (default: the first of these that is there)
 #   --device_id=N      which of several (default: 0); names the log folder, test/output/N
 #   --batch_size=N     examples per process
@@ -117,7 +117,7 @@ find_folders() {
     fi
 }
 
-# test/output/<device id>/ holds this run's log and report; the run before moves to its previous/.
+# test/output/<device id>/ holds this run's log and report; the run before moves to its previous/<n>.
 open_log() {
     log_dir=$ROOT/test/output/$device_id
     log=$log_dir/train_$device_id.log
@@ -126,10 +126,13 @@ open_log() {
         exec 9>"$log_dir/.lock"
         flock -n 9 || fail 1 "another run writes to $log_dir: give --device_id another number"
     fi
-    if compgen -G "$log_dir/*.*" >/dev/null; then
-        rm -rf "$log_dir/previous"
-        mkdir "$log_dir/previous"
-        mv "$log_dir"/*.* "$log_dir/previous/"
+    if [ -e "$log" ]; then
+        local number=1
+        while [ -e "$log_dir/previous/$number" ]; do
+            number=$((number + 1))
+        done
+        mkdir -p "$log_dir/previous/$number"
+        mv "$log_dir"/*.* "$log_dir/previous/$number/"
     fi
 }
 
@@ -143,7 +146,8 @@ run_and_report() {
         ${passed_on[@]+"${passed_on[@]}"}
     )
     local tee child status=0 began=$SECONDS
-    exec 3> >(exec tee -i "$log")
+    # -p, where tee knows it: a reader of standard output that goes away does not cost the log.
+    exec 3> >(tee -p </dev/null >/dev/null 2>&1 && exec tee -i -p "$log" || exec tee -i "$log")
     tee=$!
     "$PYTHON" -u run_classifier.py "${flags[@]}" >&3 2>&1 3>&- &
     child=$!

@@ -43,6 +43,7 @@ use_python() {
 missing_in() { "$PYTHON" "$ROOT/tools/missing_requirements.py" "$ROOT/constraints.txt" "$@"; }
 
 check_version() {
+    [ -x "$PYTHON" ] || fail 1 "the active environment has no $PYTHON: deactivate it"
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
         fail 1 "$PYTHON is $("$PYTHON" --version 2>&1): this project needs Python 3.11 or later"
 }

@@ -65,7 +65,8 @@ def _number(kind: type, low: float, high: float = float("inf"), above: bool = Fa
         except ValueError:
             word = "whole number" if kind is int else "number"
             raise argparse.ArgumentTypeError(f"{text!r} is no {word}") from None
-        if not (low < value if above else low <= value) or not value <= high:
+        inside = (low < value if above else low <= value) and value <= high
+        if not inside or value == float("inf"):
             bound = f"above {low}" if above else f"{low} or more"
             bound += "" if high == float("inf") else f" and at most {high}"
             raise argparse.ArgumentTypeError(f"{text} is not {bound}")
@@ -191,7 +192,7 @@ def _add_records(group: argparse._ArgumentGroup) -> None:
     add(
         "--overwrite_output_dir",
         action="store_true",
-        help="where the output folder holds an earlier run: move that to its previous/ and start",
+        help="where the output folder holds an earlier run: move that to its previous/<n> and start",
     )
     add("--save_format", choices=LAYOUTS, default=LAYOUTS[0],
         help="whose names and file the trained model gets")  # fmt: skip

@@ -16,7 +16,9 @@ def setup_logging(is_main: bool) -> None:
     Other tools grep those lines (the log contract), so nothing stands before them. Processes other than
     the main one only warn.
     """
-    sys.stdout.reconfigure(line_buffering=True)
+    # A terminal that cannot show a character, or a reader that went away, must not end a training.
+    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+    logging.raiseExceptions = False
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Formatter())
     logging.basicConfig(

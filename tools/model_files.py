@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from model.tokenization_albert import VOCABULARY_NAMES, AlbertTokenizer, find_vo
 from processors.glue import Task
 from tools.arguments import DEFAULT_MODEL
 from tools.errors import UsageError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,15 @@ def check_sizes(args: Namespace, config: AlbertConfig, tokenizer: AlbertTokenize
     Raises:
         ValueError: they do not; says which.
     """
+    if args.task.text_b is not None and config.type_vocab_size < 2:
+        raise ValueError(f"{args.task.folder} has pairs, but the model's type_vocab_size is 1")
+    if tokenizer.vocab_size < config.vocab_size:
+        logger.warning(
+            "%s has %d pieces, fewer than the model's vocab_size %d: is it the model's own?",
+            tokenizer.vocabulary,
+            tokenizer.vocab_size,
+            config.vocab_size,
+        )
     if tokenizer.vocab_size > config.vocab_size:
         raise ValueError(
             f"{tokenizer.vocabulary} has {tokenizer.vocab_size} pieces, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -23,12 +24,14 @@ _EVAL_RESULTS = "eval_results.txt"
 _RESULTS = (*MODEL_FILES, "metrics.jsonl", _EVAL_RESULTS, _ARGUMENTS, "predictions")
 
 
-def check_output_dir(args: Namespace) -> None:
-    """Make the output folder, and see that training would not write over an earlier run.
+def check_output_dir(args: Namespace, weights: Path | None) -> None:
+    """Make the output folder, and see that nothing an earlier run left there would be written over.
+
+    ``weights`` is the folder of the model that is scored where nothing is trained.
 
     Raises:
-        UsageError: the folder holds an earlier run and no flag says what is to become of it, or it is
-            the folder of the model to start from.
+        UsageError: the folder holds an earlier run and no flag says what is to become of it, or it holds
+            the model to start from, or another model than the one to be scored.
         OSError: the folder cannot be made or written to.
     """
     folder = args.output_dir
@@ -39,6 +42,12 @@ def check_output_dir(args: Namespace) -> None:
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"--output_dir {folder} cannot be written to: choose another")
     if not args.do_train:
+        others = [n for n in WEIGHTS_NAMES if (folder / n).exists()]
+        if others and weights is not None and not folder.samefile(weights):
+            raise UsageError(
+                f"--output_dir {folder} holds the results of another model than {weights}: name a "
+                "folder for this one's"
+            )
         return
     if args.resume:
         if (folder / WEIGHTS_NAMES[0]).exists() or (folder / WEIGHTS_NAMES[1]).exists():
@@ -57,6 +66,25 @@ def check_output_dir(args: Namespace) -> None:
         )
 
 
+def claim_output_dir(args: Namespace) -> None:
+    """Keep other runs from training into the folder for as long as this process lives.
+
+    Raises:
+        UsageError: another one does.
+    """
+    if not args.do_train:
+        return
+    lock = os.open(args.output_dir / ".lock", os.O_CREAT | os.O_RDWR)  # closed with the process
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise UsageError(
+            f"another run trains into {args.output_dir}: wait for it, or choose another --output_dir"
+        ) from None
+    for unfinished in args.output_dir.glob(".writing-*"):  # of a run that was killed
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def _check_resumable(folder: Path) -> None:
     if not find_checkpoints(folder):
         raise UsageError(
@@ -68,30 +96,32 @@ def _check_resumable(folder: Path) -> None:
 def open_training_record(args: Namespace) -> None:
     """Make the output folder ready for a run that trains, and write its flags there.
 
-    An earlier run moves to ``previous``, in place of the one that was there. One that left no weights
-    does not: it is dropped, so that two failed runs do not cost a good one.
+    An earlier run moves to ``previous/<n>``; one that failed before it left any weights is dropped.
     """
-    folder, previous = args.output_dir, args.output_dir / PREVIOUS
+    folder = args.output_dir
     if not args.resume and _results(folder):
         has_weights = any(
             entry.name in WEIGHTS_NAMES or entry.is_dir() for entry in _results(folder)
         )
         if has_weights:
-            _remove(_results(previous))
-            previous.mkdir(exist_ok=True)
+            previous = _next_previous(folder)
             for entry in _results(folder):
                 entry.replace(previous / entry.name)
             logger.info("the earlier run in %s is now in %s", folder, previous)
         else:
-            _remove(_results(folder))
+            for entry in _results(folder):
+                entry.unlink()
     values = {name: value for name, value in vars(args).items() if name != "task"}
     text = json.dumps(values, indent=2, sort_keys=True, default=str)
     write_whole(folder / _ARGUMENTS, text + "\n")
 
 
-def _remove(entries: list[Path]) -> None:
-    for entry in entries:
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+def _next_previous(folder: Path) -> Path:
+    number = 1
+    while (folder / PREVIOUS / str(number)).exists():
+        number += 1
+    (folder / PREVIOUS / str(number)).mkdir(parents=True)
+    return folder / PREVIOUS / str(number)
 
 
 def _results(folder: Path) -> list[Path]:

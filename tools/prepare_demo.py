@@ -19,6 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that `python tools/prepare_demo.py` finds the packages beside it
 
+import tools.packages  # noqa: E402, F401 (first: says in one line what is not installed)
+
+# isort: split
 import sentencepiece  # noqa: E402
 
 from model.checkpoint import WEIGHTS_NAMES, build_model, save_model  # noqa: E402

@@ -17,8 +17,10 @@ def values_in(log: str, name: str, separator: str = " = ") -> list[float]:
     return [float(value) for value in re.findall(pattern, log, flags=re.MULTILINE)]
 
 
-def report(log: str, network: str, batch_size: int, processes: int, seconds: int) -> dict[str, str]:
-    """Return the ``key = value`` pairs of the case's log file, and print the final result.
+def report(
+    log: str, network: str, batch_size: int, processes: int, seconds: int
+) -> tuple[list[str], dict[str, str]]:
+    """Return the lines of the final result, and the ``key = value`` pairs of the case's log file.
 
     The performance is that of the best epoch, the accuracy that of the last evaluation.
     """
@@ -32,16 +34,19 @@ def report(log: str, network: str, batch_size: int, processes: int, seconds: int
         ),
         "not measured",
     )
-    print("------------------ Final result ------------------")
-    print(f"Final Performance images/sec : {fps if fps is not None else 'not measured'}")
-    print(f"Final Train Accuracy : {accuracy}")
-    print(f"E2E Training Duration sec : {seconds}")
-    return {
+    name = f"{network}_bs{batch_size}_{processes}p_acc"
+    result = [
+        "------------------ Final result ------------------",
+        f"Final Performance images/sec : {fps if fps is not None else 'not measured'}",
+        f"Final Train Accuracy : {accuracy}",
+        f"E2E Training Duration sec : {seconds}",
+    ]
+    return result, {
         "Network": network,
         "RankSize": str(processes),
         "BatchSize": str(batch_size),
         "DeviceType": platform.machine(),
-        "CaseName": f"{network}_bs{batch_size}_{processes}p_acc",
+        "CaseName": name,
         "ActualFPS": "" if fps is None else str(fps),
         "ActualLoss": str(losses[-1]) if losses else "",
         "E2ETrainingTime": str(seconds),
@@ -59,12 +64,13 @@ def main() -> None:
     add("--seconds", type=int, required=True, help="how long the run took")
     args = parser.parse_args()
     log = args.log.read_text(encoding="utf-8", errors="replace")
-    case = report(log, args.network, args.batch_size, args.processes, args.seconds)
+    result, case = report(log, args.network, args.batch_size, args.processes, args.seconds)
     name = case["CaseName"]
     lines = "".join(f"{key} = {value}\n" for key, value in case.items())
     (args.log.parent / f"{name}.log").write_text(lines, encoding="utf-8")
     losses = "".join(f"{loss}\n" for loss in values_in(log, "loss", ": "))
     (args.log.parent / f"train_{name}_loss.txt").write_text(losses, encoding="utf-8")
+    print("\n".join(result))
 
 
 if __name__ == "__main__":

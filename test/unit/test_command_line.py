@@ -38,6 +38,10 @@ def test_train_evaluate_predict_and_load_again(run_classifier, sst2, tmp_path):
     assert len(accuracy(trained.stdout)) == 8
     out = tmp_path / "out"
     assert len(records(out, "step")) == 160  # every step's loss, not only the logged ones
+    # FPS leaves out what is no training, so it is at least examples over time, all things counted.
+    took = float(trained.stdout.partition("training took ")[2].split()[0])
+    best = max(record["fps"] for record in records(out, "epoch"))
+    assert 160 * 8 / took < best < 100 * 160 * 8 / took
     assert records(out, "step")[-1]["loss"] < records(out, "step")[0]["loss"]
     assert [record["examples"] for record in records(out, "eval")] == [30] * 8
 
@@ -146,8 +150,8 @@ def test_an_earlier_run_is_kept_unless_asked_and_then_set_aside(run_classifier, 
 
     again = run_classifier(*flags, "--overwrite_output_dir", "--seed", "7")
     assert again.returncode == 0, again.stderr
-    assert (out / "previous" / "model.safetensors").read_bytes() == first
-    assert (out / "previous" / "checkpoint-1").is_dir()
+    assert (out / "previous" / "1" / "model.safetensors").read_bytes() == first
+    assert (out / "previous" / "1" / "checkpoint-1").is_dir()
     assert not (out / "checkpoint-1").exists()
     assert (out / "model.safetensors").read_bytes() != first
     assert (out / "notes.txt").read_text() == "mine"
@@ -162,7 +166,7 @@ def test_failed_runs_do_not_cost_a_good_one(run_classifier, sst2, tmp_path):
                                 "--learning_rate", "1e38", "--max_steps", "9")  # fmt: skip
         assert "the loss is nan at step" in one_line_error(result, 1)
     found = [f for f in (tmp_path / "out").rglob("model.safetensors") if f.read_bytes() == good]
-    assert found == [tmp_path / "out" / "previous" / "model.safetensors"]
+    assert found == [tmp_path / "out" / "previous" / "1" / "model.safetensors"]
     # A run that fails before it trains moves nothing at all.
     too_large = run_classifier(*flags, "--output_dir", "new", "--batch_size", "1000")
     assert "lower --batch_size" in one_line_error(too_large, 1)

@@ -1,11 +1,15 @@
 """Examples become flat arrays of ids, and a cache that is right or not used."""
 
+import json
+
 import numpy as np
 import pytest
+from conftest import DATA
 
 from model.tokenization_albert import AlbertTokenizer
+from processors.batching import BatchPlan, pad_batch
 from processors.features import build_features, load_features, truncate
-from processors.glue import TASKS, Example
+from processors.glue import TASKS, Example, read_examples
 
 
 def one_at_a_time(length_a, length_b, budget):
@@ -85,3 +89,14 @@ def test_a_damaged_cache_is_built_again(sst2, tokenizer, caplog):
     caplog.clear()
     assert same(first, load_features(TASKS["sst-2"], sst2, "dev", tokenizer, 32))
     assert "damaged" not in caplog.text
+
+
+def test_golden_features_of_real_pairs(real_data):
+    tokenizer = AlbertTokenizer(real_data / "albert_base_v2" / "spiece.model")
+    goldens = json.loads((DATA / "features_stsb_len24.json").read_text())
+    examples = read_examples(TASKS["sts-b"], real_data / "STS-B" / "dev.tsv", "dev")
+    features = build_features(examples[: len(goldens)], tokenizer, 24, True)
+    batch = pad_batch(features, BatchPlan(np.arange(len(goldens)), 24))
+    for name, array in batch.items():
+        if name != "labels":
+            assert array.int().tolist() == [golden[name] for golden in goldens]

@@ -42,6 +42,9 @@ def test_quotes_windows_line_ends_and_odd_separators_are_text(tmp_path):
         ("good\t1\nbad\t0\n", "line 1: no column sentence and label"),
         ("sentence\tlabel\ngood\t1\nbad\n", "line 3: 1 tab-separated columns, not 2"),
         ("sentence\tlabel\ngood\t2\n", "line 2: label '2' is not one of 0, 1"),
+        ("sentence\tlabel\rgood\t1\r", "lines end in CR alone"),
+        ("sentence\tlabel\tlabel\ngood\t1\t0\n", "line 1: there are 2 columns label"),
+        ("x" * 5000 + "\n", "line 1: no column sentence and label among x{200}…:"),
         (b"sentence\tlabel\ngood\t1\nb\xe4d\t0\n", "line 3: not UTF-8"),
     ],
 )
@@ -52,10 +55,10 @@ def test_what_is_wrong_is_said_with_file_and_line(tmp_path, text, message):
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("score", ["high", "nan", ""])
+@pytest.mark.parametrize("score", ["high", "nan", "", "1e300"])
 def test_a_target_must_be_a_number(tmp_path, score):
     path = write(tmp_path, f"sentence1\tsentence2\tscore\na\tb\t{score}\n")
-    with pytest.raises(ValueError, match="line 2: score .* is not a number"):
+    with pytest.raises(ValueError, match="line 2: score .* is not a number that fp32 can hold"):
         read_examples(STSB, path, "dev")
 
 

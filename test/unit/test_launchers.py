@@ -76,8 +76,8 @@ def test_a_second_run_keeps_the_first(clone):
     log_dir, outputs = clone / "test" / "output" / "0", clone / "outputs" / "SST-2"
     first = (log_dir / "train_0.log").read_bytes(), (outputs / "model.safetensors").read_bytes()
     assert launch(clone, "train_full_1p.sh", *SMALL, "--seed=7").returncode == 0
-    assert (log_dir / "previous" / "train_0.log").read_bytes() == first[0]
-    assert (outputs / "previous" / "model.safetensors").read_bytes() == first[1]
+    assert (log_dir / "previous" / "1" / "train_0.log").read_bytes() == first[0]
+    assert (outputs / "previous" / "1" / "model.safetensors").read_bytes() == first[1]
     assert (log_dir / "train_0.log").is_file()
 
 
@@ -174,3 +174,37 @@ def test_without_an_index_the_set_up_says_so_in_one_line(clone, tmp_path):
     assert re.match(
         r"train_demo_1p.sh: error: pip could not install torch==.*: ERROR: ", result.stderr
     )
+
+
+def test_an_interrupted_launcher_run_goes_on(clone):
+    flags = (*SMALL, "--save_steps=5")
+    assert launch(clone, "train_full_1p.sh", *flags).returncode == 0
+    shutil.rmtree(clone / "outputs" / "SST-2" / "checkpoint-10")
+    result = launch(clone, "train_full_1p.sh", *flags, "--resume")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "optimizer steps = 10, done = 5" in result.stdout
+
+
+def test_what_the_report_names_is_given_to_the_launcher(clone):
+    result = launch(clone, "train_full_1p.sh", "--device=cpu", "--", "--batch_size", "8")
+    assert result.returncode == 2
+    assert "give --batch_size before the --" in result.stderr
+
+
+def test_the_npu_environment_is_harmless_without_cann(clone, tmp_path):
+    stub = tmp_path / "bin" / "msnpureport"
+    stub.parent.mkdir()
+    stub.write_text("#!/bin/sh\n")
+    stub.chmod(0o755)
+    script = f'set -eu; PATH={stub.parent}:$PATH; device=auto; . "{clone}/test/env_npu.sh"'
+    script += '; echo "$device $HCCL_WHITELIST_DISABLE $HCCL_CONNECT_TIMEOUT $DYNAMIC_OP"'
+    result = command("bash", "-c", script, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "auto 1 1800 ADD#MUL\n"), result.stderr
+
+
+def test_only_what_is_missing_or_too_old_is_installed(tmp_path):
+    (tmp_path / "pins").write_text("numpy==9.9\nno-such-package==1.0  # why\npytest==1.0\n")
+    (tmp_path / "needs").write_text("# comment\nnumpy>=99.0\nno-such-package>=0.5\npytest>=1.0\n")
+    tool = ROOT / "tools" / "missing_requirements.py"
+    result = command(sys.executable, tool, "pins", "needs", cwd=tmp_path)
+    assert result.stdout.split() == ["numpy==9.9", "no-such-package==1.0"]

@@ -1,0 +1,112 @@
+"""What an earlier run left is neither lost nor mixed with another's."""
+
+import fcntl
+import json
+import shutil
+import sys
+
+import pytest
+from conftest import ROOT, command
+from test_command_line import accuracy, one_line_error, records
+
+TRAIN = ("--output_dir", "out", "--do_train", "--max_steps", "4", "--learning_rate", "1e-3")
+
+
+@pytest.fixture
+def out(run_classifier, sst2, tmp_path):
+    """The folder of a finished run with a checkpoint after its second step."""
+    result = run_classifier("--data_dir", sst2, *TRAIN, "--save_steps", "2")
+    assert result.returncode == 0, result.stderr
+    return tmp_path / "out"
+
+
+def test_two_runs_do_not_train_into_one_folder(run_classifier, sst2, out):
+    before = (out / "model.safetensors").read_bytes()
+    with (out / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = run_classifier("--data_dir", sst2, *TRAIN, "--overwrite_output_dir")
+    assert "another run trains into out" in one_line_error(result, 2)
+    assert (out / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", [None, b"[]", b'{"sha256": []}', b"half"])
+def test_resuming_without_a_whole_checkpoint_leaves_a_finished_run_alone(
+    run_classifier, sst2, out, damage
+):
+    before = (out / "model.safetensors").read_bytes()
+    if damage is None:
+        shutil.rmtree(out / "checkpoint-2")
+        shutil.rmtree(out / "checkpoint-4")
+    else:
+        for step in (2, 4):
+            (out / f"checkpoint-{step}" / "manifest.json").write_bytes(damage)
+    result = run_classifier("--data_dir", sst2, *TRAIN, "--resume")
+    assert "no whole checkpoint to go on from" in one_line_error(result, 2)
+    assert (out / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--learning_rate", "1e-2"], "learning_rate was 0.001 there and is 0.01 now"),
+        (["--optimizer", "adamw"], "optimizer was lamb there and is adamw now"),
+        (["--seed", "7"], "seed was 42 there and is 7 now"),
+    ],
+)
+def test_resuming_with_another_recipe_is_refused(run_classifier, sst2, out, flags, words):
+    result = run_classifier("--data_dir", sst2, *TRAIN, "--resume", *flags)
+    assert words in one_line_error(result, 1)
+
+
+def test_a_resumed_run_records_each_step_once(run_classifier, sst2, out):
+    shutil.rmtree(out / "checkpoint-4")
+    result = run_classifier("--data_dir", sst2, *TRAIN, "--resume")
+    assert result.returncode == 0, result.stderr
+    assert [record["step"] for record in records(out, "step")] == [1, 2, 3, 4]
+
+
+def test_what_a_killed_run_was_writing_is_taken_away(run_classifier, sst2, out):
+    (out / ".writing-x").mkdir()
+    assert run_classifier("--data_dir", sst2, *TRAIN, "--overwrite_output_dir").returncode == 0
+    assert not (out / ".writing-x").exists()
+
+
+def test_scoring_another_model_does_not_touch_a_run_s_results(run_classifier, sst2, out, tmp_path):
+    flags = ("--data_dir", sst2, "--do_eval", "--do_predict")
+    assert run_classifier(*flags, "--output_dir", "out").returncode == 0
+    before = (out / "eval_results.txt").read_bytes()
+    other = tmp_path / "other"
+    shutil.copytree(out / "checkpoint-2", other)
+    shutil.copytree(out, tmp_path / "outputs" / "SST-2")
+    result = run_classifier(*flags, "--model_name_or_path", other)
+    assert "holds the results of another model" in one_line_error(result, 2)
+    assert (out / "eval_results.txt").read_bytes() == before
+    elsewhere = run_classifier(*flags, "--model_name_or_path", other, "--output_dir", "new")
+    assert len(accuracy(elsewhere.stdout)) == 1
+
+
+def test_truncated_weights_are_one_line(run_classifier, sst2, out):
+    weights = out / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    result = run_classifier("--data_dir", sst2, "--do_eval", "--output_dir", "out")
+    assert "out/model.safetensors cannot be read as model weights" in one_line_error(result, 1)
+
+
+def test_a_missing_package_is_one_line(tmp_path):
+    """What a user gets who forgot to activate the environment."""
+    result = command(sys.executable, "-I", "-S", "-c", f"""
+import sys, runpy
+sys.path.insert(0, {str(ROOT)!r})
+sys.argv = ["run_classifier.py"]
+runpy.run_path({str(ROOT / "run_classifier.py")!r}, run_name="__main__")
+""", cwd=tmp_path)  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "torch" in result.stderr
+    assert ". .venv/bin/activate" in result.stderr
+
+
+def test_the_flags_of_a_run_are_recorded(out):
+    recorded = json.loads((out / "training_args.json").read_text())
+    assert recorded["max_steps"] == 4
+    assert recorded["learning_rate"] == 1e-3
