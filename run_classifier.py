@@ -84,15 +84,15 @@ def main(args: Namespace) -> None:
 
         seed_everything(args.seed)  # before the model: a new classifier starts from random weights
         checkpoints = find_checkpoints(args.output_dir) if args.resume else []
-        weights = checkpoints[-1] if checkpoints else files.weights
-        config = AlbertConfig.from_file(weights or files.config)
+        resume_from = checkpoints[-1] if checkpoints else None
+        weights = resume_from or files.weights
+        config = AlbertConfig.from_file(resume_from or files.config)
         config.set_task(args.task.labels)
         check_sizes(args, config, tokenizer)
         model = load_model(weights, config) if weights else build_model(config)
         model.to(runtime.device.torch_device)
 
         if args.do_train:
-            resume_from = checkpoints[-1] if checkpoints else None
             train(args, runtime, model, tokenizer, features, history, resume_from)
             runtime.processes.barrier()
             # What is scored is what was saved, so that loading it later gives the same figures.
@@ -201,8 +201,8 @@ def train(
                 network.train()
             reached = metrics[args.task.metric] >= args.stop_point < 1
         if reached or now.steps_left == 1:
-            logger.info(" FPS = %.2f", fps.result())
-            history.write("epoch", epoch=now.epoch, step=step, fps=fps.result())
+            logger.info(" FPS = %.2f", samples_per_second := fps.result())
+            history.write("epoch", epoch=now.epoch, step=step, fps=samples_per_second)
         if reached:
             logger.info("--stop_point %s is reached after %d steps", args.stop_point, step)
             break

@@ -220,6 +220,23 @@ def test_every_checkpoint_is_scored_where_asked(run_classifier, sst2, tmp_path):
     assert names == ["[checkpoint-2]", "[checkpoint-4]", "[model]"]
 
 
+def test_configuration_and_vocabulary_may_come_from_elsewhere(
+    run_classifier, sst2, pretrained, tmp_path
+):
+    config = json.loads((pretrained / "config.json").read_text()) | {"hidden_dropout_prob": 0.3}
+    (tmp_path / "other.json").write_text(json.dumps(config))
+    shutil.copy(pretrained / "spiece.model", tmp_path / "words.model")
+    result = run_classifier(
+        "--data_dir", sst2, "--do_train", "--max_steps", "1", "--output_dir", "out",
+        "--config_name", "other.json", "--spm_model_file", "words.model",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    saved = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert saved["hidden_dropout_prob"] == 0.3
+    missing = run_classifier("--data_dir", sst2, "--do_train", "--config_name", "no.json")
+    assert "no.json is missing (--config_name)" in one_line_error(missing, 1)
+
+
 def test_stop_point_ends_early(run_classifier, sst2, tmp_path):
     flags = ("--data_dir", sst2, "--output_dir", "out", "--do_train", "--do_eval")
     result = run_classifier(*flags, *LEARN, "--stop_point", "0.6", "--eval_steps", "2")
