@@ -103,6 +103,12 @@ class AlbertConfig:
             return self.classifier_dropout_prob
         return self.hidden_dropout_prob or 0.1
 
+    @property
+    def labels(self) -> list[str]:
+        """Class names by output index; the index itself where ``id2label`` has none."""
+        names = self.id2label or {}
+        return [names.get(index, str(index)) for index in range(self.num_labels)]
+
     def set_task(self, labels: Sequence[str] | None) -> None:
         """Make this a classifier into ``labels``, or a regression (one output) if that is None."""
         self.num_labels = 1 if labels is None else len(labels)

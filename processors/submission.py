@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,27 +25,31 @@ def write_submission(folder: Path, task: Task, logits: np.ndarray) -> Path:
         regression, the number.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    values = predicted(logits)
-    if task.labels is None:
-        predictions = [f"{value:.3f}" for value in values]
-        details = [{"score": float(value)} for value in values]
-    else:
-        predictions = [task.labels[value] for value in values]
-        details = [dict(zip(task.labels, map(float, row), strict=True)) for row in _softmax(logits)]
-    rows = [f"{index}\t{prediction}" for index, prediction in enumerate(predictions)]
+    records = describe(logits, task.labels)
+    rows = [f"{index}\t{record['prediction']}" for index, record in enumerate(records)]
+    details = [json.dumps({"index": index, **record}) for index, record in enumerate(records)]
     submission = folder / f"{task.folder}.tsv"
     write_whole(submission, "\n".join(["index\tprediction", *rows, ""]))
-    records = zip(predictions, details, strict=True)
-    details_lines = [
-        json.dumps({"index": index, "prediction": prediction, **_named(task, detail)})
-        for index, (prediction, detail) in enumerate(records)
-    ]
-    write_whole(submission.with_suffix(".jsonl"), "\n".join([*details_lines, ""]))
+    write_whole(submission.with_suffix(".jsonl"), "\n".join([*details, ""]))
     return submission
 
 
-def _named(task: Task, detail: dict[str, float]) -> dict[str, object]:
-    return detail if task.is_regression else {"probabilities": detail}
+def describe(logits: np.ndarray, labels: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Return, for each row of [N, num_labels] logits, the prediction and what it rests on.
+
+    ``prediction`` is a class name with ``probabilities`` of all of them, or, without ``labels``, a number
+    with three decimals and the ``score`` itself.
+    """
+    values = predicted(logits)
+    if labels is None:
+        return [{"prediction": f"{value:.3f}", "score": float(value)} for value in values]
+    return [
+        {
+            "prediction": labels[value],
+            "probabilities": dict(zip(labels, map(float, row), strict=True)),
+        }
+        for value, row in zip(values, _softmax(logits), strict=True)
+    ]
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -1,0 +1,123 @@
+"""Classify sentences with a trained folder:
+
+python tools/predict.py --model outputs/SST-2 "a gripping film" "dull from start to end"
+python tools/predict.py --model outputs/SST-2 --file sentences.txt
+cat sentences.txt | python tools/predict.py --model outputs/SST-2
+
+Prints one JSON object a line. In a file or on standard input, a line is a sentence; for a model of
+pairs (STS-B), two sentences with a tab between them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # finds the packages beside tools/
+
+import tools.packages  # noqa: E402, F401 (first: says in one line what is not installed)
+
+# isort: split
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from model.checkpoint import has_classifier, load_model  # noqa: E402
+from model.configuration_albert import AlbertConfig  # noqa: E402
+from model.modeling_albert import AlbertForSequenceClassification  # noqa: E402
+from model.tokenization_albert import AlbertTokenizer, find_vocabulary  # noqa: E402
+from processors.batching import pad_batch, plan_evaluation  # noqa: E402
+from processors.features import build_features  # noqa: E402
+from processors.glue import Example  # noqa: E402
+from processors.submission import describe  # noqa: E402
+from tools.device import DEVICES, Device, select_device  # noqa: E402
+from tools.errors import UsageError, run_program  # noqa: E402
+
+_CHUNK = 1024  # sentences that are sorted by length together; results come after each chunk
+
+
+def read_sentences(args: argparse.Namespace) -> Iterator[str]:
+    """Yield the sentences from the arguments, the file, or standard input, without empty lines."""
+    if args.sentences:
+        yield from args.sentences
+        return
+    try:
+        with args.file.open(encoding="utf-8") if args.file else sys.stdin as lines:
+            yield from (line.rstrip("\r\n") for line in lines if line.strip())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{args.file or 'standard input'} is not UTF-8") from error
+
+
+@torch.inference_mode()
+def compute_logits(
+    model: AlbertForSequenceClassification,
+    tokenizer: AlbertTokenizer,
+    texts: list[str],
+    batch_size: int,
+    max_seq_length: int,
+    device: Device,
+) -> np.ndarray:
+    """Return [N, num_labels] logits; a text with a tab is a pair."""
+    pairs = [text.partition("\t") for text in texts]
+    examples = [Example(a, b if tab else None, None) for a, tab, b in pairs]
+    if len({example.text_b is None for example in examples}) > 1:
+        raise ValueError("some lines are pairs (with a tab) and some are not")
+    features = build_features(examples, tokenizer, max_seq_length, is_regression=False)
+    logits = np.zeros((len(texts), model.config.num_labels), dtype=np.float32)
+    for plan in plan_evaluation(features.lengths, batch_size, max_seq_length):
+        batch = device.put(pad_batch(features, plan))
+        logits[plan.rows] = model(**batch).logits.cpu().numpy()
+    return logits
+
+
+def predict(args: argparse.Namespace) -> None:
+    """Load the folder and print a JSON object for each sentence."""
+    if not has_classifier(args.model):
+        raise UsageError(f"--model {args.model} holds no trained classifier: train one first")
+    device = select_device(args.device, args.device_id)
+    device.activate()
+    config = AlbertConfig.from_file(args.model)
+    tokenizer = AlbertTokenizer(find_vocabulary(args.model))
+    model = load_model(args.model, config).to(device.torch_device).eval()
+    length = min(args.max_seq_length, config.max_position_embeddings)
+    for texts in chunks(read_sentences(args), _CHUNK):
+        logits = compute_logits(model, tokenizer, texts, args.batch_size, length, device)
+        labels = None if config.num_labels == 1 else config.labels
+        for text, record in zip(texts, describe(logits, labels), strict=True):
+            print(json.dumps({"text": text, **record}, ensure_ascii=False))
+
+
+def chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Yield ``items`` in lists of ``size``, the last one shorter."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def main(argv: list[str]) -> int:
+    """Parse the flags and predict; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("sentences", nargs="*", help="what to classify (default: the lines of standard input)")
+    add("--model", type=Path, required=True, help="the output folder of a training run")
+    add("--file", type=Path, help="a file with a sentence a line")
+    add("--batch_size", type=int, default=32, help="sentences computed together (default: 32)")
+    add("--max_seq_length", type=int, default=128, help="longer texts are cut (default: 128)")
+    add("--device", choices=DEVICES, default="auto", help="where to compute (default: auto)")
+    add("--device_id", type=int, default=0, help="which of several (default: 0)")
+    add("--debug", action="store_true", help="on an error, show where in the code it happened")
+    args = parser.parse_args(argv)
+    if args.sentences and args.file:
+        parser.error("sentences and --file exclude each other")
+    if args.batch_size < 1 or args.max_seq_length < 5:
+        parser.error("--batch_size must be 1 or more, --max_seq_length 5 or more")
+    return run_program(lambda: predict(args), "predict", args.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
