@@ -74,8 +74,9 @@ def main(args: Namespace) -> None:
         setup_logging(runtime.is_main)
         files = find_inputs(args)
         logger.info("device: %s, processes: %d", runtime.device, runtime.processes.world_size)
+        checkpoints = find_checkpoints(args.output_dir) if args.resume else []
         if runtime.is_main:
-            check_output_dir(args, files.weights)
+            check_output_dir(args, files.weights, checkpoints)
             claim_output_dir(args)
         history = History(args.output_dir / "metrics.jsonl" if runtime.is_main else None)
 
@@ -83,7 +84,6 @@ def main(args: Namespace) -> None:
         features = {split: read_features(args, runtime, tokenizer, split) for split in args.splits}
 
         seed_everything(args.seed)  # before the model: a new classifier starts from random weights
-        checkpoints = find_checkpoints(args.output_dir) if args.resume else []
         resume_from = checkpoints[-1] if checkpoints else None
         weights = resume_from or files.weights
         config = AlbertConfig.from_file(resume_from or files.config)

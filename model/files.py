@@ -23,9 +23,10 @@ def find_file(folder: str | Path, names: Sequence[str], what: str) -> Path:
     raise FileNotFoundError(f"no {what} in {folder}: looked for {' and '.join(names)}")
 
 
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def digest(content: Path | bytes) -> str:
+    """Return the SHA-256 of some bytes, or of a file's."""
+    data = content if isinstance(content, bytes) else content.read_bytes()
+    return hashlib.sha256(data).hexdigest()
 
 
 def write_whole(path: Path, data: bytes | str) -> None:

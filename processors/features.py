@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from dataclasses import dataclass, fields
@@ -117,13 +116,13 @@ def load_features(
             "format": _FORMAT,
             "task": repr(task),
             "data": digest(path),
-            "vocabulary": digest(tokenizer.vocabulary),
+            "vocabulary": digest(tokenizer.vocabulary_bytes),
             "do_lower_case": tokenizer.do_lower_case,
             "max_seq_length": max_seq_length,
         },
         sort_keys=True,
     )
-    name = hashlib.sha256(key.encode()).hexdigest()[:16]
+    name = digest(key.encode())[:16]
     cache = path.with_name(f"cached_{split}_{name}.safetensors")
     if not overwrite_cache and (features := _read_cache(cache)) is not None:
         logger.info("%s: %d examples (from %s)", path, len(features), cache.name)

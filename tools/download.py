@@ -8,7 +8,6 @@ appears under its name only when it is whole.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
 import os
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that `python tools/download.py` finds the packages beside it
 
-from model.files import write_whole  # noqa: E402
+from model.files import digest, write_whole  # noqa: E402
 from processors.glue import SPLITS, TASKS  # noqa: E402
 from tools.errors import run_program  # noqa: E402
 
@@ -79,7 +78,7 @@ def download_model(name: str, model_path: Path, hub: str) -> None:
             print(f"{path} is there")
             continue
         data = fetch(f"{hub}/{MODELS[name]}/resolve/main/{file}")
-        if file in SHA256 and hashlib.sha256(data).hexdigest() != SHA256[file]:
+        if file in SHA256 and digest(data) != SHA256[file]:
             raise ValueError(
                 f"{hub}'s {file} of {MODELS[name]} is not the published one (its digest)"
             )

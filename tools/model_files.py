@@ -86,15 +86,16 @@ def _missing_data(task: Task, args: Namespace) -> list[str]:
 
 
 def _config_file(path: str | Path) -> Path:
-    file = Path(path) / CONFIG_NAME if Path(path).suffix != ".json" else Path(path)
-    if not file.is_file() and Path(path).suffix == ".json":
+    named = Path(path).suffix == ".json"
+    file = Path(path) if named else Path(path) / CONFIG_NAME
+    if file.is_file():
+        return file
+    if named:
         raise FileNotFoundError(f"{file} is missing (--config_name)")
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"no model in {file.parent}: looked for {CONFIG_NAME}, {' or '.join(VOCABULARY_NAMES)}, "
-            f"{' or '.join(WEIGHTS_NAMES)}"
-        )
-    return file
+    raise FileNotFoundError(
+        f"no model in {file.parent}: looked for {CONFIG_NAME}, {' or '.join(VOCABULARY_NAMES)}, "
+        f"{' or '.join(WEIGHTS_NAMES)}"
+    )
 
 
 def _vocabulary_file(args: Namespace, folder: Path) -> Path:

@@ -10,7 +10,7 @@ import shutil
 from argparse import Namespace
 from pathlib import Path
 
-from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES, find_checkpoints
+from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES
 from model.checkpoint import WEIGHTS_NAMES
 from model.files import write_whole
 from tools.errors import UsageError
@@ -24,10 +24,11 @@ _EVAL_RESULTS = "eval_results.txt"
 _RESULTS = (*MODEL_FILES, "metrics.jsonl", _EVAL_RESULTS, _ARGUMENTS, "predictions")
 
 
-def check_output_dir(args: Namespace, weights: Path | None) -> None:
+def check_output_dir(args: Namespace, weights: Path | None, checkpoints: list[Path]) -> None:
     """Make the output folder, and see that nothing an earlier run left there would be written over.
 
-    ``weights`` is the folder of the model that is scored where nothing is trained.
+    ``weights`` is the folder of the model that is scored where nothing is trained, ``checkpoints`` what
+    --resume can go on from.
 
     Raises:
         UsageError: the folder holds an earlier run and no flag says what is to become of it, or it holds
@@ -42,16 +43,18 @@ def check_output_dir(args: Namespace, weights: Path | None) -> None:
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"--output_dir {folder} cannot be written to: choose another")
     if not args.do_train:
-        others = [n for n in WEIGHTS_NAMES if (folder / n).exists()]
-        if others and weights is not None and not folder.samefile(weights):
+        if _has_weights(folder) and weights is not None and not folder.samefile(weights):
             raise UsageError(
                 f"--output_dir {folder} holds the results of another model than {weights}: name a "
                 "folder for this one's"
             )
         return
     if args.resume:
-        if (folder / WEIGHTS_NAMES[0]).exists() or (folder / WEIGHTS_NAMES[1]).exists():
-            _check_resumable(folder)
+        if _has_weights(folder) and not checkpoints:
+            raise UsageError(
+                f"--resume: {folder} holds a finished run but no whole checkpoint to go on from: "
+                "--overwrite_output_dir trains anew and keeps it"
+            )
         return
     start = args.model_name_or_path.resolve()
     if folder.resolve() in (start, *start.parents):
@@ -85,32 +88,21 @@ def claim_output_dir(args: Namespace) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _check_resumable(folder: Path) -> None:
-    if not find_checkpoints(folder):
-        raise UsageError(
-            f"--resume: {folder} holds a finished run but no whole checkpoint to go on from: "
-            "--overwrite_output_dir trains anew and keeps it"
-        )
-
-
 def open_training_record(args: Namespace) -> None:
     """Make the output folder ready for a run that trains, and write its flags there.
 
     An earlier run moves to ``previous/<n>``; one that failed before it left any weights is dropped.
     """
     folder = args.output_dir
-    if not args.resume and _results(folder):
-        has_weights = any(
-            entry.name in WEIGHTS_NAMES or entry.is_dir() for entry in _results(folder)
-        )
-        if has_weights:
-            previous = _next_previous(folder)
-            for entry in _results(folder):
-                entry.replace(previous / entry.name)
-            logger.info("the earlier run in %s is now in %s", folder, previous)
-        else:
-            for entry in _results(folder):
-                entry.unlink()
+    results = [] if args.resume else _results(folder)
+    if results and (_has_weights(folder) or any(entry.is_dir() for entry in results)):
+        previous = _next_previous(folder)
+        for entry in results:
+            entry.replace(previous / entry.name)
+        logger.info("the earlier run in %s is now in %s", folder, previous)
+    else:
+        for entry in results:
+            entry.unlink()
     values = {name: value for name, value in vars(args).items() if name != "task"}
     text = json.dumps(values, indent=2, sort_keys=True, default=str)
     write_whole(folder / _ARGUMENTS, text + "\n")
@@ -122,6 +114,10 @@ def _next_previous(folder: Path) -> Path:
         number += 1
     (folder / PREVIOUS / str(number)).mkdir(parents=True)
     return folder / PREVIOUS / str(number)
+
+
+def _has_weights(folder: Path) -> bool:
+    return any((folder / name).exists() for name in WEIGHTS_NAMES)
 
 
 def _results(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that `python tools/prepare_demo.py` finds the packages beside it
@@ -131,13 +132,16 @@ def write_dataset(folder: Path, splits: dict[str, list[tuple[str, str]]]) -> Non
         (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def write_model(folder: Path, sentences: list[str]) -> None:
-    """Train a vocabulary on ``sentences`` and write an ALBERT folder with random weights."""
+def train_vocabulary(sentences: list[str], size: int, **options: Any) -> bytes:
+    """Train a SentencePiece model of ``size`` pieces with ALBERT's special tokens; returns its file.
+
+    ``options`` are further ones of SentencePiece's trainer.
+    """
     vocabulary = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([clean_text(sentence) for sentence in sentences]),
+        sentence_iterator=iter(sentences),
         model_writer=vocabulary,
-        vocab_size=VOCABULARY_SIZE,
+        vocab_size=size,
         pad_id=0,
         unk_id=1,
         bos_id=-1,
@@ -145,9 +149,15 @@ def write_model(folder: Path, sentences: list[str]) -> None:
         control_symbols=["[CLS]", "[SEP]"],  # ids 2 and 3, as in ALBERT; no text can spell them
         num_threads=1,  # the sums of several threads would differ from run to run
         minloglevel=2,
+        **options,
     )
+    return vocabulary.getvalue()
+
+
+def write_model(folder: Path, sentences: list[str]) -> None:
+    """Train a vocabulary on ``sentences`` and write an ALBERT folder with random weights."""
     path = folder / VOCABULARY_NAMES[0]
-    path.write_bytes(vocabulary.getvalue())
+    path.write_bytes(train_vocabulary([clean_text(text) for text in sentences], VOCABULARY_SIZE))
     save_tokenizer(AlbertTokenizer(path), folder)
     seed_everything(SEED)
     save_model(build_model(CONFIG), folder, with_classifier=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import random
 import subprocess
@@ -10,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import sentencepiece
 import torch
 
 from model.checkpoint import build_model, save_model
 from model.configuration_albert import AlbertConfig
 from model.tokenization_albert import AlbertTokenizer
 from model.tokenizer_export import save_tokenizer
+from tools.prepare_demo import train_vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).parent / "data"
@@ -63,26 +62,14 @@ def write_stsb(folder, train=64, dev=30, test=10):
 @pytest.fixture(scope="session")
 def vocabulary(tmp_path_factory):
     """A SentencePiece model with ALBERT's special tokens, and pieces that end in digit + comma."""
-    model = io.BytesIO()
     corpus = [text for text, _ in sentences(300)]
     corpus += [" ".join("abcdefghijklmnopqrstuvwxyz0123456789,.![]()/\"'")] * 5
     corpus += ["in 2013, and 12, or 2, as of 2, 3, and 42, 2013,"] * 60
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(corpus),
-        model_writer=model,
-        vocab_size=150,
-        hard_vocab_limit=False,
-        split_by_unicode_script=False,
-        split_by_number=False,
-        pad_id=0,
-        unk_id=1,
-        bos_id=-1,
-        eos_id=-1,
-        control_symbols=["[CLS]", "[SEP]"],
-        minloglevel=2,
+    model = train_vocabulary(
+        corpus, 150, hard_vocab_limit=False, split_by_unicode_script=False, split_by_number=False
     )
     path = tmp_path_factory.mktemp("vocabulary") / "spiece.model"
-    path.write_bytes(model.getvalue())
+    path.write_bytes(model)
     return path
 
 

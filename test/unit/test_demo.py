@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import tarfile
 
 import pytest
@@ -72,8 +73,6 @@ def test_somebody_s_files_are_left_alone(archive, tmp_path):
 
 
 def test_without_an_index_it_says_so_in_one_line(tmp_path):
-    import sys
-
     result = command(
         sys.executable, ROOT / "tools" / "prepare_demo.py",
         "--data_dir", tmp_path / "data", "--model_dir", tmp_path / "model",
@@ -88,8 +87,6 @@ def test_without_an_index_it_says_so_in_one_line(tmp_path):
 @pytest.fixture(scope="module")
 def demonstration(tmp_path_factory):
     """The real data set and model, by pip from wherever it is configured to look."""
-    import sys
-
     folder = tmp_path_factory.mktemp("demonstration")
     result = command(
         sys.executable, ROOT / "tools" / "prepare_demo.py",
@@ -115,8 +112,6 @@ def test_the_demonstration_has_the_layout_of_sst2(demonstration):
 
 def test_the_demonstration_learns(demonstration, tmp_path):
     """Half of the launcher's recipe already beats the majority class by far."""
-    import sys
-
     result = command(
         sys.executable, ROOT / "run_classifier.py", "--do_train", "--do_eval", "--device", "cpu",
         "--data_dir", demonstration / "data", "--model_name_or_path", demonstration / "model",

@@ -9,6 +9,7 @@ import zipfile
 import pytest
 from conftest import ROOT, command, write_sst2
 
+from model.files import digest
 from tools import download
 
 
@@ -67,8 +68,7 @@ def test_the_published_vocabulary_is_accepted(server, tmp_path, monkeypatch):
     files.mkdir(parents=True)
     for name in download.MODEL_FILES:
         (files / name).write_text(name)
-    digest = download.hashlib.sha256(b"spiece.model").hexdigest()
-    monkeypatch.setitem(download.SHA256, "spiece.model", digest)
+    monkeypatch.setitem(download.SHA256, "spiece.model", digest(b"spiece.model"))
     download.download_model("albert_base_v2", tmp_path, url)
     found = sorted(file.name for file in (tmp_path / "albert_base_v2").iterdir())
     assert found == sorted(download.MODEL_FILES)

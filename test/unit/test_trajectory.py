@@ -4,6 +4,7 @@ The peer is Hugging Face's ALBERT under torch's autograd, with LAMB written out 
 trajectory has it, the schedule as a formula, and batches gathered one by one.
 """
 
+import json
 import math
 
 import numpy as np
@@ -55,8 +56,6 @@ def arguments(tmp_path, task, accumulation):
 
 
 def losses_of(path):
-    import json
-
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return [row["loss"] for row in rows if row["event"] == "step"]
 
