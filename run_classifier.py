@@ -55,7 +55,7 @@ from tools.arguments import parse_arguments
 from tools.common import seed_everything, seed_step, setup_logging
 from tools.errors import run_program
 from tools.fps_counter import FpsCounter
-from tools.model_files import check_sizes, find_inputs
+from tools.model_files import check_sizes, find_inputs, settle_task
 from tools.output_dir import (
     check_output_dir,
     claim_output_dir,
@@ -80,15 +80,16 @@ def main(args: Namespace) -> None:
             claim_output_dir(args)
         history = History(args.output_dir / "metrics.jsonl" if runtime.is_main else None)
 
-        tokenizer = AlbertTokenizer(files.vocabulary, args.do_lower_case)
-        features = {split: read_features(args, runtime, tokenizer, split) for split in args.splits}
-
-        seed_everything(args.seed)  # before the model: a new classifier starts from random weights
         resume_from = checkpoints[-1] if checkpoints else None
         weights = resume_from or files.weights
         config = AlbertConfig.from_file(resume_from or files.config)
+        args.task = settle_task(args, config)
         config.set_task(args.task.labels)
+        tokenizer = AlbertTokenizer(files.vocabulary, args.do_lower_case)
         check_sizes(args, config, tokenizer)
+        features = {split: read_features(args, runtime, tokenizer, split) for split in args.splits}
+
+        seed_everything(args.seed)  # before the model: a new classifier starts from random weights
         model = load_model(weights, config) if weights else build_model(config)
         model.to(runtime.device.torch_device)
 
@@ -101,21 +102,19 @@ def main(args: Namespace) -> None:
         if args.do_eval:
             evaluate_all(args, runtime, model, features["dev"], history)
         if args.do_predict:
-            logits = compute_logits(args, runtime, model, features["test"])
-            if runtime.is_main:
-                path = write_submission(args.output_dir / "predictions", args.task, logits)
-                logger.info("predictions: %s", path)
+            predict(args, runtime, model, features["test"])
 
 
 def read_features(
     args: Namespace, runtime: Runtime, tokenizer: AlbertTokenizer, split: str
-) -> Features:
-    """Return one split's token ids; one process builds them, the others read its cache."""
+) -> list[Features]:
+    """Return a split's token ids, file by file; one process builds them, the others read its cache."""
     with runtime.processes.main_first():
         rebuild = args.overwrite_cache and runtime.is_main
-        return load_features(
-            args.task, args.data_dir, split, tokenizer, args.max_seq_length, rebuild
-        )
+        return [
+            load_features(args.task, path, split, tokenizer, args.max_seq_length, rebuild)
+            for path in args.task.paths(args.data_dir, split)
+        ]
 
 
 def train(
@@ -123,14 +122,15 @@ def train(
     runtime: Runtime,
     model: AlbertForSequenceClassification,
     tokenizer: AlbertTokenizer,
-    features: dict[str, Features],
+    features: dict[str, list[Features]],
     history: History,
     resume_from: Path | None,
 ) -> None:
     """Train ``model`` in place and save it; the state of every part is in each checkpoint."""
     device, processes = runtime.device, runtime.processes
+    (examples,) = features["train"]
     plan = TrainingPlan(
-        features["train"].lengths,
+        examples.lengths,
         batch_size=args.batch_size,
         accumulation=args.gradient_accumulation_steps,
         epochs=args.num_train_epochs,
@@ -165,7 +165,7 @@ def train(
         open_training_record(args)
         history.drop_after(step)
     logger.info("***** Running training *****")
-    logger.info("  examples = %d, batch = %d", len(features["train"]), plan.global_batch)
+    logger.info("  examples = %d, batch = %d", len(examples), plan.global_batch)
     logger.info("  optimizer steps = %d, done = %d", plan.total_steps, step)
     logger.info("  precision = %s, padding = %s", precision.description, args.padding)
 
@@ -173,7 +173,7 @@ def train(
     progress = ProgressBar("Training", plan.total_steps, step, runtime.is_main)
     losses: list[Tensor] = []  # of the steps since the last log line, still on the device
     network.train()
-    for now in training_steps(plan, features["train"], step, args.workers):
+    for now in training_steps(plan, examples, step, args.workers):
         if now.opens_epoch:
             fps = FpsCounter(device, now.steps_left)
         seed_step(args.seed, step, processes.rank)
@@ -199,7 +199,7 @@ def train(
             with fps.paused():
                 metrics = evaluate(args, runtime, model, features["dev"], history, step)
                 network.train()
-            reached = metrics[args.task.metric] >= args.stop_point < 1
+            reached = metrics[args.task.metrics[0]] >= args.stop_point < 1
         if reached or now.steps_left == 1:
             logger.info(" FPS = %.2f", samples_per_second := fps.result())
             history.write("epoch", epoch=now.epoch, step=step, fps=samples_per_second)
@@ -254,17 +254,20 @@ def evaluate(
     args: Namespace,
     runtime: Runtime,
     model: AlbertForSequenceClassification,
-    features: Features,
+    features: list[Features],
     history: History,
     step: int | None = None,
 ) -> dict[str, float]:
-    """Score every example of the dev set and log the metrics."""
-    logits = compute_logits(args, runtime, model, features)
-    metrics = compute(args.task.metric, predicted(logits), features.labels)
+    """Score every example of the dev set, file by file, and log the metrics."""
+    metrics = {}
+    for suffix, examples in zip(args.task.suffixes, features, strict=True):
+        logits = compute_logits(args, runtime, model, examples)
+        values = compute(args.task.metrics, predicted(logits), examples.labels)
+        metrics |= {name + suffix: value for name, value in values.items()}
     logger.info("***** Eval results *****")
     for name, value in metrics.items():
         logger.info("  %s = %s", name, value)
-    history.write("eval", step=step, examples=len(features), **metrics)
+    history.write("eval", step=step, examples=sum(map(len, features)), **metrics)
     return metrics
 
 
@@ -272,7 +275,7 @@ def evaluate_all(
     args: Namespace,
     runtime: Runtime,
     model: AlbertForSequenceClassification,
-    features: Features,
+    features: list[Features],
     history: History,
 ) -> None:
     """Score the model, after every checkpoint of it with --eval_all_checkpoints; keep the results."""
@@ -285,6 +288,20 @@ def evaluate_all(
     results["model"] = evaluate(args, runtime, model, features, history)
     if runtime.is_main:
         write_eval_results(args.output_dir, results)
+
+
+def predict(
+    args: Namespace,
+    runtime: Runtime,
+    model: AlbertForSequenceClassification,
+    features: list[Features],
+) -> None:
+    """Write the submission of every test file."""
+    for name, examples in zip(args.task.submission_names, features, strict=True):
+        logits = compute_logits(args, runtime, model, examples)
+        if runtime.is_main:
+            path = write_submission(args.output_dir / "predictions", name, args.task, logits)
+            logger.info("predictions: %s", path)
 
 
 @torch.inference_mode()

@@ -13,7 +13,8 @@ from safetensors.numpy import load_file, save
 
 from model.files import digest, write_whole
 from model.tokenization_albert import AlbertTokenizer
-from processors.glue import Example, Task, read_examples
+from processors.glue import Task
+from processors.reading import Example, read_examples
 
 logger = logging.getLogger(__name__)
 
@@ -93,22 +94,21 @@ def build_features(
 
 def load_features(
     task: Task,
-    data_dir: str | Path,
+    path: Path,
     split: str,
     tokenizer: AlbertTokenizer,
     max_seq_length: int,
     overwrite_cache: bool = False,
 ) -> Features:
-    """Return the features of one split, from the cache beside the data where it has them.
+    """Return the features of one file of a split, from the cache beside it where there is one.
 
     The cache's name is a digest of all that the features depend on, so a change of data, vocabulary or
     flags makes another file. It is written to a temporary name and renamed: a reader never sees half
     of it. Where the folder cannot be written to, the features are built each time.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`processors.glue.read_examples`.
+        FileNotFoundError, ValueError: as :func:`processors.reading.read_examples`.
     """
-    path = task.file(data_dir, split)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")
     key = json.dumps(

@@ -1,14 +1,17 @@
-"""GLUE's tasks as data, and the reading of their files (Wang et al. 2018, arXiv:1804.07461)."""
+"""Tasks as data: GLUE's (Wang et al. 2018, arXiv:1804.07461) and LCQMC (Liu et al. 2018, COLING)."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-_LARGEST_TARGET = 3.4e38
 SPLITS = ("train", "dev", "test")
+CORRELATIONS = ("pearson", "spearmanr", "corr")
+
+
+def _default_files() -> dict[str, tuple[str, ...]]:
+    return {split: (f"{split}.tsv",) for split in SPLITS}
 
 
 @dataclass(frozen=True)
@@ -17,129 +20,98 @@ class Task:
 
     Attributes:
         folder: the name of its folder in GLUE's download, and of its submission file.
-        text_a, text_b: column names of the first and the second text (None: single sentences).
+        texts: column names of the first and, in a task of pairs, the second text.
         label: column name of the target, absent from the test file.
         labels: class names in the order of the model's outputs; None for regression.
-        metric: the metric that stands for the task, a key of :func:`processors.metrics.compute`.
+        metrics: names from :data:`processors.metrics.METRICS`; the first one stands for the task.
+        files: file names by split. A second dev or test file is scored and predicted beside the first.
+        suffixes: what tells the metrics of each dev file apart, after their names.
+        submissions: GLUE's names of the predictions of each test file; () means ``folder``.
+        headerless: the columns of a split whose files have no header line, by split.
+        skips_broken_rows: whether a row of training data without all its columns is left out, as in the
+            references, instead of being an error.
+        archive: the name of GLUE's archive; None where there is none.
+        column_hint: what to do where a column is missing, if the table above is not to blame.
     """
 
     name: str
     folder: str
-    text_a: str
-    text_b: str | None
+    texts: tuple[str, ...]
     label: str
     labels: tuple[str, ...] | None
-    metric: str
+    metrics: tuple[str, ...]
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=_default_files)
+    suffixes: tuple[str, ...] = ("",)
+    submissions: tuple[str, ...] = ()
+    headerless: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    skips_broken_rows: bool = False
+    archive: str | None = None
+    column_hint: str = ""
 
     @property
     def is_regression(self) -> bool:
         """Whether the target is a number instead of a class."""
         return self.labels is None
 
-    def file(self, data_dir: str | Path, split: str) -> Path:
-        """Return the path of one of the :data:`SPLITS`."""
-        return Path(data_dir) / f"{split}.tsv"
+    @property
+    def has_pairs(self) -> bool:
+        """Whether an example is two texts."""
+        return len(self.texts) == 2
 
-    def columns(self, split: str) -> list[str]:
-        """Return the columns that ``split`` must have."""
-        texts = [self.text_a] if self.text_b is None else [self.text_a, self.text_b]
-        return texts if split == "test" else [*texts, self.label]
+    def paths(self, data_dir: str | Path, split: str) -> list[Path]:
+        """Return the paths of the files of one of the :data:`SPLITS`."""
+        return [Path(data_dir) / name for name in self.files[split]]
 
+    def columns(self, split: str) -> tuple[str, ...]:
+        """Return the columns that the files of ``split`` must have."""
+        return self.texts if split == "test" else (*self.texts, self.label)
+
+    @property
+    def submission_names(self) -> tuple[str, ...]:
+        """The name of each test file's predictions, without an ending."""
+        return self.submissions or (self.folder,)
+
+
+_BINARY = ("0", "1")
+_PAIR = ("sentence1", "sentence2")
+_COLA_COLUMNS = ("source", "label", "original_annotation", "sentence")
+_LCQMC_COLUMNS = ("text_a", "text_b", "label")
 
 TASKS = {
     task.name: task
     for task in (
-        Task("sst-2", "SST-2", "sentence", None, "label", ("0", "1"), "acc"),
-        Task("sts-b", "STS-B", "sentence1", "sentence2", "score", None, "pearson"),
+        Task(
+            "cola", "CoLA", ("sentence",), "label", _BINARY, ("mcc",),
+            headerless={"train": _COLA_COLUMNS, "dev": _COLA_COLUMNS}, archive="CoLA",
+        ),
+        Task(
+            "mnli", "MNLI", _PAIR, "gold_label", ("contradiction", "entailment", "neutral"), ("acc",),
+            files={
+                "train": ("train.tsv",),
+                "dev": ("dev_matched.tsv", "dev_mismatched.tsv"),
+                "test": ("test_matched.tsv", "test_mismatched.tsv"),
+            },
+            suffixes=("", "_mm"), submissions=("MNLI-m", "MNLI-mm"), archive="MNLI",
+        ),
+        Task(
+            "mrpc", "MRPC", ("#1 String", "#2 String"), "Quality", _BINARY,
+            ("acc", "f1", "acc_and_f1"),
+        ),
+        Task("sst-2", "SST-2", ("sentence",), "label", _BINARY, ("acc",), archive="SST-2"),
+        Task("sts-b", "STS-B", _PAIR, "score", None, CORRELATIONS, archive="STS-B"),
+        Task(
+            "qqp", "QQP", ("question1", "question2"), "is_duplicate", _BINARY,
+            ("acc", "f1", "acc_and_f1"), skips_broken_rows=True, archive="QQP-clean",
+        ),
+        Task(
+            "qnli", "QNLI", ("question", "sentence"), "label", ("entailment", "not_entailment"),
+            ("acc",), archive="QNLIv2",
+        ),
+        Task("rte", "RTE", _PAIR, "label", ("entailment", "not_entailment"), ("acc",), archive="RTE"),
+        Task("wnli", "WNLI", _PAIR, "label", _BINARY, ("acc",), archive="WNLI"),
+        Task(
+            "lcqmc", "LCQMC", ("text_a", "text_b"), "label", _BINARY, ("acc",),
+            headerless=dict.fromkeys(SPLITS, _LCQMC_COLUMNS),
+        ),
     )
-}
-
-
-class Example(NamedTuple):
-    """One row: ``text_b`` is None for single sentences, ``label`` None in a test file.
-
-    ``label`` is the class index (int), or the target (float) in regression.
-    """
-
-    text_a: str
-    text_b: str | None
-    label: int | float | None
-
-
-def read_examples(task: Task, path: str | Path, split: str) -> list[Example]:
-    """Read one tab-separated file with a header line, quotes meaning nothing special.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not UTF-8, lacks a column, or has a bad row; names file and line.
-    """
-    path = Path(path)
-    lines = _read_lines(path)
-    header = lines[0].split("\t")
-    wanted = task.columns(split)
-    if "\r" in lines[0]:
-        raise ValueError(f"{path}: its lines end in CR alone; save it with LF or CR LF")
-    for name in wanted:
-        if header.count(name) > 1:
-            raise ValueError(f"{path}, line 1: there are {header.count(name)} columns {name}")
-    missing = [name for name in wanted if name not in header]
-    if missing:
-        raise ValueError(
-            f"{path}, line 1: no column {' and '.join(missing)} among "
-            f"{_clip(', '.join(header))}: {task.folder} needs a header line with {', '.join(wanted)}"
-        )
-    index = [header.index(name) for name in wanted]
-    examples = []
-    for number, line in enumerate(lines[1:], start=2):
-        cells = line.split("\t")
-        if len(cells) != len(header):
-            raise ValueError(
-                f"{path}, line {number}: {len(cells)} tab-separated columns, not {len(header)}"
-            )
-        values = [cells[i] for i in index]
-        text_b = values[1] if task.text_b is not None else None
-        try:
-            label = None if split == "test" else _parse_label(task, values[-1])
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-        examples.append(Example(values[0], text_b, label))
-    if not examples:
-        raise ValueError(f"{path} has a header but no examples")
-    return examples
-
-
-def _read_lines(path: Path) -> list[str]:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}, line {line}: not UTF-8") from None
-    # Not splitlines(): GLUE's texts hold characters that it would take for line ends.
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    if not lines:
-        raise ValueError(f"{path} is empty")
-    return lines
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= 200 else f"{text[:200]}…"
-
-
-def _parse_label(task: Task, text: str) -> int | float:
-    if task.labels is not None:
-        if text not in task.labels:
-            raise ValueError(f"label {_clip(text)!r} is not one of {', '.join(task.labels)}")
-        return task.labels.index(text)
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not abs(value) <= _LARGEST_TARGET:
-        raise ValueError(f"{task.label} {_clip(text)!r} is not a number that fp32 can hold")
-    return value
+}  # fmt: skip

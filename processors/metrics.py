@@ -3,8 +3,71 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
+
+# The libraries are imported where they are used: together they take two seconds.
+
+
+def _accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
+    from sklearn.metrics import accuracy_score
+
+    return accuracy_score(labels, predictions)
+
+
+def _f1(predictions: np.ndarray, labels: np.ndarray) -> float:
+    from sklearn.metrics import f1_score
+
+    return f1_score(labels, predictions, zero_division=0.0)
+
+
+def _macro_f1(predictions: np.ndarray, labels: np.ndarray) -> float:
+    from sklearn.metrics import f1_score
+
+    return f1_score(labels, predictions, average="macro", zero_division=0.0)
+
+
+def _matthews(predictions: np.ndarray, labels: np.ndarray) -> float:
+    from sklearn.metrics import matthews_corrcoef
+
+    return matthews_corrcoef(labels, predictions)
+
+
+def _pearson(predictions: np.ndarray, labels: np.ndarray) -> float:
+    from scipy.stats import pearsonr
+
+    return _correlation(pearsonr, predictions, labels)
+
+
+def _spearman(predictions: np.ndarray, labels: np.ndarray) -> float:
+    from scipy.stats import spearmanr
+
+    return _correlation(spearmanr, predictions, labels)
+
+
+def _correlation(rule: Callable, predictions: np.ndarray, labels: np.ndarray) -> float:
+    if len(labels) < 2 or np.ptp(predictions) == 0 or np.ptp(labels) == 0:
+        return 0.0
+    value = float(rule(predictions, labels)[0])
+    return 0.0 if math.isnan(value) else value
+
+
+def _mean(first: Callable, second: Callable) -> Callable:
+    return lambda *arrays: (first(*arrays) + second(*arrays)) / 2
+
+
+# By the references' names. A correlation that is not defined (all predictions equal) is 0.
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "acc": _accuracy,
+    "f1": _f1,  # of class 1
+    "acc_and_f1": _mean(_accuracy, _f1),
+    "macro_f1": _macro_f1,  # the mean over the classes
+    "mcc": _matthews,
+    "pearson": _pearson,
+    "spearmanr": _spearman,
+    "corr": _mean(_pearson, _spearman),
+}
 
 
 def predicted(logits: np.ndarray) -> np.ndarray:
@@ -12,39 +75,14 @@ def predicted(logits: np.ndarray) -> np.ndarray:
     return logits[:, 0] if logits.shape[1] == 1 else logits.argmax(axis=1)
 
 
-def compute(name: str, predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Score a task whose main metric is ``name``.
-
-    Args:
-        name: ``acc`` (classes) or ``pearson`` (numbers).
-        predictions, labels: [N] classes or numbers.
-
-    Returns:
-        the metrics by their reference names, the main one among them. A correlation that is not
-        defined (all predictions equal) is 0.
+def compute(names: Sequence[str], predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return the :data:`METRICS` called ``names`` of [N] predicted classes or numbers.
 
     Raises:
-        ValueError: there is no such metric, or the two arrays differ in length or are empty.
+        ValueError: the two arrays differ in length or are empty.
     """
     if len(predictions) != len(labels) or not len(labels):
         raise ValueError(
             f"{len(predictions)} predictions for {len(labels)} labels cannot be scored"
         )
-    if name == "acc":
-        from sklearn.metrics import accuracy_score  # imported here: it takes a second
-
-        return {"acc": float(accuracy_score(labels, predictions))}
-    if name == "pearson":
-        pearson, spearman = _correlations(predictions, labels)
-        return {"pearson": pearson, "spearmanr": spearman, "corr": (pearson + spearman) / 2}
-    raise ValueError(f"no metric is called {name!r}")
-
-
-def _correlations(predictions: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    from scipy.stats import pearsonr, spearmanr
-
-    if len(labels) < 2 or np.ptp(predictions) == 0 or np.ptp(labels) == 0:
-        return 0.0, 0.0
-    values = (float(corr(predictions, labels)[0]) for corr in (pearsonr, spearmanr))
-    pearson, spearman = (0.0 if math.isnan(value) else value for value in values)
-    return pearson, spearman
+    return {name: float(METRICS[name](predictions, labels)) for name in names}

@@ -14,10 +14,11 @@ from processors.glue import Task
 from processors.metrics import predicted
 
 
-def write_submission(folder: Path, task: Task, logits: np.ndarray) -> Path:
-    """Write ``<task>.tsv`` (``index``, ``prediction``) and ``<task>.jsonl`` to ``folder``.
+def write_submission(folder: Path, name: str, task: Task, logits: np.ndarray) -> Path:
+    """Write ``<name>.tsv`` (``index``, ``prediction``) and ``<name>.jsonl`` to ``folder``.
 
     Args:
+        name: one of ``task.submission_names``.
         logits: [N, num_labels], in the order of the test file.
 
     Returns:
@@ -28,7 +29,7 @@ def write_submission(folder: Path, task: Task, logits: np.ndarray) -> Path:
     records = describe(logits, task.labels)
     rows = [f"{index}\t{record['prediction']}" for index, record in enumerate(records)]
     details = [json.dumps({"index": index, **record}) for index, record in enumerate(records)]
-    submission = folder / f"{task.folder}.tsv"
+    submission = folder / f"{name}.tsv"
     write_whole(submission, "\n".join(["index\tprediction", *rows, ""]))
     write_whole(submission.with_suffix(".jsonl"), "\n".join([*details, ""]))
     return submission

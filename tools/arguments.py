@@ -14,12 +14,15 @@ from callback.lr_scheduler import SCHEDULES
 from callback.optimization import OPTIMIZERS
 from model.checkpoint import LAYOUTS
 from processors.batching import PADDING_POLICIES
-from processors.glue import TASKS, Task
+from processors.custom import CUSTOM, custom_task
+from processors.glue import SPLITS, TASKS, Task
 from tools.device import DEVICES
 from tools.errors import USAGE_STATUS, UsageError
 from tools.precision import OPT_LEVELS
 
 DEFAULT_MODEL = "./prev_trained_model/albert_base_v2"
+_TASK_NAMES = (*TASKS, CUSTOM)
+_DEFAULT_TEXT, _DEFAULT_LABEL = "sentence", "label"
 
 _DESCRIPTION = "Fine-tune ALBERT on a GLUE task, evaluate it, and predict with it."
 _EPILOG = """\
@@ -80,9 +83,16 @@ def _loss_scale(text: str) -> str | float:
 
 
 def _task(text: str) -> str:
-    if text.lower() not in TASKS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(TASKS)}")
+    if text.lower() not in _TASK_NAMES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(_TASK_NAMES)}")
     return text.lower()
+
+
+def _columns(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if len(names) > 2 or len(set(names)) < len(names) or not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one column, or two with a comma between")
+    return names
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -95,6 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     _add_what(parser.add_argument_group("what to do"))
+    _add_custom(parser.add_argument_group(f"a task of one's own (--task_name {CUSTOM})"))
     _add_files(parser.add_argument_group("data and model"))
     _add_training(parser.add_argument_group("training"))
     _add_records(parser.add_argument_group("records and checkpoints"))
@@ -104,7 +115,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_what(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--task_name", type=_task, default="sst-2", metavar="TASK", help=f"{' or '.join(TASKS)}")
+    add("--task_name", type=_task, default="sst-2", metavar="TASK",
+        help=f"{', '.join(TASKS)}; or {CUSTOM}: see below")  # fmt: skip
     add("--do_train", action="store_true", help="train on train.tsv")
     add("--do_eval", action="store_true", help="score all of dev.tsv, each epoch and at the end")
     add("--do_predict", action="store_true", help="write GLUE's submission file for test.tsv")
@@ -113,6 +125,18 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="with --do_eval: score every checkpoint in the output folder too",
     )
+
+
+def _add_custom(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    for split in SPLITS:
+        add(f"--{split}_file", metavar="FILE",
+            help=f"{split} data with a header line: .csv, or else tab-separated")  # fmt: skip
+    add("--text_columns", type=_columns, metavar="A[,B]",
+        help=f"column of the text, or of both texts of a pair (default: {_DEFAULT_TEXT})")  # fmt: skip
+    add("--label_column", metavar="NAME",
+        help=f"column of the class, or of the number (default: {_DEFAULT_LABEL})")  # fmt: skip
+    add("--regression", action="store_true", help="predict a number, not a class")
 
 
 def _add_files(group: argparse._ArgumentGroup) -> None:
@@ -251,12 +275,29 @@ def _complete(args: argparse.Namespace) -> None:
         raise UsageError("--resume goes on with training: it needs --do_train")
     if args.stop_point < 1 and not args.do_eval:
         raise UsageError("--stop_point needs --do_eval, which measures it")
-    task: Task = TASKS[args.task_name]
-    args.task = task
     wanted = {"train": args.do_train, "dev": args.do_eval, "test": args.do_predict}
     args.splits = [split for split, needed in wanted.items() if needed]
+    args.task = task = _task_of(args)
     args.output_dir_given = args.output_dir is not None
     args.model_given = args.model_name_or_path is not None
-    args.data_dir = Path(args.data_dir or f"./dataset/{task.folder}")
+    default_data = "." if task.name == CUSTOM else f"./dataset/{task.folder}"
+    args.data_dir = Path(args.data_dir or default_data)
     args.output_dir = Path(args.output_dir or f"./outputs/{task.folder}")
     args.model_name_or_path = Path(args.model_name_or_path or DEFAULT_MODEL)
+
+
+def _task_of(args: argparse.Namespace) -> Task:
+    files = {split: getattr(args, f"{split}_file") for split in SPLITS}
+    if args.task_name != CUSTOM:
+        own = [f"{split}_file" for split in SPLITS] + ["text_columns", "label_column", "regression"]
+        given = [f"--{name}" for name in own if getattr(args, name)]
+        if given:
+            raise UsageError(f"{given[0]} goes with --task_name {CUSTOM}")
+        return TASKS[args.task_name]
+    for split, action in (("train", "--do_train"), ("dev", "--do_eval"), ("test", "--do_predict")):
+        if split in args.splits and not files[split]:
+            raise UsageError(f"--task_name {CUSTOM} with {action} needs --{split}_file")
+    texts, label = args.text_columns or (_DEFAULT_TEXT,), args.label_column or _DEFAULT_LABEL
+    if label in texts:
+        raise UsageError(f"--label_column {label} is among --text_columns {','.join(texts)}")
+    return custom_task(files, texts, label, args.regression)

@@ -25,6 +25,7 @@ from tools.errors import run_program  # noqa: E402
 
 GLUE = "https://dl.fbaipublicfiles.com/glue/data"
 HUB = "https://huggingface.co"
+ARCHIVED = [name for name, task in TASKS.items() if task.archive]
 MODELS = {"albert_base_v2": "albert/albert-base-v2"}
 MODEL_FILES = ("config.json", "spiece.model", "model.safetensors")
 # The one file that must be byte for byte the published one: all ids depend on it.
@@ -55,13 +56,13 @@ def write(path: Path, data: bytes) -> None:
 def download_task(name: str, data_path: Path, glue: str) -> None:
     """Fetch GLUE's archive of a task and take its TSV files out of it."""
     task = TASKS[name]
-    wanted = [
-        path for split in SPLITS if not (path := task.file(data_path / task.folder, split)).exists()
-    ]
+    folder = data_path / task.folder
+    paths = [path for split in SPLITS for path in task.paths(folder, split)]
+    wanted = [path for path in paths if not path.exists()]
     if not wanted:
-        print(f"{data_path / task.folder} is there")
+        print(f"{folder} is there")
         return
-    url = f"{glue}/{task.folder}.zip"
+    url = f"{glue}/{task.archive}.zip"
     try:
         archive = zipfile.ZipFile(io.BytesIO(fetch(url)))
         for path in wanted:
@@ -91,8 +92,8 @@ def main(argv: list[str]) -> int:
         prog="download", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("assets", nargs="+", choices=[*TASKS, *MODELS], metavar="ASSET",
-        help=", ".join([*TASKS, *MODELS]))  # fmt: skip
+    add("assets", nargs="+", choices=[*ARCHIVED, *MODELS], metavar="ASSET",
+        help=", ".join([*ARCHIVED, *MODELS]))  # fmt: skip
     add("--data_path", type=Path, default=ROOT / "dataset", help="where data sets go")
     add("--model_path", type=Path, default=ROOT / "prev_trained_model", help="where models go")
     add("--glue_url", default=GLUE, help="a mirror of GLUE's archives")

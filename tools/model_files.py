@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.checkpoint import WEIGHTS_NAMES, find_weights, has_classifier
 from model.configuration_albert import CONFIG_NAME, AlbertConfig
 from model.tokenization_albert import VOCABULARY_NAMES, AlbertTokenizer, find_vocabulary
+from processors.custom import CUSTOM, NOT_READ_YET, as_regression, with_labels
 from processors.glue import Task
 from tools.arguments import DEFAULT_MODEL
 from tools.errors import UsageError
@@ -38,8 +39,10 @@ def find_inputs(args: Namespace) -> ModelFiles:
     """
     folder = args.model_name_or_path if args.do_train else _trained_folder(args)
     missing, assets = _missing_data(args.task, args), []
-    if missing:
+    if missing and args.task.archive:
         assets.append(args.task.name)
+    elif missing and args.task.name != CUSTOM:
+        missing.append(f"dataset/README.md says where {args.task.folder} is to be had")
     try:
         config = _config_file(args.config_name or folder)
         vocabulary = _vocabulary_file(args, folder)
@@ -53,13 +56,32 @@ def find_inputs(args: Namespace) -> ModelFiles:
     return ModelFiles(config, vocabulary, weights)
 
 
+def settle_task(args: Namespace, config: AlbertConfig) -> Task:
+    """Return the task with its classes: a trained model has its own order, a custom task its own names.
+
+    Raises:
+        UsageError: the flags ask a classifier for a number.
+        FileNotFoundError, ValueError: as :func:`processors.custom.with_labels`.
+    """
+    task, known = args.task, tuple(config.labels)
+    if args.do_train:
+        return with_labels(task, args.data_dir) if task.labels == NOT_READ_YET else task
+    if task.name == CUSTOM and (config.num_labels == 1) != task.is_regression:
+        if task.is_regression:
+            raise UsageError(f"--regression, but the model tells {len(known)} classes apart")
+        return as_regression(task)
+    if task.labels == NOT_READ_YET or set(task.labels or ()) == set(known):
+        return replace(task, labels=known)
+    return task
+
+
 def check_sizes(args: Namespace, config: AlbertConfig, tokenizer: AlbertTokenizer) -> None:
     """See that vocabulary, model and flags fit each other.
 
     Raises:
         ValueError: they do not; says which.
     """
-    if args.task.text_b is not None and config.type_vocab_size < 2:
+    if args.task.has_pairs and config.type_vocab_size < 2:
         raise ValueError(f"{args.task.folder} has pairs, but the model's type_vocab_size is 1")
     if tokenizer.vocab_size < config.vocab_size:
         logger.warning(
@@ -81,7 +103,7 @@ def check_sizes(args: Namespace, config: AlbertConfig, tokenizer: AlbertTokenize
 
 
 def _missing_data(task: Task, args: Namespace) -> list[str]:
-    files = [task.file(args.data_dir, split) for split in args.splits]
+    files = [path for split in args.splits for path in task.paths(args.data_dir, split)]
     return [f"{file} is missing" for file in files if not file.is_file()]
 
 

@@ -31,7 +31,7 @@ from model.modeling_albert import AlbertForSequenceClassification  # noqa: E402
 from model.tokenization_albert import AlbertTokenizer, find_vocabulary  # noqa: E402
 from processors.batching import pad_batch, plan_evaluation  # noqa: E402
 from processors.features import build_features  # noqa: E402
-from processors.glue import Example  # noqa: E402
+from processors.reading import Example  # noqa: E402
 from processors.submission import describe  # noqa: E402
 from tools.device import DEVICES, Device, select_device  # noqa: E402
 from tools.errors import UsageError, run_program  # noqa: E402

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -33,6 +36,7 @@ _SOURCES = {
     ),
     "lars": _Source("pytorch_optimizer", "LARS", {}),
     "novograd": _Source("pytorch_optimizer", "NovoGrad", {}),
+    "ralars": _Source("holocron.optim.ralars", "RaLars", {}),
     "ralamb": _Source("pytorch_optimizer", "Lamb", {"rectify": True}),
     "sgdw": _Source("pytorch_optimizer", "SGDW", {}),
 }
@@ -70,10 +74,26 @@ def build_optimizer(
 
 
 def _load(package: str, attribute: str, name: str) -> Callable[..., torch.optim.Optimizer]:
+    alone = package.startswith("holocron.")
     try:
-        return getattr(importlib.import_module(package), attribute)
+        module = _import_alone(package) if alone else importlib.import_module(package)
+        return getattr(module, attribute)
     except ModuleNotFoundError as error:
+        missing = "--no-deps pylocron" if alone else "-r requirements-optional.txt"
         raise ModuleNotFoundError(
             f"--optimizer {name} is in a package that is not installed: "
-            "python -m pip install -r requirements-optional.txt"
+            f"python -m pip install {missing}"
         ) from error
+
+
+def _import_alone(name: str) -> ModuleType:
+    """Import a module without the packages it lies in: Holocron's want torchvision, RaLars does not."""
+    package, *parts = name.split(".")
+    found = importlib.util.find_spec(package)
+    if found is None:
+        raise ModuleNotFoundError(f"no module {package}")
+    file = Path(found.submodule_search_locations[0], *parts).with_suffix(".py")
+    spec = importlib.util.spec_from_file_location(name, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -17,7 +17,8 @@ from processors.batching import (
     training_steps,
 )
 from processors.features import build_features, load_features
-from processors.glue import TASKS, Example
+from processors.glue import TASKS
+from processors.reading import Example
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, size=500)
 
@@ -100,7 +101,7 @@ def test_the_number_of_steps(tokenizer, changes, total):
 
 
 def test_a_resumed_run_sees_the_rest(sst2, tokenizer):
-    features = load_features(TASKS["sst-2"], sst2, "train", tokenizer, 32)
+    features = load_features(TASKS["sst-2"], sst2 / "train.tsv", "train", tokenizer, 32)
     made = TrainingPlan(features.lengths, batch_size=8, seed=1, max_length=32, epochs=3.0)
 
     def seen(done):
@@ -159,7 +160,7 @@ def test_no_mask_where_nothing_is_padded(tokenizer):
 
 
 def test_logits_do_not_depend_on_the_policy(sst2, tokenizer, pretrained):
-    features = load_features(TASKS["sst-2"], sst2, "dev", tokenizer, 32)
+    features = load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32)
     torch.manual_seed(0)
     model = load_model(pretrained, AlbertConfig.from_file(pretrained)).eval()
     logits = {}

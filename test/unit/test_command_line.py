@@ -106,7 +106,7 @@ def test_missing_files_are_one_line_with_the_remedy(tmp_path):
         ([], "--do_train, --do_eval or --do_predict"),
         (["--do_train", "--batch_size", "0"], "--batch_size"),
         (["--do_train", "--learning-rate=fast"], "'fast' is no number"),
-        (["--do_train", "--task_name", "cola2"], "'cola2' is not one of sst-2, sts-b"),
+        (["--do_train", "--task_name", "cola2"], "'cola2' is not one of cola, mnli"),
         (["--do_train", "--epochs", "3"], "--epochs"),
         (["--do_train", "--resume", "--overwrite_output_dir"], "contradict"),
         (["--do_train", "--stop_point", "0.9"], "--stop_point needs --do_eval"),

@@ -11,7 +11,8 @@ from test_command_line import accuracy
 
 from model.checkpoint import has_classifier
 from model.tokenization_albert import AlbertTokenizer
-from processors.glue import TASKS, read_examples
+from processors.glue import TASKS
+from processors.reading import read_examples
 from tools import prepare_demo
 
 

@@ -9,7 +9,8 @@ from conftest import DATA
 from model.tokenization_albert import AlbertTokenizer
 from processors.batching import BatchPlan, pad_batch
 from processors.features import build_features, load_features, truncate
-from processors.glue import TASKS, Example, read_examples
+from processors.glue import TASKS
+from processors.reading import Example, read_examples
 
 
 def one_at_a_time(length_a, length_b, budget):
@@ -60,34 +61,40 @@ def same(a, b):
 
 
 def test_the_cache_gives_the_same_features(sst2, tokenizer):
-    first = load_features(TASKS["sst-2"], sst2, "train", tokenizer, 32)
+    first = load_features(TASKS["sst-2"], sst2 / "train.tsv", "train", tokenizer, 32)
     cache = caches(sst2)
     before = cache[0].stat().st_mtime_ns
-    assert same(first, load_features(TASKS["sst-2"], sst2, "train", tokenizer, 32))
+    assert same(first, load_features(TASKS["sst-2"], sst2 / "train.tsv", "train", tokenizer, 32))
     assert caches(sst2) == cache
     assert cache[0].stat().st_mtime_ns == before
-    load_features(TASKS["sst-2"], sst2, "train", tokenizer, 32, overwrite_cache=True)
+    load_features(TASKS["sst-2"], sst2 / "train.tsv", "train", tokenizer, 32, overwrite_cache=True)
     assert cache[0].stat().st_mtime_ns > before
 
 
 def test_the_cache_follows_data_vocabulary_and_flags(sst2, tokenizer, vocabulary):
-    load_features(TASKS["sst-2"], sst2, "dev", tokenizer, 32)
-    load_features(TASKS["sst-2"], sst2, "dev", tokenizer, 16)
-    load_features(TASKS["sst-2"], sst2, "dev", AlbertTokenizer(vocabulary, do_lower_case=False), 32)
+    load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32)
+    load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 16)
+    load_features(
+        TASKS["sst-2"],
+        sst2 / "dev.tsv",
+        "dev",
+        AlbertTokenizer(vocabulary, do_lower_case=False),
+        32,
+    )
     assert len(caches(sst2)) == 3
     with (sst2 / "dev.tsv").open("a") as file:
         file.write("one more film\t1\n")
-    assert len(load_features(TASKS["sst-2"], sst2, "dev", tokenizer, 32)) == 31
+    assert len(load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32)) == 31
     assert len(caches(sst2)) == 4
 
 
 def test_a_damaged_cache_is_built_again(sst2, tokenizer, caplog):
-    first = load_features(TASKS["sst-2"], sst2, "dev", tokenizer, 32)
+    first = load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32)
     caches(sst2)[0].write_bytes(b"damaged")
-    assert same(first, load_features(TASKS["sst-2"], sst2, "dev", tokenizer, 32))
+    assert same(first, load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32))
     assert "damaged" in caplog.text
     caplog.clear()
-    assert same(first, load_features(TASKS["sst-2"], sst2, "dev", tokenizer, 32))
+    assert same(first, load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32))
     assert "damaged" not in caplog.text
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from model.tokenization_albert import AlbertTokenizer
 from model.tokenizer_export import save_tokenizer
-from processors.glue import TASKS, read_examples
+from processors.glue import TASKS
+from processors.reading import read_examples
 
 transformers = pytest.importorskip("transformers")
 

@@ -19,7 +19,8 @@ from model.checkpoint import build_model
 from model.configuration_albert import AlbertConfig
 from processors.batching import TrainingPlan
 from processors.features import build_features
-from processors.glue import TASKS, Example
+from processors.glue import TASKS
+from processors.reading import Example
 from tools.arguments import parse_arguments
 from tools.device import Device
 from tools.distributed import Processes
@@ -115,7 +116,7 @@ def test_losses_agree_at_every_step(tmp_path, tokenizer, task, accumulation):
     args = arguments(tmp_path, task, accumulation)
     history = History(tmp_path / "metrics.jsonl")
     runtime = Runtime(Device("cpu"), Processes())
-    run_classifier.train(args, runtime, model, tokenizer, {"train": features}, history, None)
+    run_classifier.train(args, runtime, model, tokenizer, {"train": [features]}, history, None)
     ours = losses_of(tmp_path / "metrics.jsonl")
 
     plan = TrainingPlan(
@@ -150,7 +151,7 @@ def test_a_last_partial_accumulation_is_a_step_of_its_own_size(tmp_path, tokeniz
     args.max_steps, args.num_train_epochs = -1, 1.0
     history = History(tmp_path / "metrics.jsonl")
     runtime = Runtime(Device("cpu"), Processes())
-    run_classifier.train(args, runtime, model, tokenizer, {"train": features}, history, None)
+    run_classifier.train(args, runtime, model, tokenizer, {"train": [features]}, history, None)
     plan = TrainingPlan(features.lengths, batch_size=8, accumulation=5, seed=42, max_length=128)
     theirs, total = [], 3
     for step, batches in enumerate(plan.epoch(0)):
@@ -183,7 +184,9 @@ def test_the_schedule_waits_for_skipped_steps(tmp_path, tokenizer, monkeypatch, 
     args = arguments(tmp_path, TASKS["sst-2"], 1)
     args.logging_steps, args.max_steps = 1, 6
     runtime = Runtime(Device("cpu"), Processes())
-    run_classifier.train(args, runtime, model, tokenizer, {"train": features}, History(None), None)
+    run_classifier.train(
+        args, runtime, model, tokenizer, {"train": [features]}, History(None), None
+    )
     rates = [line.split("lr: ")[1].split()[0] for line in caplog.messages if "lr: " in line]
     expected = [RATE * (6 - done) / 6 for done in (0, 1, 1, 2, 2, 3)]
     assert rates == [f"{rate:.2e}" for rate in expected]

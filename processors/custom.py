@@ -1,0 +1,66 @@
+"""A task of one's own: files, columns and labels instead of code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from processors.glue import CORRELATIONS, Task
+from processors.reading import read_columns
+
+CUSTOM = "custom"
+NOT_READ_YET: tuple[str, ...] = ()  # the labels of a custom task before its training file is read
+
+
+def custom_task(
+    files: dict[str, str | None], text_columns: tuple[str, ...], label_column: str, regression: bool
+) -> Task:
+    """Return the task that the flags describe.
+
+    Args:
+        files: a path by split, None where the run needs none; ``.csv``, or else tab-separated.
+        text_columns: one column, or two for pairs.
+        regression: whether the label column holds numbers to predict. Otherwise it holds class names,
+            which :func:`with_labels` or the trained model's configuration fills in.
+    """
+    return Task(
+        name=CUSTOM,
+        folder=CUSTOM,
+        texts=text_columns,
+        label=label_column,
+        labels=None if regression else NOT_READ_YET,
+        metrics=CORRELATIONS if regression else ("acc", "macro_f1"),
+        files={split: (path,) if path else () for split, path in files.items()},
+        column_hint="; --text_columns and --label_column say which",
+    )
+
+
+def as_regression(task: Task) -> Task:
+    """Return ``task`` with a number as its target."""
+    return replace(task, labels=None, metrics=CORRELATIONS)
+
+
+def with_labels(task: Task, data_dir: str | Path) -> Task:
+    """Return ``task`` with the class names that its training file has, numbers in their own order.
+
+    Raises:
+        FileNotFoundError, ValueError: the file cannot be read, a label is empty, or all are the same.
+    """
+    path = task.paths(data_dir, "train")[0]
+    names = set()
+    for number, (name,) in read_columns(task, path, "train", (task.label,)):
+        if not name:
+            raise ValueError(f"{path}, line {number}: the {task.label} is empty")
+        names.add(name)
+    if len(names) == 1:
+        raise ValueError(
+            f"{path}: every {task.label} is {names.pop()!r}: there is nothing to learn"
+        )
+    return replace(task, labels=tuple(sorted(names, key=_order)))
+
+
+def _order(name: str) -> tuple[bool, float, str]:
+    try:
+        return False, float(name), name
+    except ValueError:
+        return True, 0.0, name

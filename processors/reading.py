@@ -1,0 +1,158 @@
+"""Tables of text → examples, with every complaint naming file and line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import math
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from processors.glue import Task
+
+logger = logging.getLogger(__name__)
+
+_LARGEST_TARGET = 3.4e38
+_SEPARATORS = {".csv": "comma"}  # by a file's ending; all others are tab-separated
+
+Row = tuple[int, list[str]]  # the line it ends on, from 1, and its cells
+
+
+class Example(NamedTuple):
+    """One row: ``text_b`` is None for single sentences, ``label`` None in a test file.
+
+    ``label`` is the class index (int), or the target (float) in regression.
+    """
+
+    text_a: str
+    text_b: str | None
+    label: int | float | None
+
+
+def read_examples(task: Task, path: str | Path, split: str) -> list[Example]:
+    """Read the texts of one file, and their labels unless ``split`` is ``test``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not UTF-8, lacks a column, or has a bad row; names file and line.
+    """
+    path = Path(path)
+    rows = read_columns(task, path, split, task.columns(split))
+    parse = _parse_target if task.is_regression else _parse_class
+    examples = []
+    for number, cells in rows:
+        text_b = cells[1] if task.has_pairs else None
+        try:
+            label = None if split == "test" else parse(task, cells[-1])
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+        examples.append(Example(cells[0], text_b, label))
+    return examples
+
+
+def read_columns(task: Task, path: Path, split: str, wanted: tuple[str, ...]) -> list[Row]:
+    """Return the ``wanted`` columns of every row of a file, in that order.
+
+    A file ending in ``.csv`` is comma-separated with quotes (RFC 4180); any other is tab-separated, and
+    quotes mean nothing special. The first line names the columns, unless the task says otherwise.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`read_examples`.
+    """
+    separator = _SEPARATORS.get(path.suffix.lower(), "tab")
+    rows = (_csv_rows if separator == "comma" else _tsv_rows)(path)
+    first = next(rows, None)
+    if first is None:
+        raise ValueError(f"{path} is empty")
+    header = first[1]
+    names = list(task.headerless.get(split, ()))
+    if names and header != names:
+        header, rows = names, chain([first], rows)
+    index = _find_columns(task, path, header, wanted)
+    lenient = task.skips_broken_rows and split == "train"
+    found, broken = [], []
+    for number, cells in rows:
+        if len(cells) == len(header):
+            found.append((number, [cells[i] for i in index]))
+        elif lenient:
+            broken.append(number)
+        else:
+            raise ValueError(
+                f"{path}, line {number}: {len(cells)} {separator}-separated columns, not {len(header)}"
+            )
+    if broken:
+        logger.warning(
+            "%s: %d broken rows are left out, the first on line %d", path, len(broken), broken[0]
+        )
+    if not found:
+        raise ValueError(f"{path} has a header but no examples")
+    return found
+
+
+def _find_columns(task: Task, path: Path, header: list[str], wanted: tuple[str, ...]) -> list[int]:
+    for name in wanted:
+        if header.count(name) > 1:
+            raise ValueError(f"{path}, line 1: there are {header.count(name)} columns {name}")
+    missing = [name for name in wanted if name not in header]
+    if missing:
+        raise ValueError(
+            f"{path}, line 1: no column {' and '.join(missing)} among "
+            f"{_clip(', '.join(header))}: {task.folder} needs a header line with {', '.join(wanted)}"
+            f"{task.column_hint}"
+        )
+    return [header.index(name) for name in wanted]
+
+
+def _tsv_rows(path: Path) -> Iterator[Row]:
+    # Not splitlines(): GLUE's texts hold characters that it would take for line ends.
+    lines = [line.removesuffix("\r") for line in _read_text(path).split("\n")]
+    while lines and not lines[-1]:
+        lines.pop()
+    if lines and "\r" in lines[0]:
+        raise ValueError(f"{path}: its lines end in CR alone; save it with LF or CR LF")
+    return ((number, line.split("\t")) for number, line in enumerate(lines, start=1))
+
+
+def _csv_rows(path: Path) -> Iterator[Row]:
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
+    try:
+        for cells in reader:
+            if cells:  # a blank line is no row
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: no valid CSV: {error}") from error
+
+
+def _read_text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}, line {line}: not UTF-8") from None
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _parse_class(task: Task, text: str) -> int:
+    if text not in task.labels:
+        raise ValueError(f"label {_clip(text)!r} is not one of {_clip(', '.join(task.labels))}")
+    return task.labels.index(text)
+
+
+def _parse_target(task: Task, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= _LARGEST_TARGET:
+        raise ValueError(f"{task.label} {_clip(text)!r} is not a number that fp32 can hold")
+    return value

@@ -1,0 +1,167 @@
+"""Tasks other than SST-2 and STS-B, and one's own, from the command line."""
+
+import csv
+import json
+import shutil
+
+import pytest
+from conftest import sentences, write_stsb
+from test_command_line import accuracy, one_line_error, records
+from test_glue import LAYOUTS, MNLI, MNLI_ROW
+
+SHORT = ("--max_steps", "3", "--learning_rate", "1e-2")
+CUSTOM = ("--task_name", "custom", "--output_dir", "out")
+
+
+@pytest.fixture
+def mnli(tmp_path):
+    """MNLI's five files; the mismatched dev set is one row of the matched one, four times."""
+    folder = tmp_path / "dataset" / "MNLI"
+    folder.mkdir(parents=True)
+    labels = ("contradiction", "entailment", "neutral")
+
+    def write(name, rows, labelled=True):
+        header = MNLI + "\tlabel1\tgold_label" * labelled
+        lines = [
+            f"{MNLI_ROW}\t{text}\t{text}" + f"\t{label}\t{label}" * labelled for text, label in rows
+        ]
+        (folder / name).write_text("\n".join([header, *lines]) + "\n")
+
+    rows = [(text, labels[i % 3]) for i, (text, _) in enumerate(sentences(24))]
+    write("train.tsv", rows)
+    write("dev_matched.tsv", rows[:9])
+    write("dev_mismatched.tsv", rows[:1] * 4)
+    write("test_matched.tsv", rows[:5], labelled=False)
+    write("test_mismatched.tsv", rows[:3], labelled=False)
+    return folder
+
+
+def test_mnli_is_scored_and_predicted_matched_and_mismatched(run_classifier, mnli, tmp_path):
+    flags = ("--task_name", "MNLI", "--data_dir", mnli, "--output_dir", "out")
+    result = run_classifier(*flags, "--do_train", "--do_eval", "--do_predict", *SHORT)
+    assert result.returncode == 0, result.stderr
+    (final,) = records(tmp_path / "out", "eval")
+    assert final["examples"] == 13
+    assert accuracy(result.stdout) == [final["acc"]]
+    assert f"  acc_mm = {final['acc_mm']}" in result.stdout
+    assert final["acc_mm"] in (0.0, 1.0)
+    predictions = tmp_path / "out" / "predictions"
+    for name, count in (("MNLI-m", 5), ("MNLI-mm", 3)):
+        lines = (predictions / f"{name}.tsv").read_text().splitlines()
+        assert lines[0] == "index\tprediction"
+        assert len(lines) == count + 1
+        assert lines[1].split("\t")[1] in ("contradiction", "entailment", "neutral")
+
+
+def test_a_trained_model_keeps_its_own_order_of_classes(run_classifier, mnli, tmp_path):
+    """As one that Hugging Face's users trained has: entailment, neutral, contradiction."""
+    flags = ("--task_name", "mnli", "--data_dir", mnli, "--do_predict", "--output_dir")
+    assert run_classifier(*flags, "out", "--do_train", *SHORT).returncode == 0
+    shutil.copytree(tmp_path / "out", tmp_path / "other")
+    config = json.loads((tmp_path / "other" / "config.json").read_text())
+    config["id2label"] = {"0": "entailment", "1": "neutral", "2": "contradiction"}
+    (tmp_path / "other" / "config.json").write_text(json.dumps(config))
+    assert run_classifier(*flags, "other").returncode == 0
+    renamed = {"contradiction": "entailment", "entailment": "neutral", "neutral": "contradiction"}
+
+    def read(folder):
+        return (tmp_path / folder / "predictions" / "MNLI-m.tsv").read_text().split()
+
+    assert read("other") == [renamed.get(word, word) for word in read("out")]
+
+
+@pytest.mark.parametrize("task", ["cola", "mrpc"])
+def test_metrics_of_the_other_tasks(run_classifier, tmp_path, task):
+    header, row = LAYOUTS[task][:2]
+    other = row.replace("1", "0", 1) if task == "mrpc" else row.replace("\t1\t", "\t0\t")
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.tsv").write_text(header + (row + other) * 8)
+    flags = ("--task_name", task, "--data_dir", ".", "--output_dir", "out")
+    result = run_classifier(*flags, "--do_train", "--do_eval", *SHORT)
+    assert result.returncode == 0, result.stderr
+    names = {"cola": ["mcc"], "mrpc": ["acc", "f1", "acc_and_f1"]}[task]
+    assert [f"  {name} = " in result.stdout for name in names] == [True] * len(names)
+
+
+def test_files_that_no_command_can_get_name_the_page_that_says_where(run_classifier, tmp_path):
+    result = run_classifier("--task_name", "mrpc", "--data_dir", tmp_path / "no", "--do_train")
+    line = one_line_error(result, 1)
+    assert "train.tsv is missing" in line
+    assert "dataset/README.md" in line
+    assert "tools.download" not in line
+
+
+@pytest.fixture
+def reviews(tmp_path):
+    """A person's own CSV: a column of text with commas in it, and three classes by name."""
+    rows = [(text + ", really", ("bad", "good")[int(label)]) for text, label in sentences(60)]
+    rows += [("the bus is late", "off topic")] * 20
+    for name, part in (("train", rows), ("dev", rows[::4]), ("test", rows[:7])):
+        columns = 1 if name == "test" else 2
+        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerows(row[:columns] for row in [("review", "verdict"), *part])
+    return ("--text_columns", "review", "--label_column", "verdict")
+
+
+def test_a_task_of_ones_own(run_classifier, reviews, tmp_path):
+    files = ("--train_file", "train.csv", "--dev_file", "dev.csv", "--test_file", "test.csv")
+    learn = ("--learning_rate", "5e-3", "--optimizer", "adamw", "--num_train_epochs", "8")
+    result = run_classifier(
+        *CUSTOM, *files, *reviews, "--do_train", "--do_eval", "--do_predict", *learn
+    )
+    assert result.returncode == 0, result.stderr
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["id2label"] == {"0": "bad", "1": "good", "2": "off topic"}
+    (*_, final) = records(tmp_path / "out", "eval")
+    assert final["acc"] > 0.9
+    assert final["macro_f1"] > 0.9
+    predictions = (tmp_path / "out" / "predictions" / "custom.tsv").read_text().splitlines()
+    expected = list(csv.reader((tmp_path / "train.csv").open()))[1:8]
+    hits = [
+        p.split("\t")[1] == label for p, (_, label) in zip(predictions[1:], expected, strict=True)
+    ]
+    assert sum(hits) >= 6
+
+    # The labels are the model's, whatever a dev file of another day has.
+    flags = (*CUSTOM, "--dev_file", "later.tsv", *reviews, "--do_eval")
+    (tmp_path / "later.tsv").write_text("review\tverdict\nthe bus is late\toff topic\n")
+    again = run_classifier(*flags)
+    assert accuracy(again.stdout) == [1.0], again.stderr
+    (tmp_path / "later.tsv").write_text("review\tverdict\nthe bus is late\tunheard of\n")
+    line = one_line_error(run_classifier(*flags), 1)
+    assert "line 2: label 'unheard of' is not one of bad, good, off topic" in line
+
+
+def test_a_number_of_ones_own_to_predict(run_classifier, tmp_path):
+    folder = write_stsb(tmp_path / "pairs")
+    columns = ("--text_columns", "sentence1,sentence2", "--label_column", "score")
+    files = ("--train_file", folder / "train.tsv", "--dev_file", folder / "dev.tsv")
+    result = run_classifier(*CUSTOM, *files, *columns, "--regression", "--do_train", *SHORT)
+    assert result.returncode == 0, result.stderr
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["problem_type"] == "regression"
+    # Scoring it later needs no word on that.
+    again = run_classifier(*CUSTOM, *files, *columns, "--do_eval")
+    assert again.returncode == 0, again.stderr
+    assert "  pearson = " in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "words", "status"),
+    [
+        (("--task_name", "sst-2", "--regression"), "--regression goes with --task_name custom", 2),
+        (("--train_file", "train.csv", "--do_eval"), "with --do_eval needs --dev_file", 2),
+        (("--train_file", "train.csv", "--text_columns", "a,b,c"), "is not one column, or two", 2),
+        (("--train_file", "train.csv", "--text_columns", "label"), "is among --text_columns", 2),
+        (("--train_file", "no.csv"), "no.csv is missing", 1),
+        (("--train_file", "train.csv"), "--text_columns and --label_column say which", 1),
+        (("--train_file", "one.csv"), "every label is 'x'", 1),
+        (("--train_file", "hole.csv"), "hole.csv, line 3: the label is empty", 1),
+        (("--train_file", "hole.csv", "--regression"), "line 2: label 'x' is not a number", 1),
+    ],
+)
+def test_what_is_wrong_with_it_is_one_line(run_classifier, reviews, tmp_path, flags, words, status):
+    (tmp_path / "one.csv").write_text("sentence,label\na,x\nb,x\n")
+    (tmp_path / "hole.csv").write_text("sentence,label\na,x\nb,\n")
+    assert words in one_line_error(run_classifier(*CUSTOM, *flags, "--do_train"), status)
