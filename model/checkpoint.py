@@ -162,7 +162,13 @@ def load_model(folder: str | Path, config: AlbertConfig) -> AlbertForSequenceCla
         _move_shift(state, INPUT_SHIFTS[weights.layout], config.classifier_input_shift)
     model.load_state_dict(state)
     head = "a new classifier" if new_head else "its classifier"
-    logger.info("weights: %s (%s layout), with %s", weights.path, weights.layout, head)
+    logger.info(
+        "weights: %s (%s layout), with %s (it adds %s to its input)",
+        weights.path,
+        weights.layout,
+        head,
+        config.classifier_input_shift,
+    )
     return model
 
 

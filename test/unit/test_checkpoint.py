@@ -69,12 +69,15 @@ def test_albert_pytorch_layout_is_written_as_the_reference_has_it(tmp_path):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("shift", [0.0, 0.1])
-def test_every_layout_keeps_the_logits_of_either_head(tmp_path, layout, shift):
+def test_every_layout_keeps_the_logits_of_either_head(tmp_path, layout, shift, caplog):
+    caplog.set_level("INFO")
     model, _, batch = golden_model("albert_sst2_tiny")
     model.config.classifier_input_shift = shift
     save_model(model, tmp_path, layout)
     again = load_model(tmp_path, AlbertConfig.from_file(tmp_path)).eval()
     torch.testing.assert_close(again(*batch).logits, model(*batch).logits, atol=1e-6, rtol=0)
+    (line,) = caplog.messages
+    assert f"({layout} layout), with its classifier" in line
 
 
 def test_what_hugging_face_fine_tuned_keeps_its_logits(tmp_path):

@@ -1,12 +1,16 @@
 """Text becomes ids by ALBERT's rules."""
 
 import json
+import re
+import unicodedata
 
 import pytest
-from conftest import DATA
+from conftest import DATA, sentences
 
 from model.tokenization_albert import AlbertTokenizer, clean_text, find_vocabulary
 from model.tokenizer_export import save_tokenizer
+from processors.glue import SPLITS, TASKS
+from processors.reading import read_examples
 
 
 @pytest.mark.parametrize(
@@ -77,3 +81,42 @@ def test_golden_ids(real_data):
     for golden in goldens:
         assert tokenizer.tokenize(golden["text"]) == golden["pieces"]
         assert tokenizer.encode([golden["text"]]) == [golden["ids"]]
+
+
+def by_the_rules(tokenizer, text):
+    """Return a text's ids by the rules one after the other, as albert_pytorch's page has them."""
+    spm = tokenizer.sentencepiece
+    text = re.sub(r"\s+", " ", text.strip())
+    text = text.replace("``", '"').replace("''", '"')
+    text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    pieces = []
+    for piece in spm.EncodeAsPieces(text.lower()):
+        if re.fullmatch(r".*\d,", piece, re.DOTALL):
+            again = spm.EncodeAsPieces(piece[:-1].replace("▁", ""))
+            if piece[0] != "▁" and again[0][0] == "▁":
+                again[0] = again[0][1:]
+            pieces += [part for part in again if part] + [","]
+        else:
+            pieces.append(piece)
+    return [spm.PieceToId(piece) for piece in pieces]
+
+
+def test_ids_equal_the_rules(tokenizer):
+    texts = [text for text, _ in sentences(50)]
+    texts += [
+        "in 2013, and 12,2, as of ½,",
+        "12,345,678, films",
+        "a\u0301 \u3000 ``b'' \u2028 c",
+        "٣,",
+    ]
+    assert tokenizer.encode(texts) == [by_the_rules(tokenizer, text) for text in texts]
+
+
+@pytest.mark.parametrize("name", ["sst-2", "sts-b"])
+def test_ids_equal_the_rules_on_all_real_texts(real_data, name):
+    tokenizer = AlbertTokenizer(real_data / "albert_base_v2" / "spiece.model")
+    task = TASKS[name]
+    for split in SPLITS:
+        (path,) = task.paths(real_data / task.folder, split)
+        texts = [t for e in read_examples(task, path, split) for t in (e.text_a, e.text_b) if t]
+        assert tokenizer.encode(texts) == [by_the_rules(tokenizer, text) for text in texts]
