@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 import math
 import sys
-import time
 from argparse import Namespace
 from pathlib import Path
 
@@ -52,9 +51,9 @@ from processors.features import Features, load_features
 from processors.metrics import compute, predicted
 from processors.submission import write_submission
 from tools.arguments import parse_arguments
-from tools.common import seed_everything, seed_step, setup_logging
-from tools.errors import run_program
-from tools.fps_counter import FpsCounter
+from tools.common import seed_everything, seed_step
+from tools.errors import UsageError, run_program
+from tools.fps_counter import FpsCounter, Stopwatch, Throughput
 from tools.model_files import check_sizes, find_inputs, settle_task
 from tools.output_dir import (
     check_output_dir,
@@ -71,7 +70,6 @@ logger = logging.getLogger("run_classifier")
 def main(args: Namespace) -> None:
     """Do what the flags ask for, in this order: train, evaluate, predict."""
     with start_runtime(args) as runtime:
-        setup_logging(runtime.is_main)
         files = find_inputs(args)
         logger.info("device: %s, processes: %d", runtime.device, runtime.processes.world_size)
         checkpoints = find_checkpoints(args.output_dir) if args.resume else []
@@ -95,10 +93,11 @@ def main(args: Namespace) -> None:
 
         if args.do_train:
             train(args, runtime, model, tokenizer, features, history, resume_from)
-            runtime.processes.barrier()
-            # What is scored is what was saved, so that loading it later gives the same figures.
-            model = load_model(args.output_dir, AlbertConfig.from_file(args.output_dir))
-            model.to(runtime.device.torch_device)
+            if runtime.is_main:
+                # What is scored is what was saved, so that loading it later gives the same figures.
+                model = load_model(args.output_dir, AlbertConfig.from_file(args.output_dir))
+                model.to(runtime.device.torch_device)
+            runtime.processes.share(model)
         if args.do_eval:
             evaluate_all(args, runtime, model, features["dev"], history)
         if args.do_predict:
@@ -109,7 +108,7 @@ def read_features(
     args: Namespace, runtime: Runtime, tokenizer: AlbertTokenizer, split: str
 ) -> list[Features]:
     """Return a split's token ids, file by file; one process builds them, the others read its cache."""
-    with runtime.processes.main_first():
+    with runtime.processes.writer_first():
         rebuild = args.overwrite_cache and runtime.is_main
         return [
             load_features(args.task, path, split, tokenizer, args.max_seq_length, rebuild)
@@ -161,6 +160,11 @@ def train(
         "classifier": model.classifier,
     }
     step = load_training_state(resume_from, parts) if resume_from else 0
+    if step < processes.largest(step, device):
+        raise UsageError(
+            "--resume: this process does not see the checkpoint that others see: --output_dir "
+            f"{args.output_dir} must be on a disk that all machines share"
+        )
     if runtime.is_main:
         open_training_record(args)
         history.drop_after(step)
@@ -169,7 +173,8 @@ def train(
     logger.info("  optimizer steps = %d, done = %d", plan.total_steps, step)
     logger.info("  precision = %s, padding = %s", precision.description, args.padding)
 
-    began = time.perf_counter()
+    device.reset_peak_memory()
+    stopwatch = Stopwatch()
     progress = ProgressBar("Training", plan.total_steps, step, runtime.is_main)
     losses: list[Tensor] = []  # of the steps since the last log line, still on the device
     network.train()
@@ -184,6 +189,7 @@ def train(
             schedule.step()
         step += 1
         fps.count(now.examples)
+        stopwatch.count(now.examples, now.tokens, now.padded_tokens)
         progress.advance()
 
         last, reached = step == plan.total_steps, False
@@ -207,7 +213,7 @@ def train(
             logger.info("--stop_point %s is reached after %d steps", args.stop_point, step)
             break
     progress.close()
-    logger.info("training took %.1f s", time.perf_counter() - began)
+    log_throughput(runtime, history, stopwatch.result())
     if runtime.is_main:
         save_final(args.output_dir, model, tokenizer, args.save_format)
         logger.info("model: %s", args.output_dir)
@@ -243,6 +249,20 @@ def log_losses(
         if not math.isfinite(loss):
             raise ValueError(f"the loss is {loss} at step {number}: try a lower --learning_rate")
     progress.report(loss, rate)
+
+
+def log_throughput(runtime: Runtime, history: History, speed: Throughput) -> None:
+    """Log and record how fast the training was from end to end, and the memory that it took."""
+    memory = runtime.processes.largest(runtime.device.peak_memory(), runtime.device)
+    logger.info(
+        "training took %.1f s: %.1f samples/s and %.0f tokens/s from end to end",
+        speed.seconds,
+        speed.samples_per_second,
+        speed.tokens_per_second,
+    )
+    logger.info("%.1f %% of the computed tokens were no padding", 100 * speed.padding_efficiency)
+    logger.info("peak memory of a process: %.2f GiB", memory / 2**30)
+    history.write("training", peak_memory_bytes=int(memory), **speed._asdict())
 
 
 def evaluation_is_due(args: Namespace, step: int, now: TrainingStep) -> bool:

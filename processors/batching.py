@@ -32,10 +32,14 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """The rows of one process's batch, and the width that all processes pad it to."""
+    """The rows of one process's batch, and the width that all processes pad it to.
+
+    ``tokens`` counts those of all processes' rows together, without padding.
+    """
 
     rows: np.ndarray
     width: int
+    tokens: int = 0
 
 
 def padded_width(longest: int, max_length: int, policy: str) -> int:
@@ -110,6 +114,7 @@ class TrainingPlan:
             BatchPlan(
                 rows[self._rank :: self._world_size],
                 padded_width(self._lengths[rows].max(), self._max_length, self._policy),
+                int(self._lengths[rows].sum()),
             )
             for rows in self._shuffle(epoch)
         ]
@@ -222,8 +227,9 @@ def _end_on_sigterm(_: int) -> None:
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """One optimizer step: its ``micro_batches`` batches, over ``examples`` of all processes together.
+    """One optimizer step: its ``micro_batches`` batches.
 
+    ``examples``, ``tokens`` and ``padded_tokens`` (tokens and padding) count all processes together;
     ``steps_left`` counts the steps of this epoch from this one on; ``opens_epoch`` is True for the first
     that this run sees of it.
     """
@@ -232,6 +238,8 @@ class TrainingStep:
     steps_left: int
     opens_epoch: bool
     examples: int
+    tokens: int
+    padded_tokens: int
     micro_batches: int
     batches: Iterator[Batch]
 
@@ -253,6 +261,8 @@ def training_steps(
                 steps_left=len(steps) - index,
                 opens_epoch=index == 0,
                 examples=plan.global_batch * len(step),
+                tokens=sum(batch.tokens for batch in step),
+                padded_tokens=plan.global_batch * sum(batch.width for batch in step),
                 micro_batches=len(step),
                 batches=islice(batches, len(step)),
             )

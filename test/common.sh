@@ -4,6 +4,8 @@
 #   task           GLUE task: sst-2, sts-b
 #   batch_size     examples per process
 #   recipe         array: flags of run_classifier.py
+#   nproc          processes, a device each (default: 1)
+#   kind           acc, perf or eval: what the run is for, and the end of its report's name
 #
 # and calls `launch "$@"`. Flags of every launcher:
 #
@@ -14,6 +16,9 @@
 #   --device_id=N      which of several (default: 0); names the log folder, test/output/N
 #   --batch_size=N     examples per process
 #   --workers=N        processes that build batches
+#   --nproc=N          processes on this machine, a device each
+#   --nnodes=N --node_rank=N --master_addr=HOST [--master_port=N]
+#                      one launcher on each of N machines, numbered from 0; HOST is number 0
 #   -- FLAGS           passed on to run_classifier.py
 #
 # Exit status: that of the training; 2 for wrong usage.
@@ -24,20 +29,28 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 NETWORK=albert_ID0335_for_PyTorch
 data_path=$ROOT/dataset
 data_given=no
+makes_data=no # the launcher's own preparation does
 model_path=
 output_dir=
 device=auto
 device_id=0
 workers=0
+nproc=1
+nnodes=1
+node_rank=0
+master_addr=
+master_port=29500
+kind=acc
 overwrite=(--overwrite_output_dir) # not where a run is resumed
 passed_on=()
 
 launch() {
     parse_flags "$@"
     find_folders
-    if has_npu; then # before any Python imports torch: without CANN, torch_npu breaks that
+    if [ "$device" = npu ] || { [ "$device" = auto ] && has_npu; }; then
         . "$ROOT/test/env_npu.sh"
     fi
+    # shellcheck disable=SC2119 # no other requirements than its own
     use_python
     cd "$ROOT"
     if declare -F prepare >/dev/null; then
@@ -79,6 +92,11 @@ parse_flags() {
         __device_id) device_id=$(number "$flag" "$value") ;;
         __batch_size) batch_size=$(number "$flag" "$value") ;;
         __workers) workers=$(number "$flag" "$value") ;;
+        __nproc) nproc=$(positive "$flag" "$value") ;;
+        __nnodes) nnodes=$(positive "$flag" "$value") ;;
+        __node_rank) node_rank=$(number "$flag" "$value") ;;
+        __master_addr) master_addr=$value ;;
+        __master_port) master_port=$(number "$flag" "$value") ;;
         *) fail 2 "$flag is no flag of this launcher; flags of run_classifier.py go after --" ;;
         esac
     done
@@ -96,6 +114,11 @@ pass_on() { # flags of run_classifier.py
     passed_on=("$@")
 }
 
+positive() { # flag, value
+    [[ $2 =~ ^[1-9][0-9]*$ ]] || fail 2 "$1=$2: not a whole number above 0"
+    echo "$2"
+}
+
 absolute() { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 
 number() { # flag, value
@@ -105,10 +128,11 @@ number() { # flag, value
 
 find_folders() {
     local folder
+    # shellcheck disable=SC2154 # the launcher sets it
     folder=$(tr '[:lower:]' '[:upper:]' <<<"$task") # sst-2 → SST-2, as GLUE names it
     data_dir=$data_path/$folder
     output_dir=${output_dir:-$ROOT/outputs/$folder}
-    if [ $data_given = yes ] && ! declare -F prepare >/dev/null && [ ! -d "$data_dir" ]; then
+    if [ $data_given = yes ] && [ $makes_data = no ] && [ ! -d "$data_dir" ]; then
         fail 2 "--data_path=$data_path: there is no folder $data_dir"
     fi
     if [ -z "$model_path" ]; then
@@ -137,19 +161,33 @@ open_log() {
 }
 
 run_and_report() {
+    # shellcheck disable=SC2154 # the launcher sets the recipe
     local flags=(
         --task_name "$task" --data_dir "$data_dir" --model_name_or_path "$model_path"
-        --output_dir "$output_dir" ${overwrite[@]+"${overwrite[@]}"} --do_train --do_eval --do_lower_case
-        --max_seq_length 128 --batch_size "$batch_size" --seed 42 --warmup_proportion 0.1
-        --max_grad_norm 1.0 --adam_epsilon 1e-6 --weight_decay 0.0 "${recipe[@]}"
-        --device "$device" --device_id "$device_id" --workers "$workers"
-        ${passed_on[@]+"${passed_on[@]}"}
+        --output_dir "$output_dir" --do_eval --do_lower_case --max_seq_length 128
+        --batch_size "$batch_size" --device "$device" --workers "$workers"
+        ${recipe[@]+"${recipe[@]}"}
     )
+    if [ "$kind" != eval ]; then
+        flags+=(
+            --do_train ${overwrite[@]+"${overwrite[@]}"} --seed 42 --warmup_proportion 0.1
+            --max_grad_norm 1.0 --adam_epsilon 1e-6 --weight_decay 0.0
+        )
+    fi
+    local command=("$PYTHON" -u run_classifier.py "${flags[@]}" --device_id "$device_id")
+    if [ $((nproc * nnodes)) -gt 1 ]; then
+        command=(
+            "$PYTHON" -u tools/launch.py --nproc "$nproc" --nnodes "$nnodes" --node_rank "$node_rank"
+            --master_addr "$master_addr" --master_port "$master_port" --device "$device"
+            --log_dir "$log_dir" -- run_classifier.py "${flags[@]}" --bind_cores
+        )
+    fi
+    command+=(${passed_on[@]+"${passed_on[@]}"})
     local tee child status=0 began=$SECONDS
     # -p, where tee knows it: a reader of standard output that goes away does not cost the log.
-    exec 3> >(tee -p </dev/null >/dev/null 2>&1 && exec tee -i -p "$log" || exec tee -i "$log")
+    exec 3> >(if tee -p </dev/null >/dev/null 2>&1; then exec tee -i -p "$log"; else exec tee -i "$log"; fi)
     tee=$!
-    "$PYTHON" -u run_classifier.py "${flags[@]}" >&3 2>&1 3>&- &
+    "${command[@]}" >&3 2>&1 3>&- &
     child=$!
     # A background process of a script does not get Ctrl-C itself.
     trap 'kill -TERM "$child" 2>/dev/null || true' INT TERM
@@ -160,8 +198,12 @@ run_and_report() {
     exec 3>&-
     wait "$tee" || true # the log is whole
     if [ $status -ne 0 ]; then
-        fail $status "the training ended with status $status; its log is $log"
+        fail $status "the run ended with status $status; its log is $log"
     fi
-    "$PYTHON" tools/report.py --network "$NETWORK" --log "$log" --batch_size "$batch_size" \
-        --processes 1 --seconds $((SECONDS - began))
+    if [ "$node_rank" -gt 0 ]; then
+        echo "the report is on $master_addr, the machine with --node_rank=0"
+        return
+    fi
+    "$PYTHON" tools/report.py --network "$NETWORK" --kind "$kind" --log "$log" \
+        --batch_size "$batch_size" --processes $((nproc * nnodes)) --seconds $((SECONDS - began))
 }

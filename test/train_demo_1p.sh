@@ -12,6 +12,7 @@ batch_size=32
 data_path=$ROOT/dataset/demo
 model_path=$ROOT/prev_trained_model/albert_demo
 output_dir=$ROOT/outputs/demo/SST-2
+makes_data=yes
 recipe=(--learning_rate 5e-3 --num_train_epochs 4 --logging_steps 50 --save_steps 0)
 
 prepare() {

@@ -220,6 +220,8 @@ def _add_records(group: argparse._ArgumentGroup) -> None:
     )
     add("--save_format", choices=LAYOUTS, default=LAYOUTS[0],
         help="whose names and file the trained model gets")  # fmt: skip
+    add("--log_dir", type=Path, metavar="DIR",
+        help="write rank_<n>.log there (default with several processes: OUTPUT_DIR/logs)")  # fmt: skip
     add("--resume", action="store_true", help="go on from the output folder's last checkpoint")
     add("--debug", action="store_true", help="on an error, show where in the code it happened")
 
@@ -238,6 +240,10 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
         help="dynamic, or a fixed number")  # fmt: skip
     add("--local_rank", type=_number(int, -1), default=-1, metavar="N",
         help="from a launcher that passes it as a flag; torchrun need not")  # fmt: skip
+    add("--ddp_timeout", type=_number(float, 0, above=True), default=1800.0, metavar="SECONDS",
+        help="how long a process may not answer the others before the run ends")  # fmt: skip
+    add("--bind_cores", action="store_true",
+        help="share this machine's CPU cores out over its processes")  # fmt: skip
     add("--workers", type=_number(int, 0), default=0, metavar="N",
         help="processes that build batches; the training process itself is fast enough")  # fmt: skip
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import resource
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -66,39 +68,68 @@ class Device:
         if self.type != "cpu":
             self._module.synchronize()
 
+    def reset_peak_memory(self) -> None:
+        """Start to measure :meth:`peak_memory` anew, where the device can."""
+        if self.type != "cpu":
+            self._module.reset_peak_memory_stats(self.index)
+
+    def peak_memory(self) -> int:
+        """Return the most bytes that tensors took on the device; on the CPU, that the process took."""
+        if self.type != "cpu":
+            return self._module.max_memory_allocated(self.index)
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
     def __str__(self) -> str:
         if self.type == "cpu":
             return f"cpu ({torch.get_num_threads()} threads)"
         return f"{self.type}:{self.index} ({self._module.get_device_name(self.index)})"
 
 
-def select_device(choice: str = "auto", index: int = 0, no_cuda: bool = False) -> Device:
+def select_device(
+    choice: str = "auto", index: int = 0, no_cuda: bool = False, processes: int = 1
+) -> Device:
     """Return the device that ``choice`` stands for: one of :data:`DEVICES`.
 
     ``auto`` takes an NPU if there is one, else a GPU (unless ``no_cuda``), else the CPU.
 
+    Args:
+        processes: how many on this machine want a device each.
+
     Raises:
         UsageError: the device is not there; says why.
     """
+    kind = _kind_of(choice, no_cuda)
+    if kind == "cpu":
+        return Device("cpu")
+    count = getattr(torch, kind).device_count()
+    if processes > count:
+        raise UsageError(
+            f"{processes} processes want a device each, but this machine has {count} of type {kind}: "
+            f"start {count} processes (--nproc={count}), or use --device cpu"
+        )
+    if not 0 <= index < count:
+        raise UsageError(f"--device_id {index}: this machine has {kind} devices 0 to {count - 1}")
+    return Device(kind, index)
+
+
+def _kind_of(choice: str, no_cuda: bool) -> str:
+    """Return which type of device ``choice`` stands for on this machine."""
     if choice == "cuda" and no_cuda:
         raise UsageError("--device cuda and --no_cuda contradict each other")
     if choice == "auto":
         if _npu_hardware() and _npu_problem() is None:
-            choice = "npu"
-        else:
-            choice = "cuda" if torch.cuda.is_available() and not no_cuda else "cpu"
-    if choice == "cpu":
-        return Device("cpu")
+            return "npu"
+        return "cuda" if torch.cuda.is_available() and not no_cuda else "cpu"
     if choice == "npu":
         problem = _npu_problem()
+    elif choice == "cuda" and not torch.cuda.is_available():
+        problem = f"torch {torch.__version__} sees no GPU"
     else:
-        problem = None if torch.cuda.is_available() else f"torch {torch.__version__} sees no GPU"
+        problem = None
     if problem:
         raise UsageError(f"--device {choice}: {problem}; --device cpu works everywhere")
-    count = getattr(torch, choice).device_count()
-    if not 0 <= index < count:
-        raise UsageError(f"--device_id {index}: this machine has {choice} devices 0 to {count - 1}")
-    return Device(choice, index)
+    return choice
 
 
 def _npu_hardware() -> bool:
@@ -111,6 +142,6 @@ def _npu_problem() -> str | None:
         importlib.import_module("torch_npu")
     except ModuleNotFoundError:
         return "torch_npu is not installed (see requirements-npu.txt)"
-    except (ImportError, RuntimeError) as error:  # CANN's libraries are missing
-        return f"torch_npu is installed but does not load: {str(error).splitlines()[0]}"
+    except (ImportError, OSError, RuntimeError) as error:  # names the library, such as libhccl.so
+        return f"torch_npu is installed but CANN is not: {str(error).splitlines()[0]}"
     return None if torch.npu.is_available() else "torch_npu sees no NPU"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,7 +15,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tools.device import Device
-from tools.errors import UsageError
+from tools.errors import PeerError, UsageError
+
+# What collectives raise when another process is gone, and when it does not answer.
+_GONE = re.compile(r"Connection (closed|reset|refused)|Broken pipe|recvValue failed|remote process")
+_SILENT = re.compile(r"[Tt]imed? ?out")
+# A process that lost another waits this long before it ends: whoever watches them all is to see the one
+# that failed first.
+_PEER_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -23,26 +32,49 @@ class Processes:
     rank: int = 0
     local_rank: int = 0
     world_size: int = 1
+    local_world_size: int = 1
 
     @property
     def is_main(self) -> bool:
         """Whether this is the one process that writes files."""
         return self.rank == 0
 
-    def connect(self, device: Device) -> None:
-        """Join the process group, over the library that suits ``device``."""
-        if self.world_size > 1:
+    @contextmanager
+    def connected(self, device: Device, timeout: float) -> Iterator[None]:
+        """Join the process group, over the library that suits ``device``, for the block.
+
+        Args:
+            timeout: seconds after which a process that does not answer counts as hung.
+
+        Raises:
+            PeerError: another process is gone.
+            TimeoutError: one does not answer.
+        """
+        if self.world_size == 1:
+            yield
+            return
+        try:
             torch.distributed.init_process_group(
                 device.process_group_backend,
                 rank=self.rank,
                 world_size=self.world_size,
-                timeout=timedelta(minutes=30),
+                timeout=timedelta(seconds=timeout),
             )
-
-    def disconnect(self) -> None:
-        """Leave the process group."""
-        if self.world_size > 1 and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+            yield
+        except RuntimeError as error:  # torch has no type for it: gloo's errors are just this
+            text = str(error)
+            if _GONE.search(text):
+                time.sleep(_PEER_SECONDS)
+                raise PeerError(
+                    "another process of this run ended: its own error says why"
+                ) from error
+            if _SILENT.search(text):
+                raise TimeoutError(
+                    f"no answer from the other processes within {timeout:g} s (--ddp_timeout): one of "
+                    "them hangs, and its log says where"
+                ) from error
+            raise
+        torch.distributed.destroy_process_group()
 
     def barrier(self) -> None:
         """Wait for all processes."""
@@ -50,12 +82,17 @@ class Processes:
             torch.distributed.barrier()
 
     @contextmanager
-    def main_first(self) -> Iterator[None]:
-        """Let the main process through the block before the others (it writes what they read)."""
-        if not self.is_main:
+    def writer_first(self) -> Iterator[None]:
+        """Let one process through the block before the others: it writes what they read.
+
+        On several machines without a disk in common, each machine's first process finds nothing to read
+        and writes its own; so they come second, and the rest third.
+        """
+        turn = 0 if self.is_main else 1 if self.local_rank == 0 else 2
+        for _ in range(turn):
             self.barrier()
         yield
-        if self.is_main:
+        for _ in range(turn, 2):
             self.barrier()
 
     def sum(self, tensor: Tensor) -> Tensor:
@@ -63,6 +100,19 @@ class Processes:
         if self.world_size > 1:
             torch.distributed.all_reduce(tensor)
         return tensor
+
+    def share(self, model: nn.Module) -> None:
+        """Give ``model`` the weights that it has in the main process."""
+        if self.world_size > 1:
+            for tensor in model.state_dict().values():
+                torch.distributed.broadcast(tensor, src=0)
+
+    def largest(self, value: float, device: Device) -> float:
+        """Return the largest of the processes' values."""
+        tensor = torch.tensor(value, dtype=torch.float32, device=device.torch_device)
+        if self.world_size > 1:
+            torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX)
+        return tensor.item()
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """Return ``model``, averaging its gradients over the processes if there are several."""
@@ -93,10 +143,17 @@ def processes_from_environment(local_rank: int = -1) -> Processes:
         return Processes()
     try:
         world_size = int(os.environ["WORLD_SIZE"])
+        local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
         rank = int(os.environ.get("RANK", max(local_rank, 0)))
         own = int(os.environ.get("LOCAL_RANK", local_rank if local_rank >= 0 else rank))
     except ValueError as error:
         raise UsageError(f"RANK, WORLD_SIZE or LOCAL_RANK is no number: {error}") from None
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if world_size > 1 and missing:
+        raise UsageError(
+            f"WORLD_SIZE is {world_size}, but there is no {' and no '.join(missing)} in the environment: "
+            "torchrun sets them"
+        )
     if not 0 <= rank < world_size:
         raise UsageError(f"RANK is {rank}, but WORLD_SIZE is {world_size}")
-    return Processes(rank, own, world_size)
+    return Processes(rank, own, world_size, local_world_size)

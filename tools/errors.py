@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 import signal
 import sys
+import threading
+import time
+import traceback
 from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
+# How long a process that SIGTERM finds in foreign code (a collective that never returns) may take.
+_STUCK_SECONDS = 5.0
+FILE_ONLY = (
+    "file_only"  # marks log records that are printed elsewhere, or are for the log file alone
+)
+
+logger = logging.getLogger(__name__)
 
 
 class UsageError(Exception):
     """The command line asks for something that cannot be; exit status 2."""
+
+
+class PeerError(Exception):
+    """Another process of the run is gone; what went wrong is for that process to say."""
 
 
 class _Terminated(BaseException):
@@ -25,13 +44,14 @@ def _raise_terminated(*_: object) -> None:
 def describe(error: BaseException) -> str:
     """Return one line that says what went wrong.
 
-    Messages of this project's own ValueErrors and OSErrors stand for themselves; the type of any other
-    error is named, since its message was not written for users.
+    Messages of this project's own errors, ValueErrors and OSErrors stand for themselves; the type of any
+    other error is named, since its message was not written for users.
     """
     message = " ".join(str(error).split("\n")[0].split())
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    if isinstance(error, UsageError | ValueError | OSError | ModuleNotFoundError) and message:
+    own = UsageError | PeerError | ValueError | OSError | ModuleNotFoundError
+    if isinstance(error, own) and message:
         return message
     return f"{type(error).__name__}: {message or 'no message'} (--debug shows where)"
 
@@ -40,20 +60,85 @@ def run_program(main: Callable[[], None], program: str, debug: bool) -> int:
     """Call ``main`` and return the exit status: 0, 2 for wrong usage, 1 for any other failure.
 
     A failure prints ``program: error: …`` on standard error; with ``debug`` it is raised instead.
-    SIGTERM unwinds like Ctrl-C, so that half-written files are taken away.
+    SIGTERM unwinds like Ctrl-C, so that half-written files are taken away. One process of several
+    writes the line to its log and to torchrun's error file too, names its rank, leaves to rank 0 what
+    all of them find, and ends at once: no collective that waits for it keeps it alive.
     """
     signal.signal(signal.SIGTERM, _raise_terminated)
+    rank = _rank()
+    if rank is not None:
+        _end_though_stuck()
     try:
         main()
-    except _Terminated:
-        print(f"{program}: terminated", file=sys.stderr)
-        return 128 + signal.SIGTERM
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
-        return 130
+        return 0
+    except _Terminated as error:
+        _note(f"terminated at {_place(error)}")
+        status, line = 128 + signal.SIGTERM, f"{program}: terminated"
+        loud = not rank
+    except KeyboardInterrupt as error:
+        _note(f"interrupted at {_place(error)}")
+        status, line = 128 + signal.SIGINT, f"{program}: interrupted"
+        loud = not rank
     except Exception as error:
-        if debug:
+        if debug and rank is None:
             raise
-        print(f"{program}: error: {describe(error)}", file=sys.stderr, flush=True)
-        return USAGE_STATUS if isinstance(error, UsageError) else FAILURE_STATUS
-    return 0
+        if debug:
+            traceback.print_exc()
+        status = USAGE_STATUS if isinstance(error, UsageError) else FAILURE_STATUS
+        place = "" if rank is None else f"rank {rank}: "
+        line = f"{program}: error: {place}{describe(error)}"
+        loud = not isinstance(error, PeerError) and (not rank or status != USAGE_STATUS)
+        _tell_torchrun(line)
+    _note(line)
+    if loud:
+        print(line, file=sys.stderr, flush=True)
+    if rank is not None:
+        _exit_now(status)
+    return status
+
+
+def _rank() -> int | None:
+    """Return this process's rank among several, as torchrun's variables have it."""
+    world_size, rank = os.environ.get("WORLD_SIZE", "1"), os.environ.get("RANK", "0")
+    return int(rank) if world_size != "1" and rank.isdigit() else None
+
+
+def _note(line: str) -> None:
+    if logger.hasHandlers():  # without any, Python itself would print the line
+        logger.error(line, extra={FILE_ONLY: True})
+
+
+def _place(error: BaseException) -> str:
+    """Return the place in the code where a signal found this process: where it hung, if it did."""
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = next(f for f in reversed(frames) if f.name != _raise_terminated.__name__)
+    return f"{frame.filename}:{frame.lineno} in {frame.name}"
+
+
+def _tell_torchrun(line: str) -> None:
+    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        record = {"message": line, "timestamp": str(int(time.time()))}
+        Path(file).write_text(json.dumps(record), encoding="utf-8")
+
+
+def _end_though_stuck() -> None:
+    """Have SIGTERM end this process also where Python's handler cannot run, in a collective's wait."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+    def wait() -> None:
+        while os.read(reading, 1)[0] not in (signal.SIGTERM, signal.SIGINT):
+            pass
+        time.sleep(_STUCK_SECONDS)
+        _exit_now(128 + signal.SIGTERM)
+
+    threading.Thread(target=wait, name="sigterm", daemon=True).start()
+
+
+def _exit_now(status: int) -> NoReturn:
+    """End without the clean-up of libraries, which waits for processes that may be gone."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

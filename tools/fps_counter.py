@@ -1,10 +1,11 @@
-"""Samples per second by the references' definition."""
+"""How fast a training was: by the references' definition, and from end to end."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from tools.device import Device
 
@@ -65,3 +66,39 @@ class FpsCounter:
         self._device.synchronize()
         self._seconds += time.perf_counter() - self._since
         self._since = None
+
+
+class Throughput(NamedTuple):
+    """What all processes did in ``seconds`` of training, all things counted.
+
+    ``tokens_per_second`` counts real tokens; ``padding_efficiency`` is their share of what was computed.
+    """
+
+    seconds: float
+    samples_per_second: float
+    tokens_per_second: float
+    padding_efficiency: float
+
+
+class Stopwatch:
+    """Times a training from end to end: evaluations, checkpoints and all."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._samples = self._tokens = self._padded_tokens = 0
+
+    def count(self, samples: int, tokens: int, padded_tokens: int) -> None:
+        """Count one step over all processes; ``padded_tokens`` are the tokens and the padding."""
+        self._samples += samples
+        self._tokens += tokens
+        self._padded_tokens += padded_tokens
+
+    def result(self) -> Throughput:
+        """Return the figures so far."""
+        seconds = time.perf_counter() - self._began
+        return Throughput(
+            seconds,
+            self._samples / seconds,
+            self._tokens / seconds,
+            self._tokens / max(1, self._padded_tokens),
+        )

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+
+# torch would load an installed accelerator package by itself, which fails where its driver is missing
+# even if no accelerator is asked for. tools/device.py loads it when one is.
+os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
 _MODULES = ("numpy", "torch", "safetensors", "sentencepiece", "sklearn", "scipy", "tqdm")
 

@@ -7,6 +7,7 @@ import platform
 import re
 from pathlib import Path
 
+KINDS = ("acc", "perf", "eval")
 # The references' launchers report these of a task's metrics, whichever the log has.
 _ACCURACIES = {"acc": "", "pearson": " (Pearson correlation)"}
 
@@ -18,7 +19,7 @@ def values_in(log: str, name: str, separator: str = " = ") -> list[float]:
 
 
 def report(
-    log: str, network: str, batch_size: int, processes: int, seconds: int
+    log: str, network: str, kind: str, batch_size: int, processes: int, seconds: int
 ) -> tuple[list[str], dict[str, str]]:
     """Return the lines of the final result, and the ``key = value`` pairs of the case's log file.
 
@@ -34,7 +35,7 @@ def report(
         ),
         "not measured",
     )
-    name = f"{network}_bs{batch_size}_{processes}p_acc"
+    name = f"{network}_bs{batch_size}_{processes}p_{kind}"
     result = [
         "------------------ Final result ------------------",
         f"Final Performance images/sec : {fps if fps is not None else 'not measured'}",
@@ -59,12 +60,15 @@ def main() -> None:
     add = parser.add_argument
     add("--log", type=Path, required=True, help="the output of a finished run")
     add("--network", required=True, help="name of the network in the report")
+    add("--kind", choices=KINDS, required=True, help="what the run was for")
     add("--batch_size", type=int, required=True, help="examples per process")
     add("--processes", type=int, required=True, help="how many trained together")
     add("--seconds", type=int, required=True, help="how long the run took")
     args = parser.parse_args()
     log = args.log.read_text(encoding="utf-8", errors="replace")
-    result, case = report(log, args.network, args.batch_size, args.processes, args.seconds)
+    result, case = report(
+        log, args.network, args.kind, args.batch_size, args.processes, args.seconds
+    )
     name = case["CaseName"]
     lines = "".join(f"{key} = {value}\n" for key, value in case.items())
     (args.log.parent / f"{name}.log").write_text(lines, encoding="utf-8")

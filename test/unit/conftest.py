@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,8 @@ from tools.prepare_demo import train_vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).parent / "data"
+# A launcher's flags for the small data and the small model.
+SMALL = ("--device=cpu", "--batch_size=8", "--", "--max_seq_length=32", "--max_steps=10")
 
 GOOD = ("a fine and moving film", "the acting is wonderful", "we loved this warm story")
 BAD = ("a dull and tired film", "the acting is terrible", "we hated this cold story")
@@ -99,6 +103,17 @@ def pretrained(tmp_path_factory, tokenizer):
 
 
 @pytest.fixture
+def no_dropout(pretrained, tmp_path):
+    """The same model without dropout: its draws differ from process to process."""
+    folder = tmp_path / "no_dropout"
+    shutil.copytree(pretrained, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "classifier_dropout_prob": 0.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture
 def sst2(tmp_path):
     return write_sst2(tmp_path / "dataset" / "SST-2")
 
@@ -130,6 +145,26 @@ def run_classifier(pretrained, tmp_path):
         return command(sys.executable, ROOT / "run_classifier.py", *own, *flags, cwd=tmp_path)
 
     return call
+
+
+@pytest.fixture
+def clone(tmp_path, pretrained):
+    """A copy of the project with small data and a small model where launchers look by default."""
+    folder = tmp_path / "clone"
+    ignored = shutil.ignore_patterns(
+        ".*", "outputs", "output", "dataset", "prev_trained_model", "unit"
+    )
+    shutil.copytree(ROOT, folder, ignore=ignored)
+    write_sst2(folder / "dataset" / "SST-2")
+    write_stsb(folder / "dataset" / "STS-B")
+    shutil.copytree(pretrained, folder / "prev_trained_model" / "albert_base_v2")
+    return folder
+
+
+def launch(clone, name, *flags, cwd=None, **environment):
+    """Start a launcher in the environment of these tests."""
+    environment = {"VIRTUAL_ENV": sys.prefix} | environment
+    return command("bash", clone / "test" / name, *flags, cwd=cwd or clone, **environment)
 
 
 @pytest.fixture(scope="session")

@@ -261,32 +261,6 @@ def test_evaluation_does_not_depend_on_batch_size_or_padding(run_classifier, sst
     assert len(results) == 1
 
 
-def test_two_processes_learn_what_one_does(run_classifier, sst2, pretrained, tmp_path):
-    flags = ("--data_dir", sst2, "--do_train", "--do_eval", "--max_steps", "6", "--learning_rate", "1e-2",
-             "--gradient_accumulation_steps", "2", "--save_steps", "3")  # fmt: skip
-    # Dropout draws differ from process to process, so there is none here.
-    config = json.loads((pretrained / "config.json").read_text())
-    config |= {"hidden_dropout_prob": 0.0, "classifier_dropout_prob": 0.0}
-    model = tmp_path / "model"
-    shutil.copytree(pretrained, model)
-    (model / "config.json").write_text(json.dumps(config))
-    flags = (*flags, "--model_name_or_path", model, "--max_seq_length", "32")
-    one = run_classifier(*flags, "--output_dir", "one", "--batch_size", "8")
-    two = command(
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-        ROOT / "run_classifier.py", *flags, "--device", "cpu", "--output_dir", "two", "--batch_size", "4",
-        cwd=tmp_path,
-    )  # fmt: skip
-    assert one.returncode == 0, one.stderr
-    assert two.returncode == 0, two.stderr
-    assert accuracy(one.stdout) == accuracy(two.stdout)
-    ends = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
-    for key, value in ends[0].items():
-        torch.testing.assert_close(ends[1][key], value, atol=1e-5, rtol=0)
-    losses = [[r["loss"] for r in records(tmp_path / name, "step")] for name in ("one", "two")]
-    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
-
-
 def test_one_model_in_three_systems_folders_scores_the_same(run_classifier, sst2, tmp_path):
     """Saved by this project, by transformers, and in albert_pytorch's layout."""
     transformers = pytest.importorskip("transformers")

