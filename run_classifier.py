@@ -34,7 +34,7 @@ from callback.checkpointing import (
 )
 from callback.history import History
 from callback.lr_scheduler import build_schedule
-from callback.optimization import build_optimizer
+from callback.optimization import Lamb, build_optimizer
 from callback.progressbar import ProgressBar
 from model.checkpoint import build_model, load_model
 from model.configuration_albert import AlbertConfig
@@ -54,6 +54,7 @@ from tools.arguments import parse_arguments
 from tools.common import seed_everything, seed_step
 from tools.errors import UsageError, run_program
 from tools.fps_counter import FpsCounter, Stopwatch, Throughput
+from tools.full_precision import FullPrecision
 from tools.model_files import check_sizes, find_inputs, settle_task
 from tools.output_dir import (
     check_output_dir,
@@ -61,7 +62,7 @@ from tools.output_dir import (
     open_training_record,
     write_eval_results,
 )
-from tools.precision import FullPrecision, build_precision
+from tools.precision import build_precision, uses_apex
 from tools.runtime import Runtime, start_runtime
 
 logger = logging.getLogger("run_classifier")
@@ -92,7 +93,7 @@ def main(args: Namespace) -> None:
         model.to(runtime.device.torch_device)
 
         if args.do_train:
-            train(args, runtime, model, tokenizer, features, history, resume_from)
+            model = train(args, runtime, model, tokenizer, features, history, resume_from)
             if runtime.is_main:
                 # What is scored is what was saved, so that loading it later gives the same figures.
                 model = load_model(args.output_dir, AlbertConfig.from_file(args.output_dir))
@@ -124,8 +125,8 @@ def train(
     features: dict[str, list[Features]],
     history: History,
     resume_from: Path | None,
-) -> None:
-    """Train ``model`` in place and save it; the state of every part is in each checkpoint."""
+) -> AlbertForSequenceClassification:
+    """Train ``model`` and save it; return it in fp32. Each checkpoint has the state of every part."""
     device, processes = runtime.device, runtime.processes
     (examples,) = features["train"]
     plan = TrainingPlan(
@@ -140,24 +141,27 @@ def train(
         rank=processes.rank,
         world_size=processes.world_size,
     )
+    if resume_from:  # before its precision rounds it
+        load_training_state(resume_from, {"classifier": model.classifier})
     optimizer = build_optimizer(
-        args.optimizer, model, args.learning_rate, args.adam_epsilon, args.weight_decay
+        args.optimizer,
+        model,
+        args.learning_rate,
+        args.adam_epsilon,
+        args.weight_decay,
+        lamb=device.fused_lamb if uses_apex(args, device) and device.fused_lamb else Lamb,
     )
     warmup_steps = int(plan.total_steps * args.warmup_proportion)
     schedule = build_schedule(args.lr_schedule, optimizer, warmup_steps, plan.total_steps)
-    network = processes.wrap(model)
-    precision = build_precision(
-        network, optimizer, device, args.fp16, args.fp16_opt_level, args.loss_scale
-    )
+    precision = build_precision(args, model, optimizer, device)
+    network = processes.wrap(precision.model)
     recipe = ("optimizer", "learning_rate", "lr_schedule", "warmup_proportion", "weight_decay",
-              "adam_epsilon", "max_grad_norm")  # fmt: skip
+              "adam_epsilon", "max_grad_norm", "fp16", "fp16_opt_level", "bf16")  # fmt: skip
     parts = {
         "settings": Settings({**plan.settings, **{name: getattr(args, name) for name in recipe}}),
         "optimizer": optimizer,
         "schedule": schedule,
         "precision": precision,
-        # Its bias as trained, to the last bit: the model file has the one Hugging Face needs.
-        "classifier": model.classifier,
     }
     step = load_training_state(resume_from, parts) if resume_from else 0
     if step < processes.largest(step, device):
@@ -184,8 +188,7 @@ def train(
         seed_step(args.seed, step, processes.rank)
         rate = schedule.get_last_lr()[0]
         losses.append(accumulate(runtime, network, precision, now))
-        precision.clip_gradients(args.max_grad_norm)
-        if precision.step():
+        if precision.step(args.max_grad_norm):
             schedule.step()
         step += 1
         fps.count(now.examples)
@@ -197,13 +200,18 @@ def train(
         scores = args.do_eval and not last and evaluation_is_due(args, step, now)
         if step == 1 or last or saves or scores or step % args.logging_steps == 0:
             with fps.paused():
-                log_losses(runtime, progress, history, losses, step, rate)
+                log_losses(runtime, progress, history, losses, step, rate, precision)
         if saves and runtime.is_main:
             with fps.paused():
-                save_checkpoint(args.output_dir, step, model, tokenizer, parts)
+                full = precision.full_model()
+                # The classifier's bias as trained, to the last bit: the model file has the one that
+                # Hugging Face needs.
+                exact = {"classifier": full.classifier}
+                save_checkpoint(args.output_dir, step, full, tokenizer, parts | exact)
         if scores:
             with fps.paused():
-                metrics = evaluate(args, runtime, model, features["dev"], history, step)
+                full = precision.full_model()
+                metrics = evaluate(args, runtime, full, features["dev"], history, step)
                 network.train()
             reached = metrics[args.task.metrics[0]] >= args.stop_point < 1
         if reached or now.steps_left == 1:
@@ -214,9 +222,11 @@ def train(
             break
     progress.close()
     log_throughput(runtime, history, stopwatch.result())
+    full = precision.full_model()
     if runtime.is_main:
-        save_final(args.output_dir, model, tokenizer, args.save_format)
+        save_final(args.output_dir, full, tokenizer, args.save_format)
         logger.info("model: %s", args.output_dir)
+    return full
 
 
 def accumulate(
@@ -228,7 +238,7 @@ def accumulate(
         with runtime.processes.local_gradients(network, last=index == now.micro_batches):
             with precision.forward():
                 loss = network(**runtime.device.put(batch)).loss / now.micro_batches
-            precision.backward(loss)
+            precision.backward(loss, last=index == now.micro_batches)
         total += loss.detach()
     return total
 
@@ -240,6 +250,7 @@ def log_losses(
     losses: list[Tensor],
     step: int,
     rate: float,
+    precision: FullPrecision,
 ) -> None:
     """Read the gathered losses from the device, averaged over the processes, and record them."""
     values = runtime.processes.sum(torch.stack(losses)) / runtime.processes.world_size
@@ -248,7 +259,10 @@ def log_losses(
         history.write("step", step=number, loss=loss)
         if not math.isfinite(loss):
             raise ValueError(f"the loss is {loss} at step {number}: try a lower --learning_rate")
-    progress.report(loss, rate)
+    scale = precision.loss_scale()
+    if scale is not None:
+        history.write("scale", step=step, scale=scale, skipped_steps=precision.skipped_steps)
+    progress.report(loss, rate, scale, precision.skipped_steps)
 
 
 def log_throughput(runtime: Runtime, history: History, speed: Throughput) -> None:

@@ -46,9 +46,16 @@ class ProgressBar:
         elif self._enabled and time.monotonic() - self._last_line > _QUIET_SECONDS:
             self._line("")
 
-    def report(self, loss: float, learning_rate: float) -> None:
-        """Show the loss of the step just counted, and the learning rate it used."""
+    def report(
+        self, loss: float, learning_rate: float, loss_scale: float | None = None, skipped: int = 0
+    ) -> None:
+        """Show the loss of the step just counted, and the learning rate it used.
+
+        With a scaled loss also its factor, and how many steps were ``skipped`` so far.
+        """
         text = f"loss: {loss:.4f}  lr: {learning_rate:.2e}"
+        if loss_scale is not None:
+            text += f"  scale: {loss_scale:g}  skipped: {skipped}"
         if self._bar is not None:
             self._bar.set_postfix_str(text)
         elif self._enabled:

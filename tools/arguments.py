@@ -18,7 +18,7 @@ from processors.custom import CUSTOM, custom_task
 from processors.glue import SPLITS, TASKS, Task
 from tools.device import DEVICES
 from tools.errors import USAGE_STATUS, UsageError
-from tools.precision import OPT_LEVELS
+from tools.precision import AMP_BACKENDS, OPT_LEVELS
 
 DEFAULT_MODEL = "./prev_trained_model/albert_base_v2"
 _TASK_NAMES = (*TASKS, CUSTOM)
@@ -232,10 +232,13 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     add("--device_id", type=_number(int, 0), default=0, metavar="N",
         help="which of several; with several processes their local rank says it")  # fmt: skip
     add("--no_cuda", action="store_true", help="do not choose a GPU")
-    add(
-        "--fp16", action="store_true", help="mixed precision; on the CPU fp32 stays, and is said so"
-    )
-    add("--fp16_opt_level", choices=OPT_LEVELS, default="O1", help="apex's level")
+    add("--fp16", action="store_true",
+        help="mixed precision; on a CPU bf16, or fp32 where that is faster")  # fmt: skip
+    add("--fp16_opt_level", choices=OPT_LEVELS, default="O1",
+        help="O1 casts operations, O2 keeps fp16 weights with fp32 copies, O3 fp16 only")  # fmt: skip
+    add("--amp_backend", choices=AMP_BACKENDS, default="auto",
+        help="whose mixed precision: apex's where it is installed, else torch's own")  # fmt: skip
+    add("--bf16", action="store_true", help="bf16 arithmetic where torch deems it safe")
     add("--loss_scale", type=_loss_scale, default="dynamic", metavar="X",
         help="dynamic, or a fixed number")  # fmt: skip
     add("--local_rank", type=_number(int, -1), default=-1, metavar="N",
@@ -277,6 +280,8 @@ def _complete(args: argparse.Namespace) -> None:
         raise UsageError("nothing to do: give --do_train, --do_eval or --do_predict")
     if args.overwrite_output_dir and args.resume:
         raise UsageError("--overwrite_output_dir and --resume contradict each other")
+    if args.fp16 and args.bf16:
+        raise UsageError("--fp16 and --bf16 contradict each other")
     if args.resume and not args.do_train:
         raise UsageError("--resume goes on with training: it needs --do_train")
     if args.stop_point < 1 and not args.do_eval:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import resource
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from tools.errors import UsageError
 
@@ -40,8 +43,48 @@ class Device:
 
     @property
     def has_fp16(self) -> bool:
-        """Whether half precision is faster than fp32 here; on the CPU it is not."""
+        """Whether fp16 is faster than fp32 here; on the CPU it is not."""
         return self.type != "cpu"
+
+    @property
+    def has_bf16(self) -> bool:
+        """Whether this device computes in bf16."""
+        return self.type == "cpu" or self._module.is_bf16_supported()
+
+    def bf16_time_share(self) -> float:
+        """Measure a matrix product of a usual size in bf16: its time as a share of the time in fp32.
+
+        The best of several tries each, so that a busy machine does not change the verdict.
+        """
+
+        def best(dtype: torch.dtype) -> float:
+            left, right = (torch.ones(shape, dtype=dtype) for shape in ((512, 768), (768, 768)))
+            times = []
+            for _ in range(10):
+                began = time.perf_counter()
+                torch.mm(left, right)
+                times.append(time.perf_counter() - began)
+            return min(times)
+
+        return best(torch.bfloat16) / best(torch.float32)
+
+    def grad_scaler(self, init_scale: float) -> torch.amp.GradScaler:
+        """Return a loss scaler; the NPU's own also sees overflows that leave no infinity behind."""
+        if self.type == "npu":
+            return importlib.import_module("torch_npu.npu.amp").GradScaler(init_scale=init_scale)
+        return torch.amp.GradScaler(self.type, init_scale=init_scale)
+
+    @property
+    def fused_lamb(self) -> type[Optimizer] | None:
+        """The device's own LAMB, which the references use with apex; None where there is none."""
+        if self.type == "npu":
+            return importlib.import_module("torch_npu.optim").NpuFusedLamb
+        return None
+
+    @property
+    def apex_options(self) -> dict[str, Any]:
+        """What Ascend's apex takes beside NVIDIA's arguments: combined gradients for fused optimizers."""
+        return {"combine_grad": True} if self.type == "npu" else {}
 
     @property
     def _module(self) -> ModuleType:

@@ -1,128 +1,77 @@
-"""Numeric precision behind one interface: forward context, backward, clipping, optimizer step."""
+"""What --fp16, its level, --bf16 and --amp_backend mean on this machine."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from argparse import Namespace
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
+from tools.apex_amp import ApexAmp, find_amp
 from tools.device import Device
+from tools.errors import UsageError
+from tools.full_precision import Autocast, FullPrecision
+from tools.native_amp import LEVELS
 
 OPT_LEVELS = ("O0", "O1", "O2", "O3")
+AMP_BACKENDS = ("auto", "apex", "native")
+# The share of fp32's time that bf16 may take on a CPU, so that it pays for the casts around it.
+_WORTHWHILE = 0.7
 
 
-class FullPrecision:
-    """fp32 throughout; also the interface of the other precisions.
+def uses_apex(args: Namespace, device: Device) -> bool:
+    """Return whether ``--fp16`` is apex's on this device: where it is installed, unless told otherwise.
 
-    Args:
-        model: the network (wrapped or not); its parameters' gradients are clipped.
-        optimizer: over the same parameters.
+    Raises:
+        UsageError: ``--amp_backend apex`` where there is none.
     """
-
-    description = "fp32"
-
-    def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = optimizer
-
-    def forward(self) -> AbstractContextManager:
-        """Return the context in which the model is to be called."""
-        return nullcontext()
-
-    def backward(self, loss: Tensor) -> None:
-        """Add the gradients of ``loss`` (a scalar) to those that are there."""
-        loss.backward()
-
-    def clip_gradients(self, max_norm: float) -> None:
-        """Scale all gradients so that their joint norm is at most ``max_norm``; 0 = leave them."""
-        if max_norm > 0:
-            nn.utils.clip_grad_norm_(self.parameters, max_norm)
-
-    def step(self) -> bool:
-        """Update the weights and drop the gradients; returns whether there was an update."""
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+    if not args.fp16 or args.amp_backend == "native" or not device.has_fp16:
+        return False
+    if find_amp() is not None:
         return True
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what :meth:`load_state_dict` needs to go on as if never stopped."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned."""
-
-
-class Autocast(FullPrecision):
-    """fp32 weights, half-precision arithmetic where torch deems it safe, and a scaled loss.
-
-    Args:
-        device: where the model is.
-        loss_scale: a fixed factor, or ``dynamic``: as large as goes without overflow.
-    """
-
-    def __init__(
-        self, model: nn.Module, optimizer: Optimizer, device: Device, loss_scale: str | float
-    ) -> None:
-        super().__init__(model, optimizer)
-        self.description = f"fp16 autocast, loss scale {loss_scale}"
-        self._device_type = device.torch_device.type
-        self._fixed_scale = None if loss_scale == "dynamic" else float(loss_scale)
-        self._scaler = torch.amp.GradScaler(
-            self._device_type, init_scale=self._fixed_scale or 2.0**16
+    if args.amp_backend == "apex":
+        raise UsageError(
+            "--amp_backend apex: NVIDIA's or Ascend's apex is not installed (PyPI's is another project); "
+            "--amp_backend native needs none"
         )
-        self._stepped = False
-        # The scaler does not say whether it let the optimizer step; the hook does.
-        optimizer.register_step_post_hook(self._note_step)
-
-    def _note_step(self, *_: Any) -> None:
-        self._stepped = True
-
-    def forward(self) -> AbstractContextManager:
-        return torch.autocast(self._device_type, dtype=torch.float16)
-
-    def backward(self, loss: Tensor) -> None:
-        self._scaler.scale(loss).backward()
-
-    def clip_gradients(self, max_norm: float) -> None:
-        self._scaler.unscale_(self.optimizer)
-        super().clip_gradients(max_norm)
-
-    def step(self) -> bool:
-        self._stepped = False
-        self._scaler.step(self.optimizer)
-        self._scaler.update(self._fixed_scale)
-        self.optimizer.zero_grad(set_to_none=True)
-        return self._stepped
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._scaler.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._scaler.load_state_dict(state)
+    return False
 
 
 def build_precision(
-    model: nn.Module,
-    optimizer: Optimizer,
-    device: Device,
-    fp16: bool = False,
-    opt_level: str = "O1",
-    loss_scale: str | float = "dynamic",
+    args: Namespace, model: nn.Module, optimizer: Optimizer, device: Device
 ) -> FullPrecision:
-    """Return the precision that ``--fp16`` and its level mean on ``device``.
+    """Return the precision that ``args`` ask for on ``device``.
 
     Its ``description`` says in words what runs, also where that is not what was asked for.
+
+    Raises:
+        UsageError: as :func:`uses_apex`; or the device cannot do it.
     """
-    if not fp16 or opt_level == "O0":
+    if args.bf16:
+        if not device.has_bf16:
+            raise UsageError(f"--bf16: {device} cannot compute in bf16; --fp16 can")
+        return Autocast(model, optimizer, device)
+    if not args.fp16:
         return FullPrecision(model, optimizer)
     if not device.has_fp16:
-        precision = FullPrecision(model, optimizer)
-        precision.description = "fp32 (--fp16 has no effect on a CPU, where fp32 is faster)"
-        return precision
-    precision = Autocast(model, optimizer, device, loss_scale)
-    if opt_level != "O1":
-        precision.description += f" (level O1; {opt_level} needs apex)"
+        return _cpu_fp16(model, optimizer, device)
+    if uses_apex(args, device):
+        return ApexAmp(model, optimizer, device, args.fp16_opt_level, args.loss_scale)
+    if args.fp16_opt_level == "O0":
+        return FullPrecision(model, optimizer)
+    return LEVELS[args.fp16_opt_level](model, optimizer, device, args.loss_scale)
+
+
+def _cpu_fp16(model: nn.Module, optimizer: Optimizer, device: Device) -> FullPrecision:
+    """Return bf16 autocast where this CPU's matrix products are faster in it, else fp32."""
+    share = device.bf16_time_share()
+    precision: FullPrecision
+    if share < _WORTHWHILE:
+        precision, verdict = Autocast(model, optimizer, device), "less"
+    else:
+        precision, verdict = FullPrecision(model, optimizer), "no less"
+    precision.description += (
+        f" (--fp16 on a CPU: a matrix product in bf16 takes {share:.2g} of the time in fp32, {verdict} "
+        "than what makes up for the casts)"
+    )
     return precision

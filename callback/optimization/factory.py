@@ -44,12 +44,18 @@ OPTIMIZERS = ("lamb", *_SOURCES, "lookahead")
 
 
 def build_optimizer(
-    name: str, model: nn.Module, learning_rate: float, adam_epsilon: float, weight_decay: float
+    name: str,
+    model: nn.Module,
+    learning_rate: float,
+    adam_epsilon: float,
+    weight_decay: float,
+    lamb: type[torch.optim.Optimizer] = Lamb,
 ) -> torch.optim.Optimizer:
     """Build an optimizer over ``model``'s parameters.
 
     Biases and LayerNorm weights never decay (BERT's rule): these are the parameters of fewer than two
-    dimensions. ``lookahead`` is Lookahead (Zhang et al. 2019, arXiv:1907.08610) around LAMB.
+    dimensions. ``lookahead`` is Lookahead (Zhang et al. 2019, arXiv:1907.08610) around LAMB, and ``lamb``
+    the class that stands for that.
 
     Raises:
         ValueError: no optimizer has that name, or an argument is outside its range.
@@ -63,8 +69,8 @@ def build_optimizer(
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     if name in ("lamb", "lookahead"):
-        lamb = Lamb(groups, lr=learning_rate, eps=adam_epsilon)
-        return lamb if name == "lamb" else _load("pytorch_optimizer", "Lookahead", name)(lamb)
+        inner = lamb(groups, lr=learning_rate, eps=adam_epsilon)
+        return inner if name == "lamb" else _load("pytorch_optimizer", "Lookahead", name)(inner)
     source = _SOURCES[name]
     make = _load(source.package, source.name, name)
     arguments = dict(source.arguments)

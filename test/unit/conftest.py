@@ -19,6 +19,9 @@ from model.tokenization_albert import AlbertTokenizer
 from model.tokenizer_export import save_tokenizer
 from tools.prepare_demo import train_vocabulary
 
+# Models this small gain nothing from threads, which wait for each other where something else runs too.
+torch.set_num_threads(1)
+
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).parent / "data"
 # A launcher's flags for the small data and the small model.

@@ -1,11 +1,22 @@
-"""A step that overflows is not a step, and the scaled loss gives the unscaled update."""
+"""A step that overflows is not a step, and every precision takes full precision's steps."""
+
+import copy
+from argparse import Namespace
 
 import pytest
 import torch
 from torch import nn
 
+from callback.optimization import Lamb
+from tools import precision as choice
 from tools.device import Device
-from tools.precision import Autocast, FullPrecision, build_precision
+from tools.errors import UsageError
+from tools.full_precision import Autocast, FullPrecision
+from tools.native_amp import Fp16Autocast, HalfWeights, MasterWeights
+from tools.precision import build_precision, uses_apex
+
+SCALED = (Fp16Autocast, MasterWeights, HalfWeights)
+KEEPS_FP32 = (Fp16Autocast, MasterWeights)
 
 
 class Gpu(Device):
@@ -16,82 +27,159 @@ class Gpu(Device):
 
 def make(kind, scale="dynamic"):
     torch.manual_seed(0)
-    model = nn.Linear(4, 1)
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     if kind is FullPrecision:
-        return model, FullPrecision(model, optimizer)
-    return model, Autocast(model, optimizer, Device("cpu"), scale)
+        return FullPrecision(model, optimizer)
+    if kind is Autocast:
+        return Autocast(model, optimizer, Device("cpu"))
+    return kind(model, optimizer, Device("cpu"), scale)
 
 
-def step(model, precision, value=1.0):
-    with precision.forward():
-        loss = (
-            model(torch.full((2, 4), value)).float().mean() * 0.1
-        )  # small enough for the first dynamic scale
-    precision.backward(loss)
-    precision.clip_gradients(0.5)
-    return precision.step()
+def step(precision, value=1.0, micro_batches=1):
+    for index in range(1, micro_batches + 1):
+        with precision.forward():
+            inputs = torch.full((2, 4), value, dtype=precision.model[0].weight.dtype)
+            # small enough for the first dynamic scale
+            loss = precision.model(inputs).float().mean() * 0.1 / micro_batches
+        precision.backward(loss, last=index == micro_batches)
+    return precision.step(max_norm=0.5)
 
 
+def weights(precision):
+    return [parameter.detach().clone() for parameter in precision.full_model().parameters()]
+
+
+@pytest.mark.parametrize("micro_batches", [1, 3])
 @pytest.mark.parametrize("scale", ["dynamic", 128.0])
-def test_autocast_takes_the_step_of_full_precision(scale):
-    (plain, full), (mixed, autocast) = make(FullPrecision), make(Autocast, scale)
+@pytest.mark.parametrize("kind", [*SCALED, Autocast])
+def test_every_precision_takes_the_steps_of_full_precision(kind, scale, micro_batches):
+    plain, mixed = make(FullPrecision), make(kind, scale)
     for _ in range(3):
-        assert step(plain, full)
-        assert step(mixed, autocast)
-    torch.testing.assert_close(mixed.weight, plain.weight, atol=1e-3, rtol=1e-3)
-    assert mixed.weight.dtype == torch.float32
-    assert mixed.weight.grad is None
+        assert step(plain)
+        assert step(mixed, micro_batches=micro_batches)
+    torch.testing.assert_close(weights(mixed), weights(plain), atol=4e-3, rtol=4e-3)
+    assert all(w.dtype == torch.float32 for w in weights(mixed))
+    assert mixed.skipped_steps == 0
 
 
 @pytest.mark.parametrize("scale", ["dynamic", 128.0])
-def test_a_step_that_overflows_is_skipped_and_said_so(scale):
-    model, precision = make(Autocast, scale)
-    before = model.weight.detach().clone()
-    scale_before = precision.state_dict()["scale"]
-    assert step(model, precision, value=float("inf")) is False
-    assert torch.equal(model.weight.detach(), before)
-    scale_after = precision.state_dict()["scale"]
-    assert scale_after == (scale_before if scale == 128.0 else scale_before / 2)
-    assert step(model, precision) is True
+@pytest.mark.parametrize("kind", SCALED)
+def test_a_step_that_overflows_is_skipped_and_said_so(kind, scale):
+    precision = make(kind, scale)
+    before, scale_before = weights(precision), precision.loss_scale()
+    assert step(precision, value=float("inf")) is False
+    torch.testing.assert_close(weights(precision), before, atol=0, rtol=0)
+    assert precision.loss_scale() == (scale_before if scale == 128.0 else 2.0**15)
+    assert precision.skipped_steps == 1
+    assert step(precision) is True
+    assert precision.skipped_steps == 1
 
 
-def test_autocast_state_is_kept():
-    model, precision = make(Autocast)
-    step(model, precision, value=float("inf"))
-    _, other = make(Autocast)
-    other.load_state_dict(precision.state_dict())
+@pytest.mark.parametrize("kind", SCALED)
+def test_the_state_is_kept(kind):
+    precision, other = make(kind), make(kind)
+    step(precision, value=float("inf"))
+    other.load_state_dict(copy.deepcopy(precision.state_dict()))
     assert other.state_dict() == precision.state_dict()
+    assert other.skipped_steps == 1
+
+
+def test_o2_keeps_fp16_weights_and_what_they_cannot_hold():
+    """Twenty updates, each below fp16's resolution, add up in the master copies."""
+    moved = {}
+    for kind in SCALED:
+        precision = make(kind, 128.0)
+        half = kind in (MasterWeights, HalfWeights)
+        for parameter in precision.model.parameters():
+            assert parameter.dtype == (torch.float16 if half else torch.float32)
+        before = weights(precision)
+        precision.optimizer.param_groups[0]["lr"] = 1e-4
+        for _ in range(20):
+            step(precision)
+        moved[kind] = (weights(precision)[0] - before[0]).abs().max().item()
+    assert moved[MasterWeights] == pytest.approx(moved[Fp16Autocast], rel=0.05)
+    assert moved[HalfWeights] < moved[Fp16Autocast] / 2
+
+
+def test_the_weights_of_o2_are_its_masters_rounded():
+    precision = make(MasterWeights)
+    step(precision)
+    for half, full in zip(precision.model.parameters(), weights(precision), strict=True):
+        assert torch.equal(half, full.half())
+
+
+def test_o2_starts_from_the_weights_to_the_last_bit():
+    """A resumed run must not go on from rounded weights."""
+    torch.testing.assert_close(
+        weights(make(MasterWeights)), weights(make(FullPrecision)), atol=0, rtol=0
+    )
+
+
+def test_lamb_works_on_master_weights():
+    model = nn.Linear(4, 1)
+    optimizer = Lamb(model.parameters(), lr=0.1)
+    precision = MasterWeights(model, optimizer, Device("cpu"), "dynamic")
+    precision.backward(model(torch.ones(2, 4).half()).float().mean() * 0.1)
+    assert precision.step()
+    assert all(state["exp_avg"].dtype == torch.float32 for state in optimizer.state.values())
 
 
 def test_gradients_are_clipped_to_the_norm():
-    model, precision = make(FullPrecision)
-    precision.backward(model(torch.full((1, 4), 100.0)).sum())
-    precision.clip_gradients(1.0)
-    norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
-    assert norm.item() == pytest.approx(1.0, abs=1e-4)
+    precision = make(FullPrecision)
+    before = weights(precision)
+    precision.backward(precision.model(torch.full((1, 4), 100.0)).sum() * 100)
+    precision.step(max_norm=1.0)
+    moves = [new - old for new, old in zip(weights(precision), before, strict=True)]
+    norm = torch.cat([move.flatten() for move in moves]).norm()
+    assert norm.item() == pytest.approx(0.1, abs=1e-4)  # the learning rate times the norm
+
+
+def flags(**given):
+    values = {"fp16": False, "bf16": False, "fp16_opt_level": "O1", "loss_scale": "dynamic"}
+    return Namespace(**(values | {"amp_backend": "auto"} | given))
 
 
 @pytest.mark.parametrize(
-    ("fp16", "level", "kind", "words"),
+    ("given", "kind", "words"),
     [
-        (False, "O2", FullPrecision, "fp32"),
-        (True, "O0", FullPrecision, "fp32"),
-        (True, "O1", Autocast, "fp16 autocast"),
-        (True, "O2", Autocast, "O2 needs apex"),
+        ({}, FullPrecision, "fp32"),
+        ({"fp16": True, "fp16_opt_level": "O0"}, FullPrecision, "fp32"),
+        ({"fp16": True}, Fp16Autocast, "fp16 autocast and loss scaling (O1"),
+        ({"fp16": True, "fp16_opt_level": "O2"}, MasterWeights, "fp32 master copies (O2"),
+        ({"fp16": True, "fp16_opt_level": "O3"}, HalfWeights, "fp16 throughout (O3"),
+        ({"bf16": True}, Autocast, "bf16 autocast"),
     ],
 )
-def test_what_the_flags_mean_is_said(fp16, level, kind, words):
+def test_what_the_flags_mean_is_said(monkeypatch, given, kind, words):
+    monkeypatch.setattr(choice, "find_amp", lambda: None)
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    precision = build_precision(model, optimizer, Gpu("cpu"), fp16, level)
+    precision = build_precision(flags(**given), model, optimizer, Gpu("cpu"))
     assert type(precision) is kind
     assert words in precision.description
 
 
-def test_fp16_on_a_cpu_is_fp32_and_said_so():
+@pytest.mark.parametrize(("share", "kind"), [(0.3, Autocast), (0.9, FullPrecision)])
+def test_fp16_on_a_cpu_is_what_is_fast_there(monkeypatch, share, kind):
+    monkeypatch.setattr(Device, "bf16_time_share", lambda _: share)
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    precision = build_precision(model, optimizer, Device("cpu"), fp16=True)
-    assert type(precision) is FullPrecision
-    assert "--fp16 has no effect on a CPU" in precision.description
+    precision = build_precision(flags(fp16=True), model, optimizer, Device("cpu"))
+    assert type(precision) is kind
+    assert f"a matrix product in bf16 takes {share} of the time in fp32" in precision.description
+
+
+def test_the_cpu_is_measured():
+    assert 0.01 < Device("cpu").bf16_time_share() < 1000
+
+
+def test_apex_is_used_where_it_is_and_its_absence_said(monkeypatch):
+    monkeypatch.setattr(choice, "find_amp", lambda: None)
+    assert not uses_apex(flags(fp16=True), Gpu("cpu"))
+    with pytest.raises(UsageError, match="--amp_backend apex: .* is not installed"):
+        uses_apex(flags(fp16=True, amp_backend="apex"), Gpu("cpu"))
+    monkeypatch.setattr(choice, "find_amp", lambda: copy)  # any module
+    assert uses_apex(flags(fp16=True), Gpu("cpu"))
+    assert not uses_apex(flags(fp16=True, amp_backend="native"), Gpu("cpu"))
+    assert not uses_apex(flags(), Gpu("cpu"))

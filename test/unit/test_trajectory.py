@@ -24,7 +24,7 @@ from processors.reading import Example
 from tools.arguments import parse_arguments
 from tools.device import Device
 from tools.distributed import Processes
-from tools.precision import FullPrecision
+from tools.full_precision import FullPrecision
 from tools.runtime import Runtime
 
 transformers = pytest.importorskip("transformers")
@@ -171,14 +171,14 @@ def test_the_schedule_waits_for_skipped_steps(tmp_path, tokenizer, monkeypatch, 
 
         calls = 0
 
-        def step(self):
+        def step(self, max_norm=0.0):
             EverySecond.calls += 1
             if EverySecond.calls % 2 == 0:
                 self.optimizer.zero_grad()
                 return False
-            return super().step()
+            return super().step(max_norm)
 
-    monkeypatch.setattr(run_classifier, "build_precision", lambda m, o, *_: EverySecond(m, o))
+    monkeypatch.setattr(run_classifier, "build_precision", lambda _, m, o, d: EverySecond(m, o))
     caplog.set_level("INFO")
     model, features = make(TASKS["sst-2"], tokenizer)
     args = arguments(tmp_path, TASKS["sst-2"], 1)

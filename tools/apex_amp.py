@@ -1,0 +1,120 @@
+"""Mixed precision by apex (NVIDIA's, or Ascend's build of it), as the references use it."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from tools.device import Device
+from tools.full_precision import FullPrecision
+
+
+def find_amp() -> ModuleType | None:
+    """Return ``apex.amp``, or None where apex is not installed (another project has its name on PyPI)."""
+    if importlib.util.find_spec("apex") is None:
+        return None
+    try:
+        return importlib.import_module("apex.amp")
+    except ImportError:
+        return None
+
+
+class ApexAmp(FullPrecision):
+    """One of apex's levels O0 to O3.
+
+    apex changes model and optimizer in place. At O1 it patches torch's functions for good; here the
+    patches act during the forward pass of training only, so that evaluation stays in fp32.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        device: Device,
+        opt_level: str,
+        loss_scale: str | float,
+    ) -> None:
+        self._amp = find_amp()
+        self._full_copy = copy.deepcopy(model) if opt_level in ("O2", "O3") else None
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        order = [[names[id(p)] for p in group["params"]] for group in optimizer.param_groups]
+        model, optimizer = self._amp.initialize(
+            model,
+            optimizer,
+            opt_level=opt_level,
+            loss_scale=loss_scale,
+            verbosity=0,
+            **device.apex_options,
+        )
+        super().__init__(model, optimizer)
+        self.description = f"apex AMP at level {opt_level}, loss scale {loss_scale}"
+        # What the optimizer updates now, by the name of the weight that it was given for.
+        self._updated = {
+            name: parameter
+            for group, group_names in zip(optimizer.param_groups, order, strict=True)
+            for name, parameter in zip(group_names, group["params"], strict=True)
+        }
+        if self._full_copy is not None:
+            self._restore_masters()
+        self._stepped = False
+        optimizer.register_step_post_hook(self._note_step)
+        self._outside = ExitStack()
+        self._outside.enter_context(self._amp.disable_casts())
+
+    @torch.no_grad()
+    def _restore_masters(self) -> None:
+        """Give the master copies the weights' last bits, which apex rounds to fp16 first."""
+        for name, parameter in self._full_copy.named_parameters():
+            self._updated[name].copy_(parameter)
+
+    def _note_step(self, *_: Any) -> None:
+        self._stepped = True
+
+    @contextmanager
+    def forward(self) -> Iterator[None]:
+        self._outside.close()
+        try:
+            yield
+        finally:
+            self._outside.enter_context(self._amp.disable_casts())
+
+    def backward(self, loss: Tensor, last: bool = True) -> None:
+        with self._amp.scale_loss(loss, self.optimizer, delay_unscale=not last) as scaled:
+            scaled.backward()
+
+    def step(self, max_norm: float = 0.0) -> bool:
+        self._stepped = False
+        if max_norm > 0:
+            nn.utils.clip_grad_norm_(list(self._amp.master_params(self.optimizer)), max_norm)
+        self.optimizer.step()  # apex makes it do nothing after an overflow
+        self.optimizer.zero_grad()
+        self.skipped_steps += not self._stepped
+        return self._stepped
+
+    @torch.no_grad()
+    def full_model(self) -> nn.Module:
+        if self._full_copy is None:
+            return self.model
+        for name, parameter in self._full_copy.named_parameters():
+            parameter.copy_(self._updated[name])
+        return self._full_copy
+
+    def loss_scale(self) -> float:
+        return float(self._amp.state_dict()["loss_scaler0"]["loss_scale"])
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self._amp.state_dict()) | {"skipped_steps": self.skipped_steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        self.skipped_steps = state.pop("skipped_steps")
+        self._amp.load_state_dict(state)

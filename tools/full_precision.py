@@ -1,0 +1,84 @@
+"""The interface of every numeric precision, and the two that need no scaled loss: fp32 and bf16."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from tools.device import Device
+
+
+class FullPrecision:
+    """fp32 throughout; also the interface of the other precisions.
+
+    Where one of them keeps the network's weights in another type, it casts ``model`` in place and gives
+    ``optimizer`` fp32 copies to update. So it is made before the network is wrapped for several processes.
+
+    Args:
+        model: the network, in fp32.
+        optimizer: over the network's parameters.
+    """
+
+    description = "fp32"
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.skipped_steps = 0
+
+    def forward(self) -> AbstractContextManager:
+        """Return the context in which the network is to be called."""
+        return nullcontext()
+
+    def backward(self, loss: Tensor, last: bool = True) -> None:
+        """Add the gradients of ``loss`` (a scalar) to those that are there.
+
+        ``last`` is whether this is the last of the losses that make up a step.
+        """
+        loss.backward()
+
+    def step(self, max_norm: float = 0.0) -> bool:
+        """Update the weights and drop the gradients; returns whether there was an update.
+
+        Args:
+            max_norm: the gradients are scaled so that their joint norm is at most this; 0 = not at all.
+        """
+        self._clip(max_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return True
+
+    def _clip(self, max_norm: float) -> None:
+        if max_norm > 0:
+            parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(parameters, max_norm)
+
+    def full_model(self) -> nn.Module:
+        """Return the network with the fp32 weights that training updates: to be scored and saved."""
+        return self.model
+
+    def loss_scale(self) -> float | None:
+        """Return the factor of the loss, read from the device; None where there is none."""
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what :meth:`load_state_dict` needs to go on as if never stopped."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned."""
+
+
+class Autocast(FullPrecision):
+    """fp32 weights, bf16 arithmetic where torch deems it safe."""
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, device: Device) -> None:
+        super().__init__(model, optimizer)
+        self.description = "bf16 autocast"
+        self._device_type = device.torch_device.type
+
+    def forward(self) -> AbstractContextManager:
+        return torch.autocast(self._device_type, dtype=torch.bfloat16)

@@ -1,0 +1,137 @@
+"""Mixed precision by torch itself: apex's levels O1, O2 and O3 without apex."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from tools.device import Device
+from tools.full_precision import FullPrecision
+
+_FIRST_SCALE = 2.0**16  # of a dynamic loss scale; halved after each step that overflows
+
+
+class _LossScaling(FullPrecision):
+    """A scaled loss, so that small gradients do not vanish in fp16; steps that overflow are skipped.
+
+    Args:
+        device: where the model is.
+        loss_scale: a fixed factor, or ``dynamic``: as large as goes without overflow.
+    """
+
+    def __init__(
+        self, model: nn.Module, optimizer: Optimizer, device: Device, loss_scale: str | float
+    ) -> None:
+        super().__init__(model, optimizer)
+        self._fixed_scale = None if loss_scale == "dynamic" else float(loss_scale)
+        self._scaler = device.grad_scaler(self._fixed_scale or _FIRST_SCALE)
+        self._device_type = device.torch_device.type
+        self._stepped = False
+        # The scaler does not say whether it let the optimizer step; the hook does.
+        optimizer.register_step_post_hook(self._note_step)
+
+    def _note_step(self, *_: Any) -> None:
+        self._stepped = True
+
+    def backward(self, loss: Tensor, last: bool = True) -> None:
+        self._scaler.scale(loss).backward()
+
+    def step(self, max_norm: float = 0.0) -> bool:
+        self._stepped = False
+        self._scaler.unscale_(self.optimizer)
+        self._clip(max_norm)
+        self._scaler.step(self.optimizer)
+        self._scaler.update(self._fixed_scale)
+        self.optimizer.zero_grad()
+        self.skipped_steps += not self._stepped
+        return self._stepped
+
+    def loss_scale(self) -> float:
+        return self._scaler.get_scale()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._scaler.state_dict() | {"skipped_steps": self.skipped_steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.skipped_steps = state["skipped_steps"]
+        self._scaler.load_state_dict(state)
+
+
+class Fp16Autocast(_LossScaling):
+    """O1: fp32 weights, fp16 arithmetic where torch deems it safe."""
+
+    description = "fp16 autocast and loss scaling (O1, torch's own)"
+
+    def forward(self) -> AbstractContextManager:
+        return torch.autocast(self._device_type, dtype=torch.float16)
+
+
+class _HalfModel(_LossScaling):
+    """A network whose weights are fp16."""
+
+    def __init__(self, model: nn.Module, *arguments: Any) -> None:
+        self._full_copy = copy.deepcopy(model)
+        super().__init__(model, *arguments)
+        model.half()
+
+    @torch.no_grad()
+    def full_model(self) -> nn.Module:
+        weights = self._weights()
+        for name, parameter in self._full_copy.named_parameters():
+            parameter.copy_(weights[name])
+        return self._full_copy
+
+    def _weights(self) -> dict[str, Tensor]:
+        return dict(self.model.named_parameters())
+
+
+class MasterWeights(_HalfModel):
+    """O2: fp16 weights in the network, fp32 master copies of them in the optimizer."""
+
+    description = "fp16 weights with fp32 master copies (O2, torch's own)"
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, *arguments: Any) -> None:
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        self._masters: dict[str, Tensor] = {}
+        for group in optimizer.param_groups:
+            for index, parameter in enumerate(group["params"]):
+                master = parameter.detach().clone().requires_grad_()
+                self._masters[names[id(parameter)]] = group["params"][index] = master
+        super().__init__(model, optimizer, *arguments)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return self._masters
+
+    def step(self, max_norm: float = 0.0) -> bool:
+        for name, parameter in self.model.named_parameters():
+            if parameter.grad is not None:
+                self._masters[name].grad = parameter.grad.float()
+                parameter.grad = None
+        stepped = super().step(max_norm)
+        if stepped:
+            halves = dict(self.model.named_parameters())
+            with torch.no_grad():
+                torch._foreach_copy_(
+                    [halves[name] for name in self._masters], list(self._masters.values())
+                )
+        return stepped
+
+
+class HalfWeights(_HalfModel):
+    """O3: fp16 throughout. Fast, and rarely accurate: to see how fast it could be."""
+
+    description = "fp16 throughout (O3, torch's own)"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        unscale = self._scaler._unscale_grads_
+        # The scaler refuses fp16 gradients, of which there are no others here.
+        self._scaler._unscale_grads_ = lambda *parts: unscale(*parts[:-1], True)
+
+
+LEVELS = {"O1": Fp16Autocast, "O2": MasterWeights, "O3": HalfWeights}
