@@ -1,0 +1,3 @@
+"""A double of apex as Ascend patched it: ``from apex import amp``."""
+
+__all__ = []
