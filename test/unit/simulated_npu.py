@@ -1,4 +1,4 @@
-"""A simulated Ascend NPU for tests: real processes find doubles of torch_npu and apex, and compute on them.
+"""A simulated Ascend NPU for tests: processes find doubles of torch_npu and apex, and compute on them.
 
 The doubles are the packages in doubles/, in the layout of the real ones.
 """

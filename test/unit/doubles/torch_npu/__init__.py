@@ -4,9 +4,10 @@ Names, signatures and behaviour are those of the release in requirements-npu.txt
 needs them; test_torch_npu_contract.py compares them with the real package. What computes is the CPU.
 """
 
-from torch_npu import _autocast, _device, npu, optim
+from torch_npu import _autocast, _device, _hccl, npu, optim
 
 __all__ = ["npu", "optim"]
 
 _device.register(npu)
 _autocast.register()
+_hccl.register()
