@@ -1,3 +1,5 @@
-"""A double of apex as Ascend patched it: ``from apex import amp``."""
+"""A double of apex as Ascend patched it, for machines without an NPU: ``from apex import amp``."""
 
-__all__ = []
+from apex import amp
+
+__all__ = ["amp"]
