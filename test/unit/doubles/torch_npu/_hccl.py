@@ -73,6 +73,8 @@ class ProcessGroupHCCL(dist.ProcessGroup):
         lent = _lend(output), _lend(source)
         return _finish(self._gloo._allgather_base(*lent, opts), [output])
 
+    all_gather_single = _allgather_base  # its name for torch.distributed.all_gather_into_tensor
+
     def reduce_scatter(
         self, outputs: list[Tensor], inputs: list[list[Tensor]], opts: Any
     ) -> dist.Work:
