@@ -120,10 +120,10 @@ import os, sys, time
 from datetime import timedelta
 import torch, torch_npu
 import torch.distributed as dist
-rank, how, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+rank, how = int(sys.argv[1]), sys.argv[2]
 torch.npu.set_device(rank)
 seconds = 2 if how == "late" else 60
-dist.init_process_group("hccl", init_method=f"file://{folder}/{how}", rank=rank, world_size=2,
+dist.init_process_group("hccl", init_method=f"file://{os.getcwd()}/store", rank=rank, world_size=2,
                         timeout=timedelta(seconds=seconds))
 x = torch.full((2,), float(rank), device=f"npu:{rank}")
 dist.broadcast(x, 1)
@@ -156,9 +156,7 @@ os._exit(0)
 def test_collectives_and_a_peer_that_does_not_answer(tmp_path, how):
     (tmp_path / "collective.py").write_text(COLLECTIVE)
     environment = install(tmp_path / "packages")
-    script = (
-        f'"{sys.executable}" collective.py 1 {how} . & "{sys.executable}" collective.py 0 {how} .'
-    )
+    script = f'"{sys.executable}" collective.py 1 {how} & "{sys.executable}" collective.py 0 {how}'
     began = time.monotonic()
     result = command("bash", "-c", f"{script}; s=$?; wait; exit $s", cwd=tmp_path, **environment)
     assert result.returncode == 0, result.stderr

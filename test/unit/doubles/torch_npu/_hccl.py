@@ -6,12 +6,12 @@ arguments. The timeout is gloo's, and so is what happens when a peer is gone: th
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch._C._distributed_c10d import _create_work_from_future
 
 from torch_npu import _device
 
@@ -29,14 +29,25 @@ def _lend(value: Any) -> Any:
     return _device.to_cpu_memory(value)
 
 
-def _finish(work: dist.Work, results: Any) -> dist.Work:
-    """Return ``work`` with the NPU tensors as its result: DistributedDataParallel takes it from there."""
+class _Work(dist.Work):
+    """gloo's work with the NPU tensors as its result: DistributedDataParallel takes it from there."""
 
-    def take(future: torch.futures.Future) -> Any:
-        future.value()  # raises what the collective raised
-        return results
+    def __init__(self, work: dist.Work, results: Any) -> None:
+        super().__init__()
+        self._work, self._results = work, results
 
-    return _create_work_from_future(work.get_future().then(take))
+    def wait(self, timeout: timedelta = timedelta(0)) -> bool:
+        """Wait for the end; raise what the collective raised."""
+        return self._work.wait(timeout)
+
+    def get_future(self) -> torch.futures.Future:
+        """Return what will have the result."""
+
+        def take(future: torch.futures.Future) -> Any:
+            future.value()  # raises what the collective raised
+            return self._results
+
+        return self._work.get_future().then(take)
 
 
 class ProcessGroupHCCL(dist.ProcessGroup):
@@ -54,24 +65,24 @@ class ProcessGroupHCCL(dist.ProcessGroup):
 
     def broadcast(self, tensors: list[Tensor], opts: Any) -> dist.Work:
         """Give every process what one has."""
-        return _finish(self._gloo.broadcast(_lend(tensors), opts), tensors)
+        return _Work(self._gloo.broadcast(_lend(tensors), opts), tensors)
 
     def allreduce(self, tensors: list[Tensor], opts: Any) -> dist.Work:
         """Add up, or reduce otherwise, in place."""
-        return _finish(self._gloo.allreduce(_lend(tensors), opts), tensors)
+        return _Work(self._gloo.allreduce(_lend(tensors), opts), tensors)
 
     def reduce(self, tensors: list[Tensor], opts: Any) -> dist.Work:
         """Add up in one process."""
-        return _finish(self._gloo.reduce(_lend(tensors), opts), tensors)
+        return _Work(self._gloo.reduce(_lend(tensors), opts), tensors)
 
     def allgather(self, outputs: list[list[Tensor]], inputs: list[Tensor], opts: Any) -> dist.Work:
         """Give every process a list of what each has."""
-        return _finish(self._gloo.allgather(_lend(outputs), _lend(inputs), opts), outputs)
+        return _Work(self._gloo.allgather(_lend(outputs), _lend(inputs), opts), outputs)
 
     def _allgather_base(self, output: Tensor, source: Tensor, opts: Any) -> dist.Work:
         """Give every process one tensor of what each has."""
         lent = _lend(output), _lend(source)
-        return _finish(self._gloo._allgather_base(*lent, opts), [output])
+        return _Work(self._gloo._allgather_base(*lent, opts), [output])
 
     all_gather_single = _allgather_base  # its name for torch.distributed.all_gather_into_tensor
 
@@ -79,7 +90,7 @@ class ProcessGroupHCCL(dist.ProcessGroup):
         self, outputs: list[Tensor], inputs: list[list[Tensor]], opts: Any
     ) -> dist.Work:
         """Give each process its part of the sum."""
-        return _finish(self._gloo.reduce_scatter(_lend(outputs), _lend(inputs), opts), outputs)
+        return _Work(self._gloo.reduce_scatter(_lend(outputs), _lend(inputs), opts), outputs)
 
     def barrier(self, opts: Any) -> dist.Work:
         """Wait for all."""
