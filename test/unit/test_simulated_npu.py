@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import test_launchers
+import torch
 from conftest import ROOT, command, write_sst2
 from safetensors.torch import load_file
 from simulated_npu import install, recorded_calls
@@ -141,7 +142,7 @@ for wrong in ("cpu", f"npu:{1 - rank}"):
     except RuntimeError:
         pass
 if rank == 1:
-    time.sleep(5 if how == "late" else 0)
+    time.sleep(4 if how == "late" else 0)
     os._exit(0)
 began = time.monotonic()
 try:
@@ -164,3 +165,52 @@ def test_collectives_and_a_peer_that_does_not_answer(tmp_path, how):
     assert raised, result.stdout + result.stderr
     assert float(raised[1]) < 5
     assert time.monotonic() - began < 30
+
+
+PRECISIONS = """
+import os, sys
+import torch, torch_npu
+import torch.distributed as dist
+from apex import amp
+from torch import nn
+rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+torch.npu.set_device(rank)
+if world > 1:
+    dist.init_process_group("hccl")
+found = {}
+for level in ("fused", "O1", "O2", "O3"):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)).to(f"npu:{rank}")
+    make = torch_npu.optim.NpuFusedLamb if level == "fused" else torch.optim.SGD
+    optimizer = make(model.parameters(), lr=0.1)
+    if level != "fused":
+        model, optimizer = amp.initialize(model, optimizer, opt_level=level, loss_scale=128.0)
+    network = nn.parallel.DistributedDataParallel(model) if world > 1 else model
+    inputs = torch.randn(8, 4, generator=torch.Generator().manual_seed(1))
+    inputs = inputs.chunk(world)[rank].to(f"npu:{rank}")
+    for _ in range(3):
+        loss = network(inputs).float().pow(2).mean()
+        if level == "fused":
+            loss.backward()
+        else:
+            with amp.scale_loss(loss, optimizer) as scaled:
+                scaled.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    found[level] = nn.utils.parameters_to_vector(model.parameters()).float().cpu()
+torch.save(found, f"{sys.argv[1]}-{rank}.pt")
+if world > 1:
+    dist.destroy_process_group()
+"""
+
+
+def test_two_processes_learn_what_one_does_at_each_apex_level(tmp_path):
+    (tmp_path / "precisions.py").write_text(PRECISIONS)
+    environment = install(tmp_path / "packages")
+    for words in (("precisions.py", "one"), (*TORCHRUN, 2, "precisions.py", "two")):
+        result = command(sys.executable, *words, cwd=tmp_path, **environment)
+        assert result.returncode == 0, result.stderr
+    one, *two = (torch.load(tmp_path / f"{name}.pt") for name in ("one-0", "two-0", "two-1"))
+    for level, tolerance in {"fused": 1e-6, "O1": 1e-3, "O2": 1e-3, "O3": 2e-3}.items():
+        assert torch.equal(two[0][level], two[1][level])
+        torch.testing.assert_close(two[0][level], one[level], atol=tolerance, rtol=0)

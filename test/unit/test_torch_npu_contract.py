@@ -116,19 +116,11 @@ def parameters(function):
     arguments = function.args
     named = [*arguments.posonlyargs, *arguments.args]
     missing = [inspect.Parameter.empty] * (len(named) - len(arguments.defaults))
-    defaults = [*missing, *map(value, arguments.defaults)]
+    defaults = [*missing, *map(ast.unparse, arguments.defaults)]
     named += arguments.kwonlyargs
-    defaults += [node and value(node) for node in arguments.kw_defaults]
+    defaults += [node and ast.unparse(node) for node in arguments.kw_defaults]
     pairs = [(own.arg, default) for own, default in zip(named, defaults, strict=True)]
     return pairs, bool(arguments.vararg), bool(arguments.kwarg)
-
-
-def value(node):
-    """Return what a default is: a number or string by its value, anything else as it is written."""
-    try:
-        return eval(compile(ast.Expression(node), "default", "eval"), {"__builtins__": {}})
-    except NameError:
-        return ast.unparse(node)
 
 
 @pytest.mark.parametrize(("name", "file", "double"), NAMES, ids=[name for name, *_ in NAMES])

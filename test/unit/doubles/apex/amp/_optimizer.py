@@ -112,6 +112,8 @@ def patch_optimizer(optimizer: Optimizer, master_weights: bool) -> None:
     """
     if hasattr(optimizer, "_amp_stash"):
         raise RuntimeError("A given optimizer should only be passed through amp.initialize once.")
+    if hasattr(optimizer, "is_fused_optimizer"):  # it would go on with the gradients it saw first
+        raise RuntimeError("This double of apex does not know torch_npu's fused optimizers.")
     stash = optimizer._amp_stash = Stash(optimizer, master_weights)
     if not master_weights:
         return
