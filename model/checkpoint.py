@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import pickle
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from model.modeling_albert import AlbertForSequenceClassification
 
 logger = logging.getLogger(__name__)
 
+Shapes = Mapping[str, Sequence[int]]
 WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
 # Pretraining heads, and a buffer that older releases of transformers saved.
 _UNUSED = re.compile(r"(predictions|cls|sop_classifier)\.|.*\bembeddings\.position_ids$")
@@ -157,7 +159,7 @@ def load_model(folder: str | Path, config: AlbertConfig) -> AlbertForSequenceCla
     own = model.state_dict()
     if new_head:
         state |= {key: own[key] for key in ("classifier.weight", "classifier.bias")}
-    _check_fit(weights.path, state, own)
+    check_fit(weights.path, shapes(state), shapes(own))
     if not new_head:
         _move_shift(state, INPUT_SHIFTS[weights.layout], config.classifier_input_shift)
     model.load_state_dict(state)
@@ -172,17 +174,29 @@ def load_model(folder: str | Path, config: AlbertConfig) -> AlbertForSequenceCla
     return model
 
 
-def _check_fit(path: Path, state: dict[str, Tensor], own: dict[str, Tensor]) -> None:
-    problems = [f"{key} is missing" for key in sorted(own.keys() - state.keys())]
-    problems += [f"{key} is unknown" for key in sorted(state.keys() - own.keys())]
+def check_fit(
+    path: Path, found: Shapes, wanted: Shapes, configuration: str | Path = CONFIG_NAME
+) -> None:
+    """See that the weights in ``path`` are those, and of the shapes, that ``configuration`` calls for.
+
+    Raises:
+        ValueError: they are not; names the first six that are missing, unknown or of another shape.
+    """
+    problems = [f"{name} is missing" for name in sorted(wanted.keys() - found.keys())]
+    problems += [f"{name} is unknown" for name in sorted(found.keys() - wanted.keys())]
     problems += [
-        f"{key} is {list(state[key].shape)}, not {list(own[key].shape)}"
-        for key in sorted(own.keys() & state.keys())
-        if own[key].shape != state[key].shape
+        f"{name} is {list(found[name])}, not {list(wanted[name])}"
+        for name in sorted(wanted.keys() & found.keys())
+        if tuple(found[name]) != tuple(wanted[name])
     ]
     if problems:
         rest = f"; and {len(problems) - 6} more" if problems[6:] else ""
-        raise ValueError(f"{path} does not fit {CONFIG_NAME}: {'; '.join(problems[:6])}{rest}")
+        raise ValueError(f"{path} does not fit {configuration}: {'; '.join(problems[:6])}{rest}")
+
+
+def shapes(state: dict[str, Tensor]) -> Shapes:
+    """Return the shape of each tensor by its name."""
+    return {name: value.shape for name, value in state.items()}
 
 
 def _move_shift(state: dict[str, Tensor], old: float, new: float) -> None:

@@ -83,6 +83,20 @@ def check_sizes(args: Namespace, config: AlbertConfig, tokenizer: AlbertTokenize
     """
     if args.task.has_pairs and config.type_vocab_size < 2:
         raise ValueError(f"{args.task.folder} has pairs, but the model's type_vocab_size is 1")
+    check_vocabulary(config, tokenizer)
+    if args.max_seq_length > config.max_position_embeddings:
+        raise UsageError(
+            f"--max_seq_length {args.max_seq_length} is more than the model's "
+            f"{config.max_position_embeddings} positions"
+        )
+
+
+def check_vocabulary(config: AlbertConfig, tokenizer: AlbertTokenizer) -> None:
+    """See that the model knows every piece of the vocabulary; a warning tells of a smaller one.
+
+    Raises:
+        ValueError: the vocabulary has more pieces than the model.
+    """
     if tokenizer.vocab_size < config.vocab_size:
         logger.warning(
             "%s has %d pieces, fewer than the model's vocab_size %d: is it the model's own?",
@@ -94,11 +108,6 @@ def check_sizes(args: Namespace, config: AlbertConfig, tokenizer: AlbertTokenize
         raise ValueError(
             f"{tokenizer.vocabulary} has {tokenizer.vocab_size} pieces, "
             f"but the model's vocab_size is {config.vocab_size}"
-        )
-    if args.max_seq_length > config.max_position_embeddings:
-        raise UsageError(
-            f"--max_seq_length {args.max_seq_length} is more than the model's "
-            f"{config.max_position_embeddings} positions"
         )
 
 

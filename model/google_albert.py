@@ -1,0 +1,91 @@
+"""What Google's own ALBERT (github.com/google-research/albert) writes, in this project's terms.
+
+Its checkpoints are TensorFlow's. They come here as arrays by name, so this needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model.checkpoint import albert_pytorch_key, check_fit, shapes
+from model.configuration_albert import AlbertConfig
+from model.modeling_albert import AlbertForSequenceClassification
+
+GOOGLE_CONFIG_NAME = "albert_config.json"
+# The classifier, which Google's run_classifier.py makes outside the scope of the model.
+CLASSIFIER = {"classifier.weight": "output_weights", "classifier.bias": "output_bias"}
+# The pretraining heads, and what the optimizers keep.
+_UNUSED = re.compile(r"cls/.+|global_step|.+/((adam|lamb)_[mv]|\w+Optimizer(_1)?)")
+
+
+def is_used(variable: str) -> bool:
+    """Return whether a variable is one of the encoder's or the classifier's, or an unknown one."""
+    return not _UNUSED.fullmatch(variable)
+
+
+def variable_name(key: str) -> str:
+    """Return Google's name of the weight that Hugging Face calls ``key``."""
+    if key in CLASSIFIER:
+        return CLASSIFIER[key]
+    *path, kind = albert_pytorch_key(key).split(".")  # which are Google's but for the spelling
+    name = re.sub(r"group/(\d+)", r"group_\1", "/".join(path))
+    name = name.replace("/attention/", "/attention_1/").replace("/ffn/", "/ffn_1/")
+    if name.endswith("_embeddings"):
+        return name
+    names = ("gamma", "beta") if path[-1].startswith("LayerNorm") else ("kernel", "bias")
+    return f"{name}/{names[kind == 'bias']}"
+
+
+def read_google_config(path: str | Path) -> AlbertConfig:
+    """Read Google's ``albert_config.json``.
+
+    Google's code computes "gelu" with tanh (albert/modeling.py). In ``config.json`` that is "gelu_new",
+    and "gelu" is the exact one.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no ALBERT configuration.
+    """
+    config = AlbertConfig.from_file(path)
+    if config.hidden_act == "gelu":
+        config.hidden_act = "gelu_new"
+    return config
+
+
+def build_from_variables(
+    variables: Mapping[str, np.ndarray], config: AlbertConfig, path: Path, config_path: Path
+) -> AlbertForSequenceClassification:
+    """Build the model that ``config`` describes from Google's variables.
+
+    Args:
+        variables: arrays by name, those that :func:`is_used` does not know left out. A dense layer's
+            kernel is [in, out], the classifier's weights are [labels, hidden].
+        config: gets the number of outputs where there is a classifier. Nothing is added to its input.
+        path, config_path: where variables and configuration are from, for the message.
+
+    Returns:
+        the model; its classifier is random where the variables have none.
+
+    Raises:
+        ValueError: the variables do not fit the configuration; the message names them.
+    """
+    weights = variables.get(CLASSIFIER["classifier.weight"])
+    if weights is not None:
+        outputs = len(weights)
+        config.set_task(None if outputs == 1 else [str(index) for index in range(outputs)])
+    model = AlbertForSequenceClassification(config)
+    own = {}  # the model's own tensors, by Google's names and in Google's layout
+    for key, value in model.state_dict().items():
+        name = variable_name(key)
+        if weights is not None or key not in CLASSIFIER:
+            own[name] = value.T if name.endswith("/kernel") else value
+    found = {name: np.shape(value) for name, value in variables.items()}
+    check_fit(path, found, shapes(own), config_path)
+    for name, value in own.items():
+        value.copy_(torch.from_numpy(np.asarray(variables[name], dtype=np.float32)))
+    return model

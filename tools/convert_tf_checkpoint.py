@@ -1,0 +1,154 @@
+"""Turn a TensorFlow checkpoint of Google's ALBERT into an ALBERT folder of this project:
+
+python tools/convert_tf_checkpoint.py --checkpoint albert_base --output_dir prev_trained_model/mine
+
+Needs TensorFlow: python3 -m pip install -r requirements-tensorflow.txt -c constraints.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # finds the packages beside tools/
+
+import tools.packages  # noqa: E402, F401 (first: says in one line what is not installed)
+
+# isort: split
+import numpy as np  # noqa: E402
+
+from callback.checkpointing import MODEL_FILES  # noqa: E402
+from model.checkpoint import save_model  # noqa: E402
+from model.files import move_files, temporary_folder  # noqa: E402
+from model.google_albert import (  # noqa: E402
+    CLASSIFIER,
+    GOOGLE_CONFIG_NAME,
+    build_from_variables,
+    is_used,
+    read_google_config,
+)
+from model.tokenization_albert import VOCABULARY_NAMES, AlbertTokenizer  # noqa: E402
+from model.tokenizer_export import save_tokenizer  # noqa: E402
+from tools.errors import UsageError, run_program  # noqa: E402
+from tools.model_files import check_vocabulary  # noqa: E402
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return what TensorFlow calls a checkpoint: the path of its files without their endings.
+
+    ``path`` is that, or a folder with one checkpoint in it, or in its ``variables/`` (as in a module of
+    TensorFlow Hub).
+
+    Raises:
+        UsageError: the folder has several.
+        FileNotFoundError: there is none.
+    """
+    if Path(f"{path}.index").is_file():
+        return path
+    found = sorted(path.glob("*.index")) or sorted(path.glob("variables/*.index"))
+    if len(found) > 1:
+        names = ", ".join(file.stem for file in found)
+        raise UsageError(f"--checkpoint {path} holds {names}: name one, as {path / found[-1].stem}")
+    if not found:
+        raise FileNotFoundError(
+            f"--checkpoint {path}: no TensorFlow checkpoint there; give a folder with a *.index file, or "
+            "the path of that file without .index"
+        )
+    return found[0].with_suffix("")
+
+
+def find_beside(checkpoint: Path, names: Sequence[str], flag: str) -> Path:
+    """Return the first of ``names`` beside the checkpoint, or among a TensorFlow Hub module's assets.
+
+    Raises:
+        FileNotFoundError: there is none; says that ``flag`` names one.
+    """
+    folders = [checkpoint.parent]
+    if checkpoint.parent.name == "variables":
+        folders.append(checkpoint.parent.parent / "assets")
+    for file in (folder / name for folder in folders for name in names):
+        if file.is_file():
+            return file
+    where = " or ".join(str(folder) for folder in folders)
+    raise FileNotFoundError(f"no {' or '.join(names)} in {where}: name one with {flag}")
+
+
+def read_variables(checkpoint: Path) -> dict[str, np.ndarray]:
+    """Read what a model needs of a checkpoint: arrays by name, without a module's ``module/``.
+
+    Raises:
+        ModuleNotFoundError: TensorFlow is not installed.
+        ValueError: the checkpoint cannot be read.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets on standard error
+    try:
+        import tensorflow as tf
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+        raise ModuleNotFoundError(
+            f"TensorFlow is not installed in {sys.executable}: python3 -m pip install -r "
+            "requirements-tensorflow.txt -c constraints.txt (that file says what is for which machine)"
+        ) from error
+    try:
+        reader = tf.train.load_checkpoint(str(checkpoint))
+        names = {name.removeprefix("module/"): name for name in reader.get_variable_to_shape_map()}
+        return {own: reader.get_tensor(name) for own, name in names.items() if is_used(own)}
+    except (tf.errors.OpError, LookupError) as error:  # the latter where the data are cut off
+        raise ValueError(f"{checkpoint} cannot be read as a checkpoint: {error}") from error
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Read the checkpoint and write the folder, whole or not at all."""
+    folder = args.output_dir
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--output_dir {folder} is no folder: name another")
+    if there := [name for name in MODEL_FILES if (folder / name).exists()]:
+        raise UsageError(f"--output_dir {folder} already holds {', '.join(there)}: name another")
+    checkpoint = find_checkpoint(args.checkpoint)
+    config_path = args.config or find_beside(checkpoint, [GOOGLE_CONFIG_NAME], "--config")
+    config = read_google_config(config_path)
+    tokenizer = AlbertTokenizer(
+        args.vocabulary or find_beside(checkpoint, VOCABULARY_NAMES, "--vocabulary")
+    )
+    check_vocabulary(config, tokenizer)
+    variables = read_variables(checkpoint)
+    model = build_from_variables(variables, config, checkpoint, config_path)
+    with_classifier = CLASSIFIER["classifier.weight"] in variables
+    with temporary_folder(folder) as scratch:
+        save_model(model, scratch, with_classifier=with_classifier)
+        save_tokenizer(tokenizer, scratch)
+        move_files(scratch, folder)
+    head = "no classifier (a pretrained model)"
+    if with_classifier:
+        head = f"a classifier with {config.num_labels} outputs, input shift 0 as in Google's code"
+    print(
+        f"{checkpoint}: ALBERT, {config.num_hidden_layers} layers, hidden size {config.hidden_size}, "
+        f"{head}; written to {folder}"
+    )
+
+
+def main(argv: list[str]) -> int:
+    """Parse the flags and convert; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="convert_tf_checkpoint",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--checkpoint", type=Path, required=True,
+        help="the folder of the checkpoint, or its path up to .index")  # fmt: skip
+    add("--config", type=Path, help=f"default: {GOOGLE_CONFIG_NAME} beside the checkpoint")
+    add("--vocabulary", type=Path,
+        help=f"default: {' or '.join(VOCABULARY_NAMES)} beside the checkpoint")  # fmt: skip
+    add("--output_dir", type=Path, required=True, help="the folder to write")
+    add("--debug", action="store_true", help="on an error, show where in the code it happened")
+    args = parser.parse_args(argv)
+    return run_program(lambda: convert(args), "convert_tf_checkpoint", args.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
