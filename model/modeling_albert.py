@@ -6,7 +6,7 @@ there and the other way round. Only torch and the configuration are imported her
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -166,7 +166,8 @@ class AlbertModel(nn.Module):
         return hidden, torch.tanh(self.pooler(hidden[:, 0]))
 
 
-class ClassifierOutput(NamedTuple):
+@dataclass(frozen=True)
+class ClassifierOutput:
     """``loss`` is a scalar, or None where no labels were given; ``logits`` is [B, num_labels]."""
 
     loss: Tensor | None

@@ -56,6 +56,7 @@ class ApexAmp(FullPrecision):
             **device.apex_options,
         )
         super().__init__(model, optimizer)
+        optimizer.zero_grad()  # apex makes the master copies with the first call of this
         self.description = f"apex AMP at level {opt_level}, loss scale {loss_scale}"
         # What the optimizer updates now, by the name of the weight that it was given for.
         self._updated = {

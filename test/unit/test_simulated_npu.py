@@ -9,9 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-import test_launchers
 import torch
-from conftest import ROOT, command, write_sst2
+from conftest import ROOT, SMALL, command, launch, write_sst2
 from safetensors.torch import load_file
 from simulated_npu import install, recorded_calls
 
@@ -21,8 +20,8 @@ NAMES = [
     for node in ast.parse(CHECKS.read_text()).body
     if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
 ]
+NATIVE = ("--amp_backend", "native")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
-clone = test_launchers.clone
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def train(tmp_path_factory, pretrained):
     config = json.loads((folder / "model" / "config.json").read_text())
     config |= {"hidden_dropout_prob": 0.0, "classifier_dropout_prob": 0.0}
     (folder / "model" / "config.json").write_text(json.dumps(config))
-    environment = install(folder / "packages", apex=False)
+    environment = install(folder / "packages")
 
     def call(device, output, *flags, processes=1):
         result = command(
@@ -100,20 +99,59 @@ def test_two_processes_learn_on_two_npus_what_one_learns_on_the_cpu(train, on_th
     assert {"set_device(0)", "set_device(1)"} <= set(calls)
 
 
-def test_the_program_trains_in_half_precision(train, on_the_cpu):
-    output, weights = train("npu", "half", "--fp16", processes=2)
-    assert "precision = fp16 autocast, loss scale dynamic" in output
-    assert_close(weights, on_the_cpu[1], 5e-2)
+@pytest.mark.parametrize(
+    ("flags", "words", "tolerance"),
+    [
+        (("--fp16", "--fp16_opt_level", "O1"), "apex AMP at level O1, loss scale dynamic", 2e-2),
+        (("--fp16", "--fp16_opt_level", "O2"), "apex AMP at level O2, loss scale dynamic", 2e-2),
+        (("--fp16", "--fp16_opt_level", "O2", *NATIVE), "fp32 master copies (O2, torch's", 2e-2),
+        # LAMB's usual epsilon is nothing beside fp16's smallest numbers.
+        (
+            ("--fp16", "--fp16_opt_level", "O3", *NATIVE, "--adam_epsilon", "1e-3"),
+            "fp16 throughout (O3, torch's own)",
+            0.5,
+        ),
+        (("--bf16",), "bf16 autocast", 5e-2),
+    ],
+)
+def test_every_precision_trains_and_resumes(train, on_the_cpu, flags, words, tolerance):
+    name = "run" + "".join(flags)
+    output, weights = train("npu", name, *flags)
+    assert f"precision = {words}" in output.replace("fp16 weights with ", "")
+    assert_close(weights, on_the_cpu[1], tolerance)
     assert any((weights[key] - value).abs().max() > 1e-6 for key, value in on_the_cpu[1].items())
+    if "--fp16" in flags:
+        assert "scale: 65536  skipped: 0" in output
+    shutil.rmtree(train.folder / name / "checkpoint-4")
+    output, resumed = train("npu", name, *flags, "--resume")
+    assert "done = 2" in output
+    assert_close(resumed, weights, 0)
 
 
-def test_a_launcher_trains_on_an_npu(clone, tmp_path):
-    flags = ("--device=npu", *test_launchers.SMALL[1:])
+def test_two_processes_train_at_o2_with_apex(train, on_the_cpu):
+    output, weights = train("npu", "two O2", "--fp16", "--fp16_opt_level", "O2", processes=2)
+    assert "apex AMP at level O2" in output
+    assert_close(weights, on_the_cpu[1], 2e-2)
+
+
+@pytest.mark.parametrize(("name", "nproc"), [("train_full_1p.sh", 1), ("train_full_8p.sh", 2)])
+def test_a_launcher_trains_on_an_npu(clone, tmp_path, name, nproc):
+    flags = ("--device=npu", f"--nproc={nproc}", *SMALL[1:])
     environment = install(tmp_path / "packages")
-    result = test_launchers.launch(clone, "train_full_1p.sh", *flags, **environment)
+    result = launch(clone, name, *flags, **environment)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "device: npu:0 (Simulated Ascend)" in result.stdout
+    assert "apex AMP at level O2, loss scale dynamic" in result.stdout
     assert "Final Train Accuracy" in result.stdout
+
+
+def test_more_processes_than_npus_are_one_clear_line(clone, tmp_path):
+    environment = install(tmp_path / "packages")
+    result = launch(clone, "train_full_8p.sh", "--device=npu", **environment)
+    assert result.returncode == 2
+    (line,) = (line for line in result.stdout.splitlines() if "error" in line)
+    assert "8 processes want a device each, but this machine has 2 of type npu" in line
+    assert "--nproc=2" in line
 
 
 COLLECTIVE = """

@@ -51,6 +51,7 @@ NAMES = [
     ("GradScaler.update", "npu/amp/grad_scaler.py", "npu/amp.py"),
     ("GradScaler.state_dict", "npu/amp/grad_scaler.py", "npu/amp.py"),
     ("GradScaler.load_state_dict", "npu/amp/grad_scaler.py", "npu/amp.py"),
+    ("GradScaler._unscale_grads_", "npu/amp/grad_scaler.py", "npu/amp.py"),
     ("GradScaler._maybe_opt_step", "npu/amp/grad_scaler.py", "npu/amp.py"),
     ("NpuFusedOptimizerBase.__init__", "optim/npu_fused_optim_base.py", "optim.py"),
     ("NpuFusedOptimizerBase.zero_grad", "optim/npu_fused_optim_base.py", "optim.py"),

@@ -1,6 +1,7 @@
 """``apex.amp`` with Ascend's signatures and NVIDIA's behaviour (apex 4ef930c), as it computes.
 
-O0 is fp32. O1 casts operation by operation (autocast in the model's ``forward``). O2 has fp16 weights in
+O0 is fp32. O1 casts operation by operation (autocast in the model's ``forward``), but not within
+``disable_casts``. O2 has fp16 weights in
 the model and fp32 master copies in the optimizer's groups; they are made at the first backward pass. O3 is
 fp16 throughout. ``combine_grad`` makes Ascend's kernels fewer and no result different, so it does nothing.
 """
@@ -19,7 +20,14 @@ from torch.optim import Optimizer
 from apex.amp._optimizer import Stash, patch_optimizer
 from apex.amp._scaler import LossScaler
 
-__all__ = ["initialize", "load_state_dict", "master_params", "scale_loss", "state_dict"]
+__all__ = [
+    "disable_casts",
+    "initialize",
+    "load_state_dict",
+    "master_params",
+    "scale_loss",
+    "state_dict",
+]
 
 
 class _Level(NamedTuple):
@@ -42,6 +50,7 @@ class _State:
 
     level: _Level | None = None
     enabled = True
+    casts = True
     scalers: list[LossScaler] = []  # noqa: RUF012
 
 
@@ -121,9 +130,7 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
         return value.to(dtype) if value.is_floating_point() else value
     if isinstance(value, dict):
         return {key: _cast(item, dtype) for key, item in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_cast(item, dtype) for item in value))
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)):  # as in apex, a NamedTuple is more than it can make
         return type(value)(_cast(item, dtype) for item in value)
     return value
 
@@ -133,7 +140,7 @@ def _cast_model(model: nn.Module, level: _Level, outputs: torch.dtype | None) ->
     if level.patch_torch_functions:
 
         def cast_operations(*args: Any, **kwargs: Any) -> Any:
-            with torch.autocast("npu", dtype=torch.float16):
+            with torch.autocast("npu", dtype=torch.float16, enabled=_State.casts):
                 result = forward(*args, **kwargs)
             return result if outputs is None else _cast(result, outputs)
 
@@ -152,6 +159,14 @@ def _cast_model(model: nn.Module, level: _Level, outputs: torch.dtype | None) ->
 def _fp32_state(module: nn.Module, state: dict, prefix: str, metadata: dict) -> None:
     for key, value in state.items():
         state[key] = value.float() if value.dtype == torch.float16 else value
+
+
+@contextmanager
+def disable_casts() -> Iterator[None]:
+    """Compute in fp32 within the block, at O1."""
+    _State.casts = False
+    yield
+    _State.casts = True
 
 
 @contextmanager

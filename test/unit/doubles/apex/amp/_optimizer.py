@@ -21,6 +21,14 @@ class Stash:
         self._wants_masters = master_weights
         self._earlier: dict[Tensor, Tensor | None] = {}
         self._skips = False
+        # Ascend's apex leaves a fused optimizer the gradients it first saw, and writes into them.
+        self._keeps = hasattr(optimizer, "is_fused_optimizer")
+
+    def _store(self, weight: Tensor, earlier: Tensor | None, gradient: Tensor) -> None:
+        if self._keeps and earlier is not None:
+            earlier.copy_(gradient)
+            gradient = earlier
+        weight.grad = gradient
 
     @torch.no_grad()
     def make_masters(self) -> None:
@@ -60,11 +68,13 @@ class Stash:
         """Unscale the new gradients, and add them to those from before."""
         for weight, master in self.masters:
             if weight.grad is not None:
-                master.grad = scaler.unscale(weight.grad, master.grad, torch.float32)
+                unscaled = scaler.unscale(weight.grad, master.grad, torch.float32)
+                self._store(master, master.grad, unscaled)
         for weight in self._own():
             earlier = self._earlier.pop(weight, None)
             if weight.grad is not None:
-                weight.grad = scaler.unscale(weight.grad, earlier, weight.dtype)
+                unscaled = scaler.unscale(weight.grad, earlier, weight.dtype)
+                self._store(weight, weight.grad if earlier is None else earlier, unscaled)
             else:
                 weight.grad = earlier
 
@@ -78,7 +88,10 @@ class Stash:
     def drop_master_gradients(self) -> None:
         """Drop the gradients that ``model.zero_grad`` does not reach."""
         for _, master in self.masters:
-            master.grad = None
+            if self._keeps and master.grad is not None:
+                master.grad.zero_()
+            else:
+                master.grad = None
 
     def skip_next_step(self, loss_id: int, scaler: LossScaler) -> None:
         """Replace ``optimizer.step`` for one call."""
@@ -112,8 +125,6 @@ def patch_optimizer(optimizer: Optimizer, master_weights: bool) -> None:
     """
     if hasattr(optimizer, "_amp_stash"):
         raise RuntimeError("A given optimizer should only be passed through amp.initialize once.")
-    if hasattr(optimizer, "is_fused_optimizer"):  # it would go on with the gradients it saw first
-        raise RuntimeError("This double of apex does not know torch_npu's fused optimizers.")
     stash = optimizer._amp_stash = Stash(optimizer, master_weights)
     if not master_weights:
         return

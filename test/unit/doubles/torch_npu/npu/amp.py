@@ -49,14 +49,22 @@ class GradScaler(torch.amp.GradScaler):
         """Divide the gradients by the scale, and look for an overflow if the scale is dynamic."""
         if not self._enabled:
             return
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None and parameter.grad.dtype == torch.float16:
-                    raise TypeError("Attempting to unscale FP16 gradients.")
         super().unscale_(optimizer)
         if not self._dynamic:
             for found in self._per_optimizer_states[id(optimizer)]["found_inf_per_device"].values():
                 found.zero_()
+
+    def _unscale_grads_(
+        self,
+        optimizer: torch.optim.Optimizer,
+        inv_scale: Tensor,
+        found_inf: Tensor,
+        allow_fp16: bool,
+    ) -> dict[torch.device, Tensor]:
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        if not allow_fp16 and any(g is not None and g.dtype == torch.float16 for g in gradients):
+            raise TypeError("Attempting to unscale FP16 gradients.")
+        return super()._unscale_grads_(optimizer, inv_scale, found_inf, allow_fp16)
 
     def _maybe_opt_step(
         self, optimizer: torch.optim.Optimizer, optimizer_state: dict, *args: Any, **kwargs: Any
