@@ -2,7 +2,7 @@
 # Sourced, not run: sets $PYTHON to a Python that has what the project needs.
 #
 #   use_python [requirements-file …]    requirements.txt, and those named
-#   try_requirements module requirements-file what
+#   try_requirements module requirements-file what [pip option …]
 #                                       that file's too, where they can be had; else "what" goes without
 #
 # In this order: the active environment (venv or conda), completed where something is missing; this
@@ -45,14 +45,15 @@ use_python() {
 # Nothing is installed where Python has the module, by whatever name its package goes, and nothing that
 # is installed is changed: what only some tests need must not break the environment for all others.
 try_requirements() {
-    local missing
-    "$PYTHON" -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec(sys.argv[1]))' "$1" &&
+    local missing module=$1 file=$2 what=$3
+    shift 3
+    "$PYTHON" -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec(sys.argv[1]))' "$module" &&
         return
-    missing=$(missing_in "$ROOT/$2")
+    missing=$(missing_in "$ROOT/$file")
     echo "installing $missing"
     # shellcheck disable=SC2086 # one word a requirement
-    pip_install $missing -c <("$PYTHON" -m pip list --format=freeze --disable-pip-version-check) ||
-        echo "$3 will be skipped: pip could not install $missing: $PIP_REASON"
+    pip_install $missing "$@" -c <("$PYTHON" -m pip list --format=freeze --disable-pip-version-check) ||
+        echo "$what will be skipped: pip could not install $missing: $PIP_REASON"
 }
 
 missing_in() { "$PYTHON" "$ROOT/tools/missing_requirements.py" "$ROOT/constraints.txt" "$@"; }

@@ -43,6 +43,8 @@ def launch(args: argparse.Namespace) -> int:
     )  # before eight processes say that it is not there
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // args.nproc)))
+    # A store of its own for every start: else processes started again find the addresses of those before.
+    os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
     if not args.debug:
         logging.disable(logging.ERROR)  # torchrun's own words: the line below says what matters
     with tempfile.TemporaryDirectory(prefix="launch-") as folder:

@@ -85,7 +85,9 @@ def _load(package: str, attribute: str, name: str) -> Callable[..., torch.optim.
         module = _import_alone(package) if alone else importlib.import_module(package)
         return getattr(module, attribute)
     except ModuleNotFoundError as error:
-        missing = "--no-deps pylocron" if alone else "-r requirements-optional.txt"
+        missing = (
+            "--no-deps -r requirements-ralars.txt" if alone else "-r requirements-optional.txt"
+        )
         raise ModuleNotFoundError(
             f"--optimizer {name} is in a package that is not installed: "
             f"python -m pip install {missing}"

@@ -124,7 +124,7 @@ def test_the_references_optimizers_are_all_there():
     ("name", "module", "remedy"),
     [
         ("lars", "pytorch_optimizer", "-r requirements-optional.txt"),
-        ("ralars", "holocron", "--no-deps pylocron"),
+        ("ralars", "holocron", "--no-deps -r requirements-ralars.txt"),
     ],
 )
 def test_a_missing_package_is_one_line_with_the_remedy(monkeypatch, name, module, remedy):
