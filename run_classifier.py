@@ -153,12 +153,19 @@ def train(
     )
     warmup_steps = int(plan.total_steps * args.warmup_proportion)
     schedule = build_schedule(args.lr_schedule, optimizer, warmup_steps, plan.total_steps)
-    precision = build_precision(args, model, optimizer, device)
+    precision = build_precision(args, model, optimizer, device, processes)
     network = processes.wrap(precision.model)
     recipe = ("optimizer", "learning_rate", "lr_schedule", "warmup_proportion", "weight_decay",
               "adam_epsilon", "max_grad_norm", "fp16", "fp16_opt_level", "bf16")  # fmt: skip
     parts = {
-        "settings": Settings({**plan.settings, **{name: getattr(args, name) for name in recipe}}),
+        "settings": Settings(
+            {
+                **plan.settings,
+                **{name: getattr(args, name) for name in recipe},
+                "classes": args.task.labels,
+                "precision in use": type(precision).__name__,
+            }
+        ),
         "optimizer": optimizer,
         "schedule": schedule,
         "precision": precision,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +25,7 @@ def custom_task(
         regression: whether the label column holds numbers to predict. Otherwise it holds class names,
             which :func:`with_labels` or the trained model's configuration fills in.
     """
+    test_file = files["test"]
     return Task(
         name=CUSTOM,
         folder=CUSTOM,
@@ -31,6 +34,7 @@ def custom_task(
         labels=None if regression else NOT_READ_YET,
         metrics=CORRELATIONS if regression else ("acc", "macro_f1"),
         files={split: (path,) if path else () for split, path in files.items()},
+        submissions=(Path(test_file).stem,) if test_file else (),
         column_hint="; --text_columns and --label_column say which",
     )
 
@@ -51,6 +55,10 @@ def with_labels(task: Task, data_dir: str | Path) -> Task:
     for number, (name,) in read_columns(task, path, "train", (task.label,)):
         if not name:
             raise ValueError(f"{path}, line {number}: the {task.label} is empty")
+        if re.search(r"[\t\r\n]", name):  # the predictions have a line and a column for each
+            raise ValueError(
+                f"{path}, line {number}: the {task.label} has a tab or a line end in it"
+            )
         names.add(name)
     if len(names) == 1:
         raise ValueError(
@@ -61,6 +69,7 @@ def with_labels(task: Task, data_dir: str | Path) -> Task:
 
 def _order(name: str) -> tuple[bool, float, str]:
     try:
-        return False, float(name), name
+        value = float(name)
     except ValueError:
-        return True, 0.0, name
+        value = math.nan
+    return (True, 0.0, name) if math.isnan(value) else (False, value, name)

@@ -117,6 +117,7 @@ def _tsv_rows(path: Path) -> Iterator[Row]:
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
+    csv.field_size_limit(2**31 - 1)  # a text may be longer than csv expects
     reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
     try:
         for cells in reader:

@@ -11,12 +11,12 @@
 #
 #   --data_path=DIR    holds SST-2/ and STS-B/, and may hold prev_trained_model/ (default: ./dataset)
 #   --model_path=DIR   the ALBERT folder to start from
-#   --output_dir=DIR   where the trained model goes; an earlier one moves to its previous/<n>
+#   --output_dir=DIR   where the trained model goes, or is; training moves an earlier one to its previous/<n>
 #   --device=NAME      npu, cuda or cpu (default: the first of these that is there)
 #   --device_id=N      which of several (default: 0); names the log folder, test/output/N
-#   --batch_size=N     examples per process
+#   --batch_size=N     examples per process (default: the recipe's)
 #   --workers=N        processes that build batches
-#   --nproc=N          processes on this machine, a device each
+#   --nproc=N          processes on this machine, a device each (default: 8 for the _8p launchers, else 1)
 #   --nnodes=N --node_rank=N --master_addr=HOST [--master_port=N]
 #                      one launcher on each of N machines, numbered from 0; HOST is number 0
 #   -- FLAGS           passed on to run_classifier.py
@@ -68,7 +68,7 @@ parse_flags() {
         case $flag in
         --)
             pass_on "$@"
-            return
+            break
             ;;
         -h | --help)
             sed -n '2,/^[^#]/{s/^# \{0,1\}//p;}' "$0"
@@ -100,6 +100,10 @@ parse_flags() {
         *) fail 2 "$flag is no flag of this launcher; flags of run_classifier.py go after --" ;;
         esac
     done
+    if [ "$nnodes" -gt 1 ] && [ -z "$master_addr" ]; then
+        fail 2 "--nnodes=$nnodes needs --master_addr=HOST, the machine with --node_rank=0"
+    fi
+    [ "$node_rank" -lt "$nnodes" ] || fail 2 "--node_rank=$node_rank is not below --nnodes=$nnodes"
 }
 
 pass_on() { # flags of run_classifier.py

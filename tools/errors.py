@@ -122,16 +122,17 @@ def _tell_torchrun(line: str) -> None:
 
 
 def _end_though_stuck() -> None:
-    """Have SIGTERM end this process also where Python's handler cannot run, in a collective's wait."""
+    """Have SIGTERM and Ctrl-C end this process also in a collective, where no Python handler runs."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
 
     def wait() -> None:
-        while os.read(reading, 1)[0] not in (signal.SIGTERM, signal.SIGINT):
-            pass
+        number = 0
+        while number not in (signal.SIGTERM, signal.SIGINT):
+            number = os.read(reading, 1)[0]
         time.sleep(_STUCK_SECONDS)
-        _exit_now(128 + signal.SIGTERM)
+        _exit_now(128 + number)
 
     threading.Thread(target=wait, name="sigterm", daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Start a program in several processes with torchrun, and say in one line which of them failed and why:
+"""Start run_classifier.py in several processes with torchrun, and say in one line which failed and why:
 
 python tools/launch.py --nproc 8 --device npu -- run_classifier.py --task_name sst-2 --do_train --do_eval
 
@@ -58,8 +58,9 @@ def launch(args: argparse.Namespace) -> int:
             torchrun.run(torchrun.parse_args([*words, *program]))
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
-            log = f"its log is {args.log_dir / f'rank_{rank}.log'}"
-            print(f"launch: error: {describe(rank, failure)}; {log}", file=sys.stderr, flush=True)
+            log = args.log_dir / f"rank_{rank}.log"
+            place = f"; its log is {log}" if log.exists() else ""
+            print(f"launch: error: {describe(rank, failure)}{place}", file=sys.stderr, flush=True)
             return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
         except SignalException as error:
             name = "interrupted" if error.sigval == signal.SIGINT else "terminated"
@@ -72,7 +73,7 @@ def describe(rank: int, failure: ProcessFailure) -> str:
     """Return one line on the process that failed first: its rank, what happened, its error."""
     if failure.exitcode < 0:
         return f"rank {rank} (process {failure.pid}) was killed by {failure.signal_name()}"
-    if failure.error_file_data:
+    if Path(failure.error_file).is_file():  # else torch makes up a message
         return failure.message.partition("error: ")[2] or failure.message
     return f"rank {rank} (process {failure.pid}) ended with status {failure.exitcode}"
 
@@ -101,6 +102,8 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
         args.program = args.program[1:]
     if not args.program:
         parser.error("no program to start: give it after --")
+    if any(word.partition("=")[0] in ("--log_dir", "--log-dir") for word in args.program):
+        parser.error("give --log_dir before the --")
     if min(args.nproc, args.nnodes) < 1 or min(args.max_restarts, args.node_rank) < 0:
         parser.error(
             "--nproc and --nnodes must be 1 or more, --max_restarts and --node_rank 0 or more"

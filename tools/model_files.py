@@ -72,6 +72,12 @@ def settle_task(args: Namespace, config: AlbertConfig) -> Task:
         return as_regression(task)
     if task.labels == NOT_READ_YET or set(task.labels or ()) == set(known):
         return replace(task, labels=known)
+    if task.labels and len(task.labels) == len(known) and config.id2label:
+        logger.warning(
+            "the model's classes are called %s; they are taken for the task's %s, in this order",
+            ", ".join(known),
+            ", ".join(task.labels),
+        )
     return task
 
 

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from tools.apex_amp import ApexAmp, find_amp
 from tools.device import Device
+from tools.distributed import Processes
 from tools.errors import UsageError
 from tools.full_precision import Autocast, FullPrecision
 from tools.native_amp import LEVELS
@@ -38,9 +39,13 @@ def uses_apex(args: Namespace, device: Device) -> bool:
 
 
 def build_precision(
-    args: Namespace, model: nn.Module, optimizer: Optimizer, device: Device
+    args: Namespace,
+    model: nn.Module,
+    optimizer: Optimizer,
+    device: Device,
+    processes: Processes,
 ) -> FullPrecision:
-    """Return the precision that ``args`` ask for on ``device``.
+    """Return the precision that ``args`` ask for on ``device``, the same in all processes.
 
     Its ``description`` says in words what runs, also where that is not what was asked for.
 
@@ -54,7 +59,8 @@ def build_precision(
     if not args.fp16:
         return FullPrecision(model, optimizer)
     if not device.has_fp16:
-        return _cpu_fp16(model, optimizer, device)
+        share = processes.largest(device.bf16_time_share(), device)
+        return _cpu_fp16(model, optimizer, device, share)
     if uses_apex(args, device):
         return ApexAmp(model, optimizer, device, args.fp16_opt_level, args.loss_scale)
     if args.fp16_opt_level == "O0":
@@ -62,9 +68,10 @@ def build_precision(
     return LEVELS[args.fp16_opt_level](model, optimizer, device, args.loss_scale)
 
 
-def _cpu_fp16(model: nn.Module, optimizer: Optimizer, device: Device) -> FullPrecision:
+def _cpu_fp16(
+    model: nn.Module, optimizer: Optimizer, device: Device, share: float
+) -> FullPrecision:
     """Return bf16 autocast where this CPU's matrix products are faster in it, else fp32."""
-    share = device.bf16_time_share()
     precision: FullPrecision
     if share < _WORTHWHILE:
         precision, verdict = Autocast(model, optimizer, device), "less"

@@ -135,7 +135,7 @@ def command(*words, cwd, **environment):
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
 
 

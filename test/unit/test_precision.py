@@ -10,6 +10,7 @@ from torch import nn
 from callback.optimization import Lamb
 from tools import precision as choice
 from tools.device import Device
+from tools.distributed import Processes
 from tools.errors import UsageError
 from tools.full_precision import Autocast, FullPrecision
 from tools.native_amp import Fp16Autocast, HalfWeights, MasterWeights
@@ -155,7 +156,7 @@ def test_what_the_flags_mean_is_said(monkeypatch, given, kind, words):
     monkeypatch.setattr(choice, "find_amp", lambda: None)
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    precision = build_precision(flags(**given), model, optimizer, Gpu("cpu"))
+    precision = build_precision(flags(**given), model, optimizer, Gpu("cpu"), Processes())
     assert type(precision) is kind
     assert words in precision.description
 
@@ -165,7 +166,7 @@ def test_fp16_on_a_cpu_is_what_is_fast_there(monkeypatch, share, kind):
     monkeypatch.setattr(Device, "bf16_time_share", lambda _: share)
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    precision = build_precision(flags(fp16=True), model, optimizer, Device("cpu"))
+    precision = build_precision(flags(fp16=True), model, optimizer, Device("cpu"), Processes())
     assert type(precision) is kind
     assert f"a matrix product in bf16 takes {share} of the time in fp32" in precision.description
 

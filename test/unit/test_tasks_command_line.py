@@ -9,7 +9,10 @@ from conftest import sentences, write_stsb
 from test_command_line import accuracy, one_line_error, records
 from test_glue import LAYOUTS, MNLI, MNLI_ROW
 
+from processors.custom import custom_task, with_labels
+
 SHORT = ("--max_steps", "3", "--learning_rate", "1e-2")
+ORDER = ("1", "2", "10", "NaN", "nan", "x")
 CUSTOM = ("--task_name", "custom", "--output_dir", "out")
 
 
@@ -116,7 +119,7 @@ def test_a_task_of_ones_own(run_classifier, reviews, tmp_path):
     (*_, final) = records(tmp_path / "out", "eval")
     assert final["acc"] > 0.9
     assert final["macro_f1"] > 0.9
-    predictions = (tmp_path / "out" / "predictions" / "custom.tsv").read_text().splitlines()
+    predictions = (tmp_path / "out" / "predictions" / "test.tsv").read_text().splitlines()
     expected = list(csv.reader((tmp_path / "train.csv").open()))[1:8]
     hits = [
         p.split("\t")[1] == label for p, (_, label) in zip(predictions[1:], expected, strict=True)
@@ -147,6 +150,33 @@ def test_a_number_of_ones_own_to_predict(run_classifier, tmp_path):
     assert "  pearson = " in again.stdout
 
 
+def test_classes_stand_in_an_order_of_their_own(tmp_path):
+    """In every process, whatever its hashes: numbers first, and nan is no number."""
+    (tmp_path / "t.csv").write_text("sentence,label\n" + "".join(f"a,{x}\n" for x in ORDER[::-1]))
+    task = custom_task(
+        {"train": str(tmp_path / "t.csv"), "dev": None, "test": None}, ("sentence",), "label", False
+    )
+    assert with_labels(task, ".").labels == ORDER
+
+
+def test_a_model_of_other_classes_is_warned_of_and_not_resumed(run_classifier, reviews, tmp_path):
+    flags = (
+        *CUSTOM,
+        "--train_file",
+        "train.csv",
+        *reviews,
+        "--do_train",
+        "--save_steps",
+        "2",
+        *SHORT,
+    )
+    assert run_classifier(*flags).returncode == 0
+    text = (tmp_path / "train.csv").read_text()
+    (tmp_path / "train.csv").write_text(text.replace(",good", ",great"))
+    line = one_line_error(run_classifier(*flags, "--resume"), 1)
+    assert "classes was ('bad', 'good', 'off topic') there" in line
+
+
 @pytest.mark.parametrize(
     ("flags", "words", "status"),
     [
@@ -158,10 +188,16 @@ def test_a_number_of_ones_own_to_predict(run_classifier, tmp_path):
         (("--train_file", "train.csv"), "--text_columns and --label_column say which", 1),
         (("--train_file", "one.csv"), "every label is 'x'", 1),
         (("--train_file", "hole.csv"), "hole.csv, line 3: the label is empty", 1),
+        (
+            ("--train_file", "tab.csv"),
+            "tab.csv, line 3: the label has a tab or a line end in it",
+            1,
+        ),
         (("--train_file", "hole.csv", "--regression"), "line 2: label 'x' is not a number", 1),
     ],
 )
 def test_what_is_wrong_with_it_is_one_line(run_classifier, reviews, tmp_path, flags, words, status):
     (tmp_path / "one.csv").write_text("sentence,label\na,x\nb,x\n")
+    (tmp_path / "tab.csv").write_text("sentence,label\na,x\nb,y\tz\n")
     (tmp_path / "hole.csv").write_text("sentence,label\na,x\nb,\n")
     assert words in one_line_error(run_classifier(*CUSTOM, *flags, "--do_train"), status)

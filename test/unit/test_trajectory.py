@@ -178,7 +178,7 @@ def test_the_schedule_waits_for_skipped_steps(tmp_path, tokenizer, monkeypatch, 
                 return False
             return super().step(max_norm)
 
-    monkeypatch.setattr(run_classifier, "build_precision", lambda _, m, o, d: EverySecond(m, o))
+    monkeypatch.setattr(run_classifier, "build_precision", lambda _, m, o, *rest: EverySecond(m, o))
     caplog.set_level("INFO")
     model, features = make(TASKS["sst-2"], tokenizer)
     args = arguments(tmp_path, TASKS["sst-2"], 1)
