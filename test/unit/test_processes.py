@@ -1,5 +1,6 @@
 """Several processes learn and score what one does, however they were started."""
 
+import os
 import re
 import socket
 import subprocess
@@ -12,6 +13,12 @@ from safetensors.torch import load_file
 from test_command_line import accuracy, one_line_error, records
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def assert_same_weights(first, second, atol=1e-5):
@@ -132,9 +139,7 @@ def test_two_launchers_side_by_side_do_not_disturb_each_other(clone):
 
 def test_two_machines_train_together(clone, no_dropout, tmp_path):
     """Two launchers, each with files of its own: nothing but the network is common."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     other = tmp_path / "other machine"
     subprocess.run(["cp", "-r", clone, other], check=True)
     flags = ("--nproc=1", "--nnodes=2", "--master_addr=127.0.0.1", f"--master_port={port}",
@@ -198,6 +203,26 @@ def test_a_process_that_ends_without_a_word_is_named(tmp_path):
     assert result.returncode == 2
     last = result.stderr.splitlines()[-1]
     assert re.fullmatch(r"launch: error: rank \d \(process \d+\) ended with status 2", last)
+
+
+def test_a_launcher_that_passes_the_local_rank_as_a_flag(tmp_path, pretrained):
+    """As the references' do: a process a device, the rest in the environment."""
+    data = write_sst2(tmp_path / "data")
+    address = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    flags = ("--do_train", "--max_steps=2", "--data_dir", data, "--model_name_or_path", pretrained,
+             "--max_seq_length=32", "--device=cpu")  # fmt: skip
+    runs = [
+        subprocess.Popen(
+            [sys.executable, ROOT / "run_classifier.py", *flags, f"--local_rank={rank}"],
+            cwd=tmp_path, env=os.environ | address, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    outputs = [run.communicate(timeout=200)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outputs
+    assert "processes: 2" in outputs[0]
+    assert len(logs(tmp_path / "outputs" / "SST-2" / "logs")) == 2
 
 
 def test_variables_of_a_run_without_an_address_are_refused(run_classifier, sst2, monkeypatch):
