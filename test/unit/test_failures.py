@@ -122,10 +122,8 @@ def test_ctrl_c_ends_all(clone, tmp_path, no_dropout):
     process.send_signal(signal.SIGINT)
     lines = end(process, clone)
     assert process.returncode == 128 + signal.SIGINT
-    assert [line for line in lines if "[Training]" not in line] == [
-        "run_classifier.py: interrupted",
-        "launch: all processes are interrupted",
-    ]
+    assert lines[-2:] == ["run_classifier.py: interrupted", "launch: all processes are interrupted"]
+    assert "Traceback" not in "\n".join(lines)
 
 
 def test_a_run_that_is_restarted_goes_on_from_its_checkpoint(clone, tmp_path, no_dropout):
