@@ -26,17 +26,18 @@ def custom_task(
             which :func:`with_labels` or the trained model's configuration fills in.
     """
     test_file = files["test"]
-    return Task(
+    task = Task(
         name=CUSTOM,
         folder=CUSTOM,
         texts=text_columns,
         label=label_column,
-        labels=None if regression else NOT_READ_YET,
-        metrics=CORRELATIONS if regression else ("acc", "macro_f1"),
+        labels=NOT_READ_YET,
+        metrics=("acc", "macro_f1"),
         files={split: (path,) if path else () for split, path in files.items()},
         submissions=(Path(test_file).stem,) if test_file else (),
         column_hint="; --text_columns and --label_column say which",
     )
+    return as_regression(task) if regression else task
 
 
 def as_regression(task: Task) -> Task:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tools.device import Device
-from tools.full_precision import FullPrecision
+from tools.full_precision import SkippingPrecision
 
 
 def find_amp() -> ModuleType | None:
@@ -28,7 +28,7 @@ def find_amp() -> ModuleType | None:
         return None
 
 
-class ApexAmp(FullPrecision):
+class ApexAmp(SkippingPrecision):
     """One of apex's levels O0 to O3.
 
     apex changes model and optimizer in place. At O1 it patches torch's functions for good; here the
@@ -66,8 +66,6 @@ class ApexAmp(FullPrecision):
         }
         if self._full_copy is not None:
             self._restore_masters()
-        self._stepped = False
-        optimizer.register_step_post_hook(self._note_step)
         self._outside = ExitStack()
         self._outside.enter_context(self._amp.disable_casts())
 
@@ -76,9 +74,6 @@ class ApexAmp(FullPrecision):
         """Give the master copies the weights' last bits, which apex rounds to fp16 first."""
         for name, parameter in self._full_copy.named_parameters():
             self._updated[name].copy_(parameter)
-
-    def _note_step(self, *_: Any) -> None:
-        self._stepped = True
 
     @contextmanager
     def forward(self) -> Iterator[None]:
@@ -93,13 +88,10 @@ class ApexAmp(FullPrecision):
             scaled.backward()
 
     def step(self, max_norm: float = 0.0) -> bool:
-        self._stepped = False
         if max_norm > 0:
             nn.utils.clip_grad_norm_(list(self._amp.master_params(self.optimizer)), max_norm)
         self.optimizer.step()  # apex makes it do nothing after an overflow
-        self.optimizer.zero_grad()
-        self.skipped_steps += not self._stepped
-        return self._stepped
+        return self._finish_step()
 
     @torch.no_grad()
     def full_model(self) -> nn.Module:

@@ -72,6 +72,25 @@ class FullPrecision:
         """Take over what :meth:`state_dict` returned."""
 
 
+class SkippingPrecision(FullPrecision):
+    """A precision that keeps its optimizer from stepping after an overflow, without saying so."""
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
+        super().__init__(model, optimizer)
+        self._stepped = False
+        optimizer.register_step_post_hook(self._note_step)  # runs only where the optimizer did
+
+    def _note_step(self, *_: Any) -> None:
+        self._stepped = True
+
+    def _finish_step(self) -> bool:
+        """Drop the gradients, count a skipped step, and return whether there was an update."""
+        stepped, self._stepped = self._stepped, False
+        self.optimizer.zero_grad()
+        self.skipped_steps += not stepped
+        return stepped
+
+
 class Autocast(FullPrecision):
     """fp32 weights, bf16 arithmetic where torch deems it safe."""
 

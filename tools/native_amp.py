@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tools.device import Device
-from tools.full_precision import FullPrecision
+from tools.full_precision import SkippingPrecision
 
 _FIRST_SCALE = 2.0**16  # of a dynamic loss scale; halved after each step that overflows
 
 
-class _LossScaling(FullPrecision):
+class _LossScaling(SkippingPrecision):
     """A scaled loss, so that small gradients do not vanish in fp16; steps that overflow are skipped.
 
     Args:
@@ -31,25 +31,16 @@ class _LossScaling(FullPrecision):
         self._fixed_scale = None if loss_scale == "dynamic" else float(loss_scale)
         self._scaler = device.grad_scaler(self._fixed_scale or _FIRST_SCALE)
         self._device_type = device.torch_device.type
-        self._stepped = False
-        # The scaler does not say whether it let the optimizer step; the hook does.
-        optimizer.register_step_post_hook(self._note_step)
-
-    def _note_step(self, *_: Any) -> None:
-        self._stepped = True
 
     def backward(self, loss: Tensor, last: bool = True) -> None:
         self._scaler.scale(loss).backward()
 
     def step(self, max_norm: float = 0.0) -> bool:
-        self._stepped = False
         self._scaler.unscale_(self.optimizer)
         self._clip(max_norm)
         self._scaler.step(self.optimizer)
         self._scaler.update(self._fixed_scale)
-        self.optimizer.zero_grad()
-        self.skipped_steps += not self._stepped
-        return self._stepped
+        return self._finish_step()
 
     def loss_scale(self) -> float:
         return self._scaler.get_scale()
@@ -103,22 +94,21 @@ class MasterWeights(_HalfModel):
                 master = parameter.detach().clone().requires_grad_()
                 self._masters[names[id(parameter)]] = group["params"][index] = master
         super().__init__(model, optimizer, *arguments)
+        self._halves = [model.get_parameter(name) for name in self._masters]
 
     def _weights(self) -> dict[str, Tensor]:
         return self._masters
 
     def step(self, max_norm: float = 0.0) -> bool:
-        for name, parameter in self.model.named_parameters():
-            if parameter.grad is not None:
-                self._masters[name].grad = parameter.grad.float()
-                parameter.grad = None
+        masters = list(self._masters.values())
+        for half, master in zip(self._halves, masters, strict=True):
+            if half.grad is not None:
+                master.grad = half.grad.float()
+                half.grad = None
         stepped = super().step(max_norm)
         if stepped:
-            halves = dict(self.model.named_parameters())
             with torch.no_grad():
-                torch._foreach_copy_(
-                    [halves[name] for name in self._masters], list(self._masters.values())
-                )
+                torch._foreach_copy_(self._halves, masters)
         return stepped
 
 
