@@ -40,21 +40,18 @@ from model.checkpoint import build_model, load_model
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenization_albert import AlbertTokenizer
-from processors.batching import (
-    TrainingPlan,
-    TrainingStep,
-    load_batches,
-    plan_evaluation,
-    training_steps,
-)
+from processors.batching import TrainingPlan
 from processors.features import Features, load_features
+from processors.loading import TrainingStep, training_steps
 from processors.metrics import compute, predicted
 from processors.submission import write_submission
 from tools.arguments import parse_arguments
 from tools.common import seed_everything, seed_step
+from tools.compilation import Compilation
 from tools.errors import UsageError, run_program
 from tools.fps_counter import FpsCounter, Stopwatch, Throughput
 from tools.full_precision import FullPrecision
+from tools.inference import compute_logits
 from tools.model_files import check_sizes, find_inputs, settle_task
 from tools.output_dir import (
     check_output_dir,
@@ -141,6 +138,7 @@ def train(
         rank=processes.rank,
         world_size=processes.world_size,
     )
+    model.albert.encoder.gradient_checkpointing = args.gradient_checkpointing
     if resume_from:  # before its precision rounds it
         load_training_state(resume_from, {"classifier": model.classifier})
     optimizer = build_optimizer(
@@ -154,7 +152,9 @@ def train(
     warmup_steps = int(plan.total_steps * args.warmup_proportion)
     schedule = build_schedule(args.lr_schedule, optimizer, warmup_steps, plan.total_steps)
     precision = build_precision(args, model, optimizer, device, processes)
-    network = processes.wrap(precision.model)
+    compilation = Compilation(device) if args.torch_compile else None
+    network = compilation.compile(precision.model) if compilation else precision.model
+    network = processes.wrap(network)
     recipe = ("optimizer", "learning_rate", "lr_schedule", "warmup_proportion", "weight_decay",
               "adam_epsilon", "max_grad_norm", "fp16", "fp16_opt_level", "bf16")  # fmt: skip
     parts = {
@@ -189,7 +189,7 @@ def train(
     progress = ProgressBar("Training", plan.total_steps, step, runtime.is_main)
     losses: list[Tensor] = []  # of the steps since the last log line, still on the device
     network.train()
-    for now in training_steps(plan, examples, step, args.workers):
+    for now in training_steps(plan, examples, device.torch_device, step, args.workers):
         if now.opens_epoch:
             fps = FpsCounter(device, now.steps_left)
         seed_step(args.seed, step, processes.rank)
@@ -228,7 +228,7 @@ def train(
             logger.info("--stop_point %s is reached after %d steps", args.stop_point, step)
             break
     progress.close()
-    log_throughput(runtime, history, stopwatch.result())
+    log_throughput(runtime, history, stopwatch.result(), compilation)
     full = precision.full_model()
     if runtime.is_main:
         save_final(args.output_dir, full, tokenizer, args.save_format)
@@ -244,7 +244,7 @@ def accumulate(
     for index, batch in enumerate(now.batches, start=1):
         with runtime.processes.local_gradients(network, last=index == now.micro_batches):
             with precision.forward():
-                loss = network(**runtime.device.put(batch)).loss / now.micro_batches
+                loss = network(**batch).loss / now.micro_batches
             precision.backward(loss, last=index == now.micro_batches)
         total += loss.detach()
     return total
@@ -272,7 +272,9 @@ def log_losses(
     progress.report(loss, rate, scale, precision.skipped_steps)
 
 
-def log_throughput(runtime: Runtime, history: History, speed: Throughput) -> None:
+def log_throughput(
+    runtime: Runtime, history: History, speed: Throughput, compilation: Compilation | None
+) -> None:
     """Log and record how fast the training was from end to end, and the memory that it took."""
     memory = runtime.processes.largest(runtime.device.peak_memory(), runtime.device)
     logger.info(
@@ -283,6 +285,10 @@ def log_throughput(runtime: Runtime, history: History, speed: Throughput) -> Non
     )
     logger.info("%.1f %% of the computed tokens were no padding", 100 * speed.padding_efficiency)
     logger.info("peak memory of a process: %.2f GiB", memory / 2**30)
+    if compilation:
+        seconds, graphs = compilation.seconds, compilation.graphs
+        logger.info("torch compiled %d graphs in %.1f s of this", graphs, seconds)
+        history.write("compilation", graphs=graphs, seconds=seconds)
     history.write("training", peak_memory_bytes=int(memory), **speed._asdict())
 
 
@@ -302,7 +308,7 @@ def evaluate(
     """Score every example of the dev set, file by file, and log the metrics."""
     metrics = {}
     for suffix, examples in zip(args.task.suffixes, features, strict=True):
-        logits = compute_logits(args, runtime, model, examples)
+        logits = score(args, runtime, model, examples)
         values = compute(args.task.metrics, predicted(logits), examples.labels)
         metrics |= {name + suffix: value for name, value in values.items()}
     logger.info("***** Eval results *****")
@@ -310,6 +316,22 @@ def evaluate(
         logger.info("  %s = %s", name, value)
     history.write("eval", step=step, examples=sum(map(len, features)), **metrics)
     return metrics
+
+
+def score(
+    args: Namespace, runtime: Runtime, model: AlbertForSequenceClassification, examples: Features
+) -> np.ndarray:
+    """Return the logits of every example, in the order of the file: [N, num_labels]."""
+    return compute_logits(
+        model,
+        examples,
+        runtime.device,
+        args.batch_size,
+        args.max_seq_length,
+        policy=args.padding,
+        processes=runtime.processes,
+        workers=args.workers,
+    )
 
 
 def evaluate_all(
@@ -339,42 +361,10 @@ def predict(
 ) -> None:
     """Write the submission of every test file."""
     for name, examples in zip(args.task.submission_names, features, strict=True):
-        logits = compute_logits(args, runtime, model, examples)
+        logits = score(args, runtime, model, examples)
         if runtime.is_main:
             path = write_submission(args.output_dir / "predictions", name, args.task, logits)
             logger.info("predictions: %s", path)
-
-
-@torch.inference_mode()
-def compute_logits(
-    args: Namespace, runtime: Runtime, model: AlbertForSequenceClassification, features: Features
-) -> np.ndarray:
-    """Run the model over every example once, in fp32: [N, num_labels] in the order of the file.
-
-    Each process fills in its share of the rows; the sum over the processes is the whole.
-    """
-    device, processes = runtime.device, runtime.processes
-    model.eval()
-    logits = torch.zeros(len(features), model.config.num_labels, device=device.torch_device)
-    plans = plan_evaluation(
-        features.lengths,
-        args.batch_size,
-        args.max_seq_length,
-        args.padding,
-        processes.rank,
-        processes.world_size,
-    )
-    progress = ProgressBar("Evaluating", len(plans), enabled=runtime.is_main)
-    for plan, batch in zip(plans, load_batches(features, plans, args.workers), strict=True):
-        batch.pop("labels", None)
-        rows = torch.from_numpy(plan.rows).to(device.torch_device)
-        logits[rows] = model(**device.put(batch)).logits
-        progress.advance()
-    progress.close()
-    result = processes.sum(logits).cpu().numpy()
-    if not np.isfinite(result).all():
-        raise ValueError("the model's outputs are no finite numbers: its training diverged")
-    return result
 
 
 if __name__ == "__main__":

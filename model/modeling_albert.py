@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from model.configuration_albert import AlbertConfig
+
+Projection = tuple[Tensor, Tensor]  # weight and bias of a linear map
 
 ACTIVATIONS = {
     "gelu": nn.GELU,
@@ -67,10 +70,39 @@ class AlbertAttention(nn.Module):
         self.LayerNorm = nn.LayerNorm(size, eps=config.layer_norm_eps)
         self.output_dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    def joint_projection(self) -> Projection:
+        """Return query, key and value as one linear map: weight [3 H, H] and bias [3 H].
+
+        The layers share it as they share the weights, so it is put together once in a forward pass.
+        """
+        parts = (self.query, self.key, self.value)
+        weight, bias = (
+            torch.cat([getattr(part, name) for part in parts]) for name in ("weight", "bias")
+        )
+        device = weight.device.type
+        if torch.is_autocast_enabled(
+            device
+        ):  # which casts a parameter once, but this in every layer
+            dtype = torch.get_autocast_dtype(device)
+            weight, bias = weight.to(dtype), bias.to(dtype)
+        return weight, bias
+
+    def forward(
+        self, hidden: Tensor, mask: Tensor | None, projection: Projection, first_only: bool
+    ) -> Tensor:
+        weight, bias = projection
+        if first_only:
+            size = hidden.shape[-1]
+            keys_values = F.linear(hidden, weight[size:], bias[size:])
+            hidden = hidden[:, :1]
+            states = (
+                F.linear(hidden, weight[:size], bias[:size]),
+                *keys_values.chunk(2, -1),
+            )
+        else:
+            states = F.linear(hidden, weight, bias).chunk(3, -1)
         query, key, value = (
-            linear(hidden).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for linear in (self.query, self.key, self.value)
+            state.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for state in states
         )
         context = F.scaled_dot_product_attention(
             query,
@@ -95,8 +127,10 @@ class AlbertLayer(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.full_layer_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
-    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        hidden = self.attention(hidden, mask)
+    def forward(
+        self, hidden: Tensor, mask: Tensor | None, projection: Projection, first_only: bool
+    ) -> Tensor:
+        hidden = self.attention(hidden, mask, projection, first_only)
         output = self.dropout(self.ffn_output(self.activation(self.ffn(hidden))))
         return self.full_layer_layer_norm(hidden + output)
 
@@ -110,14 +144,13 @@ class AlbertLayerGroup(nn.Module):
             AlbertLayer(config) for _ in range(config.inner_group_num)
         )
 
-    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        for layer in self.albert_layers:
-            hidden = layer(hidden, mask)
-        return hidden
-
 
 class AlbertTransformer(nn.Module):
-    """``num_hidden_layers`` passes through ``num_hidden_groups`` sets of shared weights."""
+    """``num_hidden_layers`` passes through ``num_hidden_groups`` sets of shared weights.
+
+    With ``gradient_checkpointing``, training keeps only what enters each layer and computes the rest
+    again in the backward pass (Chen et al. 2016, arXiv:1604.06174): a third more work, far less memory.
+    """
 
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
@@ -127,12 +160,31 @@ class AlbertTransformer(nn.Module):
         )
         layers, groups = config.num_hidden_layers, config.num_hidden_groups
         self.group_of_layer = [int(layer / (layers / groups)) for layer in range(layers)]
+        self.gradient_checkpointing = False
 
-    def forward(self, embeddings: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, embeddings: Tensor, mask: Tensor | None, first_only: bool = False) -> Tensor:
+        """Return the last hidden states: [B, S, H], or of the first token alone [B, 1, H]."""
         hidden = self.embedding_hidden_mapping_in(embeddings)
-        for group in self.group_of_layer:
-            hidden = self.albert_layer_groups[group](hidden, mask)
+        passes = [
+            (layer, projection)
+            for group in self._groups_with_projections()
+            for layer, projection in group
+        ]
+        for index, (layer, projection) in enumerate(passes, start=1):
+            arguments = (hidden, mask, projection, first_only and index == len(passes))
+            if self.gradient_checkpointing and self.training:
+                hidden = checkpoint(layer, *arguments, use_reentrant=False)
+            else:
+                hidden = layer(*arguments)
         return hidden
+
+    def _groups_with_projections(self) -> list[list[tuple[AlbertLayer, Projection]]]:
+        """Return the layers of each pass's group, each with its projection, made once a group."""
+        groups = [
+            [(layer, layer.attention.joint_projection()) for layer in group.albert_layers]
+            for group in self.albert_layer_groups
+        ]
+        return [groups[group] for group in self.group_of_layer]
 
 
 class AlbertModel(nn.Module):
@@ -149,6 +201,7 @@ class AlbertModel(nn.Module):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        first_only: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Encode a batch.
 
@@ -157,12 +210,15 @@ class AlbertModel(nn.Module):
             attention_mask: [B, S], non-zero (or True) where there is a token, 0 where there is
                 padding; None when nothing is padded.
             token_type_ids: [B, S] integers, 0 for the first text and 1 for the second; None = all 0.
+            first_only: compute in the last layer only what the first token needs of it: keys and
+                values of all tokens, the rest of one. Nothing else reaches the pooler.
 
         Returns:
-            hidden states [B, S, H] and ``tanh(linear(first token))`` [B, H].
+            hidden states [B, S, H], or [B, 1, H] with ``first_only``; and ``tanh(linear(first token))``
+            [B, H].
         """
         mask = None if attention_mask is None else attention_mask[:, None, None, :].bool()
-        hidden = self.encoder(self.embeddings(input_ids, token_type_ids), mask)
+        hidden = self.encoder(self.embeddings(input_ids, token_type_ids), mask, first_only)
         return hidden, torch.tanh(self.pooler(hidden[:, 0]))
 
 
@@ -210,7 +266,7 @@ class AlbertForSequenceClassification(nn.Module):
             labels: [B]. Integer classes: the loss is the mean cross-entropy. With
                 ``num_labels == 1``, floating-point targets: the loss is the mean squared error.
         """
-        _, pooled = self.albert(input_ids, attention_mask, token_type_ids)
+        _, pooled = self.albert(input_ids, attention_mask, token_type_ids, first_only=True)
         logits = self.classifier(self.dropout(pooled + self.config.classifier_input_shift))
         if labels is None:
             return ClassifierOutput(None, logits)

@@ -1,4 +1,4 @@
-"""Features → batches of padded tensors: which examples meet, and how wide their batch is.
+"""Lengths of examples → batches: which examples meet, and how wide their batch is.
 
 A global batch is a function of (seed, epoch, global batch size) alone; each process takes its share of
 it. So the number of processes changes neither the examples of a step nor what is scored.
@@ -7,27 +7,21 @@ it. So the number of processes changes neither the examples of a step nor what i
 from __future__ import annotations
 
 import math
-import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
-
-from processors.features import Features
 
 PADDING_POLICIES = ("max_length", "longest", "bucket")
-# Few widths, so that kernels compiled for one shape are used again; multiples of 8 suit fp16 units.
-BUCKET_WIDTHS = (16, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 384, 512)
-# Examples of this many batches are sorted by length together: enough for batches of like lengths,
-# few enough for each epoch to make new ones.
-BUCKET_WINDOW = 50
-
-Batch = dict[str, Tensor]
+# A fixed set, so that kernels and graphs compiled for one width serve again; close together where
+# sentences are short, since there one token more is a large share of the batch.
+BUCKET_WIDTHS = (
+    *range(3, 16),
+    *range(16, 32, 2),
+    *range(32, 64, 4),
+    *range(64, 128, 8),
+    *range(128, 513, 32),
+)
 
 
 @dataclass(frozen=True)
@@ -59,9 +53,10 @@ class TrainingPlan:
     """Which examples every optimizer step of a run sees.
 
     The examples that do not fill a last global batch are left out of an epoch (as in the references);
-    the shuffle makes them others each time. With ``bucket``, examples of like length share a batch: the
-    shuffled examples are sorted by length within windows of :data:`BUCKET_WINDOW` batches, and the
-    batches shuffled again. The last step of an epoch may have fewer micro-batches than the others.
+    the shuffle makes them others each time. With ``bucket``, the shuffled examples are sorted by the
+    bucket they fall in, so that a batch pads (almost) none of them, and the batches shuffled again: which
+    examples of a bucket meet, and when their batch comes, is chance. The last step of an epoch may have
+    fewer micro-batches than the others.
 
     Args:
         lengths: [N] tokens of each training example.
@@ -129,9 +124,8 @@ class TrainingPlan:
         generator = np.random.default_rng([self._seed, epoch])
         rows = generator.permutation(len(self._lengths))[: self._batches * self.global_batch]
         if self._policy == "bucket":
-            window = BUCKET_WINDOW * self.global_batch
-            parts = np.split(rows, range(window, len(rows), window))
-            rows = np.concatenate([p[np.argsort(self._lengths[p], kind="stable")] for p in parts])
+            buckets = np.searchsorted(BUCKET_WIDTHS, self._lengths[rows])
+            rows = rows[np.argsort(buckets, kind="stable")]
         batches = rows.reshape(self._batches, self.global_batch)
         return generator.permutation(batches) if self._policy == "bucket" else batches
 
@@ -168,102 +162,3 @@ def plan_evaluation(
         BatchPlan(batch, padded_width(lengths[batch].max(), max_length, policy))
         for batch in batches[rank::world_size]
     ]
-
-
-def pad_batch(features: Features, plan: BatchPlan) -> Batch:
-    """Gather ``plan.rows`` into tensors of the model's arguments' names.
-
-    Returns:
-        ``input_ids`` and ``token_type_ids`` [B, width] int64, ``attention_mask`` [B, width] bool where
-        something is padded, and ``labels`` [B] where the split has them.
-    """
-    rows, positions = plan.rows, np.arange(plan.width)
-    starts = features.offsets[rows, None]
-    lengths = features.offsets[rows + 1, None] - starts
-    real = positions < lengths
-    source = np.minimum(starts + positions, len(features.input_ids) - 1)
-    batch = {
-        "input_ids": np.where(real, features.input_ids[source], 0).astype(np.int64),
-        "token_type_ids": (real & (positions >= features.first_lengths[rows, None])).astype(
-            np.int64
-        ),
-    }
-    if not real.all():
-        batch["attention_mask"] = real
-    if len(features.labels):
-        batch["labels"] = features.labels[rows]
-    return {name: torch.from_numpy(array) for name, array in batch.items()}
-
-
-class _PaddedBatches:
-    """The batches of a plan by position, as torch's DataLoader wants them."""
-
-    def __init__(self, features: Features, plans: list[BatchPlan]) -> None:
-        self.features, self.plans = features, plans
-
-    def __len__(self) -> int:
-        return len(self.plans)
-
-    def __getitem__(self, index: int) -> Batch:
-        return pad_batch(self.features, self.plans[index])
-
-
-def load_batches(features: Features, plans: list[BatchPlan], workers: int = 0) -> Iterator[Batch]:
-    """Yield the padded batch of each plan in order, built by ``workers`` other processes if any."""
-    return iter(
-        DataLoader(
-            _PaddedBatches(features, plans),
-            batch_size=None,
-            num_workers=workers,
-            worker_init_fn=_end_on_sigterm if workers else None,
-        )
-    )
-
-
-def _end_on_sigterm(_: int) -> None:
-    """Have a worker end quietly on SIGTERM; the handler it inherits is the training process's."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-@dataclass(frozen=True)
-class TrainingStep:
-    """One optimizer step: its ``micro_batches`` batches.
-
-    ``examples``, ``tokens`` and ``padded_tokens`` (tokens and padding) count all processes together;
-    ``steps_left`` counts the steps of this epoch from this one on; ``opens_epoch`` is True for the first
-    that this run sees of it.
-    """
-
-    epoch: int
-    steps_left: int
-    opens_epoch: bool
-    examples: int
-    tokens: int
-    padded_tokens: int
-    micro_batches: int
-    batches: Iterator[Batch]
-
-
-def training_steps(
-    plan: TrainingPlan, features: Features, done: int = 0, workers: int = 0
-) -> Iterator[TrainingStep]:
-    """Yield the steps of a run that are left after ``done`` of them, over as many epochs as it takes.
-
-    The batches of a step must be used up before the next step is asked for.
-    """
-    while done < plan.total_steps:
-        epoch, skip = divmod(done, plan.steps_per_epoch)
-        steps = plan.epoch(epoch)[skip:]
-        batches = load_batches(features, [batch for step in steps for batch in step], workers)
-        for index, step in enumerate(steps):
-            yield TrainingStep(
-                epoch=epoch,
-                steps_left=len(steps) - index,
-                opens_epoch=index == 0,
-                examples=plan.global_batch * len(step),
-                tokens=sum(batch.tokens for batch in step),
-                padded_tokens=plan.global_batch * sum(batch.width for batch in step),
-                micro_batches=len(step),
-                batches=islice(batches, len(step)),
-            )
-        done += len(steps)

@@ -239,6 +239,10 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     add("--amp_backend", choices=AMP_BACKENDS, default="auto",
         help="whose mixed precision: apex's where it is installed, else torch's own")  # fmt: skip
     add("--bf16", action="store_true", help="bf16 arithmetic where torch deems it safe")
+    add("--gradient_checkpointing", action="store_true",
+        help="compute each layer again in the backward pass: a third slower, far less memory")  # fmt: skip
+    add("--torch_compile", action="store_true",
+        help="have torch compile the network: minutes at the start, then faster on a GPU")  # fmt: skip
     add("--loss_scale", type=_loss_scale, default="dynamic", metavar="X",
         help="dynamic, or a fixed number")  # fmt: skip
     add("--local_rank", type=_number(int, -1), default=-1, metavar="N",

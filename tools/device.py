@@ -12,10 +12,10 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
 from tools.errors import UsageError
+from tools.host_memory import keep_freed_memory
 
 DEVICES = ("auto", "npu", "cuda", "cpu")
 _BACKENDS = {"npu": "hccl", "cuda": "nccl", "cpu": "gloo"}
@@ -50,6 +50,11 @@ class Device:
     def has_bf16(self) -> bool:
         """Whether this device computes in bf16."""
         return self.type == "cpu" or self._module.is_bf16_supported()
+
+    @property
+    def can_compile(self) -> bool:
+        """Whether torch.compile makes kernels for this device by itself; an NPU's need torchair."""
+        return self.type != "npu"
 
     def bf16_time_share(self) -> float:
         """Measure a matrix product of a usual size in bf16: its time as a share of the time in fp32.
@@ -94,18 +99,13 @@ class Device:
     def activate(self) -> None:
         """Make this the process's current device and set what is best for it."""
         if self.type == "cpu":
+            keep_freed_memory()
             return
         self._module.set_device(self.index)
         if self.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = True
         else:  # keeps batches of changing width from compiling kernels anew
             self._module.set_compile_mode(jit_compile=False)
-
-    def put(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return ``batch`` with its tensors on this device."""
-        return {
-            name: tensor.to(self.torch_device, non_blocking=True) for name, tensor in batch.items()
-        }
 
     def synchronize(self) -> None:
         """Wait until the device has done all it was asked to."""

@@ -22,19 +22,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # finds the packag
 import tools.packages  # noqa: E402, F401 (first: says in one line what is not installed)
 
 # isort: split
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
 from model.checkpoint import has_classifier, load_model  # noqa: E402
 from model.configuration_albert import AlbertConfig  # noqa: E402
-from model.modeling_albert import AlbertForSequenceClassification  # noqa: E402
 from model.tokenization_albert import AlbertTokenizer, find_vocabulary  # noqa: E402
-from processors.batching import pad_batch, plan_evaluation  # noqa: E402
-from processors.features import build_features  # noqa: E402
+from processors.features import Features, build_features  # noqa: E402
 from processors.reading import Example  # noqa: E402
 from processors.submission import describe  # noqa: E402
-from tools.device import DEVICES, Device, select_device  # noqa: E402
+from tools.device import DEVICES, select_device  # noqa: E402
 from tools.errors import UsageError, run_program  # noqa: E402
+from tools.inference import compute_logits  # noqa: E402
 
 _CHUNK = 1024  # sentences that are sorted by length together; results come after each chunk
 
@@ -51,26 +47,17 @@ def read_sentences(args: argparse.Namespace) -> Iterator[str]:
         raise ValueError(f"{args.file or 'standard input'} is not UTF-8") from error
 
 
-@torch.inference_mode()
-def compute_logits(
-    model: AlbertForSequenceClassification,
-    tokenizer: AlbertTokenizer,
-    texts: list[str],
-    batch_size: int,
-    max_seq_length: int,
-    device: Device,
-) -> np.ndarray:
-    """Return [N, num_labels] logits; a text with a tab is a pair."""
+def tokenize(texts: list[str], tokenizer: AlbertTokenizer, max_seq_length: int) -> Features:
+    """Return the features of ``texts``; one with a tab is a pair.
+
+    Raises:
+        ValueError: some are pairs and some are not.
+    """
     pairs = [text.partition("\t") for text in texts]
     examples = [Example(a, b if tab else None, None) for a, tab, b in pairs]
     if len({example.text_b is None for example in examples}) > 1:
         raise ValueError("some lines are pairs (with a tab) and some are not")
-    features = build_features(examples, tokenizer, max_seq_length, is_regression=False)
-    logits = np.zeros((len(texts), model.config.num_labels), dtype=np.float32)
-    for plan in plan_evaluation(features.lengths, batch_size, max_seq_length):
-        batch = device.put(pad_batch(features, plan))
-        logits[plan.rows] = model(**batch).logits.cpu().numpy()
-    return logits
+    return build_features(examples, tokenizer, max_seq_length, is_regression=False)
 
 
 def predict(args: argparse.Namespace) -> None:
@@ -81,10 +68,11 @@ def predict(args: argparse.Namespace) -> None:
     device.activate()
     config = AlbertConfig.from_file(args.model)
     tokenizer = AlbertTokenizer(find_vocabulary(args.model))
-    model = load_model(args.model, config).to(device.torch_device).eval()
+    model = load_model(args.model, config).to(device.torch_device)
     length = min(args.max_seq_length, config.max_position_embeddings)
     for texts in chunks(read_sentences(args), _CHUNK):
-        logits = compute_logits(model, tokenizer, texts, args.batch_size, length, device)
+        features = tokenize(texts, tokenizer, length)
+        logits = compute_logits(model, features, device, args.batch_size, length)
         labels = None if config.num_labels == 1 else config.labels
         for text, record in zip(texts, describe(logits, labels), strict=True):
             print(json.dumps({"text": text, **record}, ensure_ascii=False))

@@ -12,14 +12,14 @@ from processors.batching import (
     PADDING_POLICIES,
     BatchPlan,
     TrainingPlan,
-    pad_batch,
     plan_evaluation,
-    training_steps,
 )
 from processors.features import build_features, load_features
 from processors.glue import TASKS
+from processors.loading import BatchBuilder, load_batches, training_steps
 from processors.reading import Example
 
+CPU = torch.device("cpu")
 LENGTHS = np.random.default_rng(0).integers(3, 60, size=500)
 
 
@@ -79,6 +79,36 @@ def test_bucket_pads_less_than_longest():
     assert padded("bucket") < padded("longest") < padded("max_length")
 
 
+@pytest.mark.parametrize("policy", PADDING_POLICIES)
+def test_no_part_of_an_epoch_prefers_lengths_or_labels(policy):
+    """Labels follow lengths here, so that a bias in one would be seen in both."""
+    labels = np.quantile(LENGTHS, 0.7) < LENGTHS
+    made, epochs = plan(policy=policy, epochs=400.0), 400
+    seen = np.array([[batch.rows for (batch,) in made.epoch(e)] for e in range(epochs)])
+    for values in (LENGTHS, labels):
+        batches = values[seen].mean(axis=2)  # [epochs, batches]
+        for window in np.array_split(batches, 6, axis=1):
+            error = window.mean(axis=1).std() / np.sqrt(epochs)
+            assert abs(window.mean() - values.mean()) < 4 * error
+        neighbours = np.corrcoef(batches[:, :-1].ravel(), batches[:, 1:].ravel())[0, 1]
+        assert abs(neighbours) < 4 / np.sqrt(batches.size) + 1 / batches.shape[1]
+    counts = np.bincount(seen.ravel(), minlength=len(LENGTHS))
+    left_out = epochs * (1 - 496 / 500)  # of every example, by chance
+    assert np.abs(epochs - counts).max() < left_out + 6 * np.sqrt(left_out)
+
+
+def test_examples_of_a_bucket_meet_others_each_epoch():
+    made = plan(epochs=20.0)
+    longest = int(LENGTHS.argmax())
+    partners = {
+        tuple(sorted(batch.rows))
+        for e in range(20)
+        for (batch,) in made.epoch(e)
+        if longest in batch.rows
+    }
+    assert len(partners) > 15
+
+
 def test_the_last_accumulation_of_an_epoch_is_smaller_and_not_dropped():
     accumulating = plan(accumulation=4)
     sizes = [len(step) for step in accumulating.epoch(0)]
@@ -96,7 +126,7 @@ def test_the_number_of_steps(tokenizer, changes, total):
     examples = [Example("film", None, 0)] * len(LENGTHS)
     features = build_features(examples, tokenizer, 64, False)
     steps = list(training_steps(TrainingPlan(features.lengths, batch_size=8, seed=1, max_length=64,
-                                             **({"epochs": 2.0} | changes)), features))  # fmt: skip
+                                             **({"epochs": 2.0} | changes)), features, CPU))  # fmt: skip
     assert len(steps) == total
 
 
@@ -107,7 +137,7 @@ def test_a_resumed_run_sees_the_rest(sst2, tokenizer):
     def seen(done):
         return [
             [b["input_ids"].tolist() for b in step.batches]
-            for step in training_steps(made, features, done)
+            for step in training_steps(made, features, CPU, done)
         ]
 
     assert seen(11) == seen(0)[11:]
@@ -140,7 +170,7 @@ def test_padded_tensors(tokenizer):
     examples = [Example("a film", "the sea", 1), Example("a film by the sea", "film", 0)]
     features = build_features(examples, tokenizer, 64, False)
     width = int(features.lengths.max())
-    batch = pad_batch(features, BatchPlan(np.array([1, 0]), width))
+    batch = BatchBuilder(features, CPU)(BatchPlan(np.array([1, 0]), width))
     for row, index in enumerate((1, 0)):
         start, end = features.offsets[index], features.offsets[index + 1]
         ids = features.input_ids[start:end].tolist()
@@ -153,9 +183,27 @@ def test_padded_tensors(tokenizer):
     assert batch["labels"].tolist() == [0, 1]
 
 
+def test_a_set_too_large_for_the_device_is_gathered_on_the_host(tokenizer, monkeypatch):
+    examples = [Example("a film", "the sea", 1), Example("a film by the sea", "film", 0)]
+    features = build_features(examples, tokenizer, 64, False)
+    plans = [BatchPlan(np.array([1, 0]), 20)]
+    (whole,) = load_batches(features, plans, CPU)
+    monkeypatch.setattr("processors.loading.DEVICE_BYTES", 0)
+    (parts,) = load_batches(features, plans, CPU)
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_no_types_where_no_text_is_a_pair(tokenizer):
+    features = build_features([Example("a film", None, 1)], tokenizer, 64, False)
+    batch = BatchBuilder(features, CPU)(BatchPlan(np.array([0]), 16))
+    assert batch.keys() == {"input_ids", "attention_mask", "labels"}
+    assert batch["input_ids"].dtype == torch.int32
+
+
 def test_no_mask_where_nothing_is_padded(tokenizer):
     features = build_features([Example("a film", None, 1)], tokenizer, 64, False)
-    batch = pad_batch(features, BatchPlan(np.array([0]), int(features.lengths[0])))
+    batch = BatchBuilder(features, CPU)(BatchPlan(np.array([0]), int(features.lengths[0])))
     assert "attention_mask" not in batch
 
 
@@ -166,8 +214,8 @@ def test_logits_do_not_depend_on_the_policy(sst2, tokenizer, pretrained):
     logits = {}
     for policy in PADDING_POLICIES:
         logits[policy] = torch.zeros(len(features), 2)
-        for batch in plan_evaluation(features.lengths, 7, 32, policy):
-            inputs = pad_batch(features, batch)
+        plans = plan_evaluation(features.lengths, 7, 32, policy)
+        for batch, inputs in zip(plans, load_batches(features, plans, CPU), strict=True):
             inputs.pop("labels")
             logits[policy][batch.rows] = model(**inputs).logits.detach()
     torch.testing.assert_close(logits["bucket"], logits["max_length"], atol=1e-6, rtol=0)

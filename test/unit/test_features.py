@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from conftest import DATA
 
 from model.tokenization_albert import AlbertTokenizer
-from processors.batching import BatchPlan, pad_batch
+from processors.batching import BatchPlan
 from processors.features import build_features, load_features, truncate
 from processors.glue import TASKS
+from processors.loading import BatchBuilder
 from processors.reading import Example, read_examples
 
 
@@ -103,7 +105,7 @@ def test_golden_features_of_real_pairs(real_data):
     goldens = json.loads((DATA / "features_stsb_len24.json").read_text())
     examples = read_examples(TASKS["sts-b"], real_data / "STS-B" / "dev.tsv", "dev")
     features = build_features(examples[: len(goldens)], tokenizer, 24, True)
-    batch = pad_batch(features, BatchPlan(np.arange(len(goldens)), 24))
+    batch = BatchBuilder(features, torch.device("cpu"))(BatchPlan(np.arange(len(goldens)), 24))
     for name, array in batch.items():
         if name != "labels":
             assert array.int().tolist() == [golden[name] for golden in goldens]

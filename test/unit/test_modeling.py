@@ -75,6 +75,56 @@ def test_token_types_default_to_the_first_text():
     torch.testing.assert_close(default, zeros)
 
 
+def test_the_pooled_vector_needs_one_token_of_the_last_layer():
+    model, _, (input_ids, attention_mask, token_type_ids) = golden_model("albert_two_groups_tiny")
+    with torch.no_grad():
+        hidden, pooled = model.albert(input_ids, attention_mask, token_type_ids)
+        first, same = model.albert(input_ids, attention_mask, token_type_ids, first_only=True)
+    assert hidden.shape[:2] == input_ids.shape
+    assert first.shape[1] == 1
+    torch.testing.assert_close(first, hidden[:, :1], atol=1e-6, rtol=0)
+    torch.testing.assert_close(same, pooled, atol=1e-6, rtol=0)
+
+
+def train_once(model, batch, labels):
+    """Return the gradients, and the bytes that the forward pass kept for the backward pass."""
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    model.train()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = model(*batch, labels=labels).loss
+    loss.backward()
+    return [parameter.grad for parameter in model.parameters()], sum(kept.values())
+
+
+def test_gradient_checkpointing_keeps_less_and_changes_nothing():
+    results = []
+    for checkpointing in (False, True):
+        model, arrays, batch = golden_model("albert_two_groups_tiny")
+        model.albert.encoder.gradient_checkpointing = checkpointing
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.1
+        torch.manual_seed(0)
+        results.append(train_once(model, batch, torch.from_numpy(arrays["labels"])))
+    (plain, plain_bytes), (checkpointed, checkpointed_bytes) = results
+    torch.testing.assert_close(checkpointed, plain, atol=1e-6, rtol=1e-5)
+    assert checkpointed_bytes < 0.7 * plain_bytes
+
+
+def test_the_joint_projection_is_cast_once_under_autocast():
+    model, _, batch = golden_model("albert_sst2_tiny")
+    attention = model.albert.encoder.albert_layer_groups[0].albert_layers[0].attention
+    assert attention.joint_projection()[0].dtype == torch.float32
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert {part.dtype for part in attention.joint_projection()} == {torch.bfloat16}
+        assert model(*batch).logits.isfinite().all()
+
+
 def test_inner_groups_are_applied_in_turn():
     config = AlbertConfig.from_file(DATA / "albert_sst2_tiny.config.json")
     config.inner_group_num = 2

@@ -1,0 +1,162 @@
+"""Features and plans → batches of padded tensors, on the device that computes with them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from processors.batching import BatchPlan, TrainingPlan
+from processors.features import Features
+
+Batch = dict[str, Tensor]
+
+# Features of at most this size lie on the device while they are used, those of larger sets in host memory.
+DEVICE_BYTES = 256 * 2**20
+
+
+class BatchBuilder:
+    """Gathers padded batches from features that lie on the device where they are small enough.
+
+    Args:
+        features: the examples.
+        device: where the batches are wanted.
+    """
+
+    def __init__(self, features: Features, device: torch.device) -> None:
+        self._device = device
+        home = device if features.input_ids.nbytes <= DEVICE_BYTES else torch.device("cpu")
+        self._lengths = (
+            features.lengths
+        )  # on the host: whether to mask is decided without a device read
+        self._has_pairs = bool((features.first_lengths < features.lengths).any())
+        self._input_ids, self._offsets, self._first_lengths, self._labels = (
+            torch.from_numpy(array).to(home)
+            for array in (
+                features.input_ids,
+                features.offsets,
+                features.first_lengths,
+                features.labels,
+            )
+        )
+
+    def __call__(self, plan: BatchPlan) -> Batch:
+        """Gather ``plan.rows`` into tensors of the model's arguments' names.
+
+        Returns:
+            ``input_ids`` [B, width] int32, ``token_type_ids`` [B, width] int32 where texts are pairs,
+            ``attention_mask`` [B, width] bool where something is padded, and ``labels`` [B] where the
+            split has them.
+        """
+        home = self._input_ids.device
+        rows = torch.from_numpy(plan.rows).to(home, non_blocking=True)
+        positions = torch.arange(plan.width, device=home)
+        starts = self._offsets[rows].unsqueeze(1)
+        real = positions < self._offsets[rows + 1].unsqueeze(1) - starts
+        source = (starts + positions).clamp_(max=len(self._input_ids) - 1)
+        batch = {"input_ids": self._input_ids[source].masked_fill_(~real, 0)}
+        if self._has_pairs:
+            second = positions >= self._first_lengths[rows].unsqueeze(1)
+            batch["token_type_ids"] = (real & second).int()
+        if self._lengths[plan.rows].min() < plan.width:
+            batch["attention_mask"] = real
+        if len(self._labels):
+            batch["labels"] = self._labels[rows]
+        return _put(batch, self._device)
+
+
+def _put(batch: Batch, device: torch.device) -> Batch:
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+class _PaddedBatches:
+    """The batches of a plan by position, as torch's DataLoader wants them."""
+
+    def __init__(self, features: Features, plans: list[BatchPlan]) -> None:
+        self.build, self.plans = BatchBuilder(features, torch.device("cpu")), plans
+
+    def __len__(self) -> int:
+        return len(self.plans)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.build(self.plans[index])
+
+
+def load_batches(
+    features: Features, plans: list[BatchPlan], device: torch.device, workers: int = 0
+) -> Iterator[Batch]:
+    """Yield the padded batch of each plan, in order, on ``device``.
+
+    With ``workers``, as many other processes build them in host memory.
+    """
+    if workers == 0:
+        yield from map(BatchBuilder(features, device), plans)
+        return
+    loader = DataLoader(
+        _PaddedBatches(features, plans),
+        batch_size=None,
+        num_workers=workers,
+        worker_init_fn=_end_on_sigterm,
+    )
+    for batch in loader:
+        yield _put(batch, device)
+
+
+def _end_on_sigterm(_: int) -> None:
+    """Have a worker end quietly on SIGTERM; the handler it inherits is the training process's."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """One optimizer step: its ``micro_batches`` batches.
+
+    ``examples``, ``tokens`` and ``padded_tokens`` (tokens and padding) count all processes together;
+    ``steps_left`` counts the steps of this epoch from this one on; ``opens_epoch`` is True for the first
+    that this run sees of it.
+    """
+
+    epoch: int
+    steps_left: int
+    opens_epoch: bool
+    examples: int
+    tokens: int
+    padded_tokens: int
+    micro_batches: int
+    batches: Iterator[Batch]
+
+
+def training_steps(
+    plan: TrainingPlan,
+    features: Features,
+    device: torch.device,
+    done: int = 0,
+    workers: int = 0,
+) -> Iterator[TrainingStep]:
+    """Yield the steps of a run that are left after ``done`` of them, over as many epochs as it takes.
+
+    Their batches are :func:`load_batches`'s; those of a step must be used up before the next step is
+    asked for.
+    """
+    while done < plan.total_steps:
+        epoch, skip = divmod(done, plan.steps_per_epoch)
+        steps = plan.epoch(epoch)[skip:]
+        plans = [batch for step in steps for batch in step]
+        batches = load_batches(features, plans, device, workers)
+        for index, step in enumerate(steps):
+            yield TrainingStep(
+                epoch=epoch,
+                steps_left=len(steps) - index,
+                opens_epoch=index == 0,
+                examples=plan.global_batch * len(step),
+                tokens=sum(batch.tokens for batch in step),
+                padded_tokens=plan.global_batch * sum(batch.width for batch in step),
+                micro_batches=len(step),
+                batches=islice(batches, len(step)),
+            )
+        done += len(steps)

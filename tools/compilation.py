@@ -1,0 +1,54 @@
+"""torch.compile, with what it costs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+
+import torch
+from torch import nn
+
+from tools.device import Device
+from tools.errors import UsageError
+
+
+class Compilation:
+    """Compiles networks and adds up the time that this takes.
+
+    torch compiles a graph when it is first called and again when a batch has a shape that the graph does
+    not serve, so the time is spread over the first steps.
+
+    Raises:
+        UsageError: the device has no compiler of torch's, or this machine no C++ compiler.
+    """
+
+    def __init__(self, device: Device) -> None:
+        if not device.can_compile:
+            raise UsageError(f"--torch_compile: torch cannot compile for {device}; leave it out")
+        if not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+            raise UsageError(
+                "--torch_compile: there is no C++ compiler: install g++, or leave it out"
+            )
+        self.seconds, self.graphs = 0.0, 0
+        self._depth, self._began = 0, 0.0
+
+    def compile(self, network: nn.Module) -> nn.Module:
+        """Return ``network`` compiled; it shares its weights, and ``network`` itself stays as it is."""
+        # Imported late: it takes a second.
+        from torch._dynamo.callback import on_compile_end, on_compile_start
+
+        on_compile_start(self._start)
+        on_compile_end(self._end)
+        return torch.compile(network)
+
+    def _start(self, *_: object) -> None:
+        self._depth += 1
+        if self._depth == 1:
+            self._began = time.perf_counter()
+
+    def _end(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self.seconds += time.perf_counter() - self._began
+            self.graphs += 1
