@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import sentencepiece
 
 from model.files import find_file
@@ -70,6 +72,8 @@ class AlbertTokenizer:
             self._special(token) for token in ("[CLS]", "[SEP]", "<pad>")
         )
         self.resplit = self._digit_comma_pieces()
+        self._needs_care = np.zeros(self.vocab_size, dtype=bool)  # by id: encode_flat looks again
+        self._needs_care[[self.unk_id, *self.resplit]] = True
 
     def _special(self, token: str) -> int:
         index = self.sentencepiece.PieceToId(token)
@@ -79,12 +83,12 @@ class AlbertTokenizer:
 
     def _digit_comma_pieces(self) -> dict[int, list[int]]:
         """Return the ids of every piece that ends in digit + comma, with the ids that replace it."""
-        table = {}
-        for index in range(self.vocab_size):
-            piece = self.sentencepiece.IdToPiece(index)
-            if _ends_in_digit_comma(piece):
-                table[index] = [self.sentencepiece.PieceToId(part) for part in self._split(piece)]
-        return table
+        pieces = self.sentencepiece.IdToPiece(list(range(self.vocab_size)))
+        return {
+            index: [self.sentencepiece.PieceToId(part) for part in self._split(piece)]
+            for index, piece in enumerate(pieces)
+            if _ends_in_digit_comma(piece)
+        }
 
     def _split(self, piece: str) -> list[str]:
         """Split "▁2013," into "▁2013" and ",", dropping a "▁" that the piece did not have."""
@@ -101,19 +105,36 @@ class AlbertTokenizer:
         return pieces
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of each text, without special tokens, in one call of SentencePiece."""
+        """Return the ids of each text, without special tokens."""
+        ids, lengths = self.encode_flat(texts)
+        flat, ends = ids.tolist(), np.cumsum(lengths).tolist()
+        return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+    def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ids of all texts one after the other, in one call of SentencePiece.
+
+        Returns:
+            [T] int32 ids without special tokens, and how many each of the N texts has: [N] int64.
+        """
         encoded = self.sentencepiece.Encode(
             [clean_text(text, self.do_lower_case) for text in texts], out_type=int
         )
-        resplit, unknown = self.resplit, self.unk_id
-        for row, ids in enumerate(encoded):
-            if unknown in ids:  # only the written form tells whether the unknown piece is to split
-                encoded[row] = [
-                    self.sentencepiece.PieceToId(piece) for piece in self.tokenize(texts[row])
-                ]
-            elif not resplit.keys().isdisjoint(ids):
-                encoded[row] = [part for index in ids for part in resplit.get(index, (index,))]
-        return encoded
+        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+        ids = np.fromiter(chain.from_iterable(encoded), np.int32, lengths.sum())
+        ends = np.cumsum(lengths)
+        rows = np.searchsorted(ends, np.flatnonzero(self._needs_care[ids]), side="right")
+        parts, done = [], 0
+        for row in np.unique(rows).tolist():
+            again = np.array(self._split_again(texts[row], encoded[row]), dtype=np.int32)
+            parts += [ids[done : ends[row] - lengths[row]], again]
+            done, lengths[row] = ends[row], len(again)
+        return np.concatenate([*parts, ids[done:]]), lengths
+
+    def _split_again(self, text: str, ids: list[int]) -> list[int]:
+        """Return a text's ids with its digit + comma pieces split."""
+        if self.unk_id in ids:  # only the written form tells whether the unknown piece is to split
+            return [self.sentencepiece.PieceToId(piece) for piece in self.tokenize(text)]
+        return [part for index in ids for part in self.resplit.get(index, (index,))]
 
 
 def _saved_lower_case(folder: Path) -> bool:

@@ -53,7 +53,8 @@ def with_labels(task: Task, data_dir: str | Path) -> Task:
     """
     path = task.paths(data_dir, "train")[0]
     names = set()
-    for number, (name,) in read_columns(task, path, "train", (task.label,)):
+    numbers, (labels,) = read_columns(task, path, "train", (task.label,))
+    for number, name in zip(numbers, labels, strict=True):
         if not name:
             raise ValueError(f"{path}, line {number}: the {task.label} is empty")
         if re.search(r"[\t\r\n]", name):  # the predictions have a line and a column for each

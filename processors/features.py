@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
+from safetensors.torch import load_file
 
 from model.files import digest, write_whole
 from model.tokenization_albert import AlbertTokenizer
@@ -47,49 +48,61 @@ class Features:
         return np.diff(self.offsets)
 
 
-def truncate(length_a: int, length_b: int, budget: int) -> tuple[int, int]:
-    """Return how many tokens of each text stay when both may have ``budget`` together.
+def truncate(
+    lengths_a: np.ndarray, lengths_b: np.ndarray, budget: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many tokens of each text stay when the two of a pair may have ``budget`` together.
 
-    Tokens go one at a time from the longer text, from the second on a tie (BERT's rule).
-
-    >>> truncate(10, 4, 9)
-    (5, 4)
+    Tokens go one at a time from the longer text, from the second on a tie (BERT's rule): of [N] pairs
+    10 and 4 tokens long, 5 and 4 stay with a budget of 9.
     """
-    excess = max(0, length_a + length_b - budget)
+    excess = np.maximum(lengths_a + lengths_b - budget, 0)
     # First the longer text comes down to the other's length, then they take turns, second first.
-    from_longer = min(excess, abs(length_a - length_b))
+    from_longer = np.minimum(excess, np.abs(lengths_a - lengths_b))
     rest = excess - from_longer
-    if length_a > length_b:
-        length_a -= from_longer
-    else:
-        length_b -= from_longer
-    return length_a - rest // 2, length_b - (rest + 1) // 2
+    from_a = np.where(lengths_a > lengths_b, from_longer, 0)
+    return (
+        lengths_a - from_a - rest // 2,
+        lengths_b - (from_longer - from_a) - (rest + 1) // 2,
+    )
 
 
 def build_features(
     examples: list[Example], tokenizer: AlbertTokenizer, max_seq_length: int, is_regression: bool
 ) -> Features:
     """Tokenize ``examples``, with special tokens, to ``max_seq_length`` tokens at most."""
-    first = tokenizer.encode([example.text_a for example in examples])
     pairs = examples[0].text_b is not None
-    second = tokenizer.encode([example.text_b or "" for example in examples]) if pairs else None
-    flat: list[int] = []
-    offsets, first_lengths = [0], []
-    for row, ids_a in enumerate(first):
-        ids_b = second[row] if second is not None else []
-        keep_a, keep_b = truncate(len(ids_a), len(ids_b), max_seq_length - (3 if pairs else 2))
-        flat += [tokenizer.cls_id, *ids_a[:keep_a], tokenizer.sep_id]
-        first_lengths.append(keep_a + 2)
-        if pairs:
-            flat += [*ids_b[:keep_b], tokenizer.sep_id]
-        offsets.append(len(flat))
+    ids_a, lengths_a = tokenizer.encode_flat([example.text_a for example in examples])
+    if pairs:
+        ids_b, lengths_b = tokenizer.encode_flat([example.text_b or "" for example in examples])
+    else:
+        ids_b, lengths_b = ids_a[:0], np.zeros_like(lengths_a)
+    kept_a, kept_b = truncate(lengths_a, lengths_b, max_seq_length - (3 if pairs else 2))
+    first_lengths = kept_a + 2
+    offsets = np.zeros(len(examples) + 1, dtype=np.int64)
+    np.cumsum(first_lengths + kept_b + pairs, out=offsets[1:])
+    starts = offsets[:-1]
+    flat = np.full(offsets[-1], tokenizer.sep_id, dtype=np.int32)  # the rest is written over
+    flat[starts] = tokenizer.cls_id
+    flat[_places(starts + 1, kept_a)] = ids_a[_places(_starts(lengths_a), kept_a)]
+    flat[_places(starts + first_lengths, kept_b)] = ids_b[_places(_starts(lengths_b), kept_b)]
     labels = [example.label for example in examples if example.label is not None]
     return Features(
-        input_ids=np.array(flat, dtype=np.int32),
-        offsets=np.array(offsets, dtype=np.int64),
-        first_lengths=np.array(first_lengths, dtype=np.int32),
+        input_ids=flat,
+        offsets=offsets,
+        first_lengths=first_lengths.astype(np.int32),
         labels=np.array(labels, dtype=np.float32 if is_regression else np.int64),
     )
+
+
+def _starts(lengths: np.ndarray) -> np.ndarray:
+    """Return where each of the texts begins when they stand one after the other."""
+    return np.cumsum(lengths) - lengths
+
+
+def _places(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return ``counts[i]`` indices from ``starts[i]`` on, for each i after the one before."""
+    return np.repeat(starts - _starts(counts), counts) + np.arange(counts.sum())
 
 
 def load_features(
@@ -138,7 +151,10 @@ def _read_cache(cache: Path) -> Features | None:
     if not cache.is_file():
         return None
     try:
-        return Features(**load_file(cache))
+        # Torch's reader maps the file, where NumPy's copies it: processes of one machine share the
+        # pages. The mapping is private, so the arrays may be written to; and a cache that is written
+        # anew gets its name by a rename, which leaves the mapped file as it is.
+        return Features(**{name: array.numpy() for name, array in load_file(cache).items()})
     except (SafetensorError, TypeError, OSError) as error:
         logger.warning("%s is damaged and is built again: %s", cache, error)
         return None

@@ -7,7 +7,7 @@ import io
 import logging
 import math
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,21 +40,16 @@ def read_examples(task: Task, path: str | Path, split: str) -> list[Example]:
         ValueError: it is not UTF-8, lacks a column, or has a bad row; names file and line.
     """
     path = Path(path)
-    rows = read_columns(task, path, split, task.columns(split))
-    parse = _parse_target if task.is_regression else _parse_class
-    examples = []
-    for number, cells in rows:
-        text_b = cells[1] if task.has_pairs else None
-        try:
-            label = None if split == "test" else parse(task, cells[-1])
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-        examples.append(Example(cells[0], text_b, label))
-    return examples
+    numbers, columns = read_columns(task, path, split, task.columns(split))
+    second = columns[1] if task.has_pairs else repeat(None)
+    labels = repeat(None) if split == "test" else _parse_labels(task, path, numbers, columns[-1])
+    return list(map(Example, columns[0], second, labels))
 
 
-def read_columns(task: Task, path: Path, split: str, wanted: tuple[str, ...]) -> list[Row]:
-    """Return the ``wanted`` columns of every row of a file, in that order.
+def read_columns(
+    task: Task, path: Path, split: str, wanted: tuple[str, ...]
+) -> tuple[list[int], list[list[str]]]:
+    """Return the line that each row of a file ends on, and the ``wanted`` columns in that order.
 
     A file ending in ``.csv`` is comma-separated with quotes (RFC 4180); any other is tab-separated, and
     quotes mean nothing special. The first line names the columns, unless the task says otherwise.
@@ -73,10 +68,15 @@ def read_columns(task: Task, path: Path, split: str, wanted: tuple[str, ...]) ->
         header, rows = names, chain([first], rows)
     index = _find_columns(task, path, header, wanted)
     lenient = task.skips_broken_rows and split == "train"
-    found, broken = [], []
+    # Lists of text: the cells as lists of their own, row by row, would keep the garbage collector busy.
+    numbers, columns = [], [[] for _ in index]
+    takers = [(column.append, i) for column, i in zip(columns, index, strict=True)]
+    broken = []
     for number, cells in rows:
         if len(cells) == len(header):
-            found.append((number, [cells[i] for i in index]))
+            numbers.append(number)
+            for take, i in takers:
+                take(cells[i])
         elif lenient:
             broken.append(number)
         else:
@@ -87,9 +87,9 @@ def read_columns(task: Task, path: Path, split: str, wanted: tuple[str, ...]) ->
         logger.warning(
             "%s: %d broken rows are left out, the first on line %d", path, len(broken), broken[0]
         )
-    if not found:
+    if not numbers:
         raise ValueError(f"{path} has a header but no examples")
-    return found
+    return numbers, columns
 
 
 def _find_columns(task: Task, path: Path, header: list[str], wanted: tuple[str, ...]) -> list[int]:
@@ -143,10 +143,22 @@ def _clip(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
-def _parse_class(task: Task, text: str) -> int:
-    if text not in task.labels:
-        raise ValueError(f"label {_clip(text)!r} is not one of {_clip(', '.join(task.labels))}")
-    return task.labels.index(text)
+def _parse_labels(
+    task: Task, path: Path, numbers: list[int], texts: list[str]
+) -> list[int] | list[float]:
+    classes = {} if task.is_regression else {name: i for i, name in enumerate(task.labels)}
+    labels = []
+    for number, text in zip(numbers, texts, strict=True):
+        try:
+            labels.append(_parse_target(task, text) if task.is_regression else classes[text])
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+        except KeyError:
+            raise ValueError(
+                f"{path}, line {number}: label {_clip(text)!r} is not one of "
+                f"{_clip(', '.join(task.labels))}"
+            ) from None
+    return labels
 
 
 def _parse_target(task: Task, text: str) -> float:

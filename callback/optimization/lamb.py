@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -34,6 +35,13 @@ class Lamb(torch.optim.Optimizer):
         ValueError: an argument is outside its range.
         RuntimeError: a gradient is sparse.
     """
+
+    # torch's own methods without the wrapper that keeps torch.compile out of them: its first call
+    # loads the compiler, two seconds of every start, and nothing is compiled here.
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
 
     def __init__(
         self,

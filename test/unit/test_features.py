@@ -1,12 +1,15 @@
 """Examples become flat arrays of ids, and a cache that is right or not used."""
 
 import json
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import DATA
+from conftest import DATA, sentences
 
+from model.files import write_whole
 from model.tokenization_albert import AlbertTokenizer
 from processors.batching import BatchPlan
 from processors.features import build_features, load_features, truncate
@@ -25,10 +28,11 @@ def one_at_a_time(length_a, length_b, budget):
 
 
 def test_truncation_equals_taking_one_token_at_a_time():
-    for a in range(12):
-        for b in range(12):
-            for budget in range(1, 25):
-                assert truncate(a, b, budget) == one_at_a_time(a, b, budget), (a, b, budget)
+    a, b = np.divmod(np.arange(144), 12)
+    for budget in range(1, 25):
+        kept = zip(*truncate(a, b, budget), strict=True)
+        expected = [one_at_a_time(*pair, budget) for pair in zip(a, b, strict=True)]
+        assert list(kept) == expected, budget
 
 
 def test_features_of_a_pair(tokenizer):
@@ -90,14 +94,65 @@ def test_the_cache_follows_data_vocabulary_and_flags(sst2, tokenizer, vocabulary
     assert len(caches(sst2)) == 4
 
 
-def test_a_damaged_cache_is_built_again(sst2, tokenizer, caplog):
+@pytest.mark.parametrize("keep", [0, 7, 100, 0.5, -1])
+def test_a_damaged_cache_is_built_again(sst2, tokenizer, caplog, keep):
     first = load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32)
-    caches(sst2)[0].write_bytes(b"damaged")
+    content = caches(sst2)[0].read_bytes()
+    caches(sst2)[0].write_bytes(content[: int(len(content) * keep) if keep == 0.5 else keep])
     assert same(first, load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32))
     assert "damaged" in caplog.text
     caplog.clear()
     assert same(first, load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32))
     assert "damaged" not in caplog.text
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux says what is mapped")
+def test_the_cache_is_mapped_and_may_be_replaced(sst2, tokenizer):
+    load = partial(load_features, TASKS["sst-2"], sst2 / "train.tsv", "train", tokenizer, 32)
+    built, read = load(), load()
+    cache = caches(sst2)[0]
+    assert str(cache) in Path("/proc/self/maps").read_text()
+    load(overwrite_cache=True)
+    write_whole(cache, b"something else")
+    assert same(built, read)
+
+
+def test_a_mapped_cache_gives_tensors_without_a_warning(sst2, stsb, tokenizer, recwarn):
+    for task, folder in ((TASKS["sst-2"], sst2), (TASKS["sts-b"], stsb)):
+        load = partial(load_features, task, folder / "dev.tsv", "dev", tokenizer, 32)
+        built, read = load(), load()
+        plan = BatchPlan(np.arange(len(read)), 32)
+        expected, batch = (
+            BatchBuilder(features, torch.device("cpu"))(plan) for features in (built, read)
+        )
+        assert all(torch.equal(expected[name], batch[name]) for name in batch)
+    assert not recwarn.list
+
+
+def one_by_one(examples, tokenizer, max_length):
+    """Return the ids of each example and its first length, put together token by token."""
+    made = []
+    for a, b, _ in examples:
+        ids_a, ids_b = tokenizer.encode([a, b or ""])
+        keep_a, keep_b = one_at_a_time(len(ids_a), len(ids_b), max_length - (2 if b is None else 3))
+        first = [tokenizer.cls_id, *ids_a[:keep_a], tokenizer.sep_id]
+        second = [] if b is None else [*ids_b[:keep_b], tokenizer.sep_id]
+        made.append((first + second, len(first)))
+    return made
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("max_length", [5, 16, 33])
+def test_many_examples_are_one_example_many_times(tokenizer, pairs, max_length):
+    texts = [text for text, _ in sentences(40)] + ["", "2013, ☃", "☃", "", "in 2, and 12, films"]
+    examples = [
+        Example(a, b if pairs else None, 0)
+        for a, b in zip(texts, [*texts[7:], *texts[:7]], strict=True)
+    ]
+    features = build_features(examples, tokenizer, max_length, False)
+    ids = np.split(features.input_ids, features.offsets[1:-1])
+    found = zip(map(np.ndarray.tolist, ids), features.first_lengths, strict=True)
+    assert list(found) == one_by_one(examples, tokenizer, max_length)
 
 
 def test_golden_features_of_real_pairs(real_data):

@@ -4,6 +4,7 @@ import json
 import re
 import unicodedata
 
+import numpy as np
 import pytest
 from conftest import DATA, sentences
 
@@ -57,8 +58,13 @@ def test_ids_are_those_of_the_pieces(tokenizer, text):
 
 
 def test_a_batch_is_its_texts_one_by_one(tokenizer):
-    texts = ["a fine film", "", "2013, ☃", "the sea"]
-    assert tokenizer.encode(texts) == [tokenizer.encode([text])[0] for text in texts]
+    texts = ["2,", "a fine film", "", "2013, ☃", "", "the sea", "☃ 12,2,", "in 2013,", ""]
+    one_by_one = [tokenizer.encode([text])[0] for text in texts]
+    assert tokenizer.encode(texts) == one_by_one
+    ids, lengths = tokenizer.encode_flat(texts)
+    assert ids.tolist() == sum(one_by_one, [])
+    assert lengths.tolist() == [len(ids) for ids in one_by_one]
+    assert (ids.dtype, lengths.dtype) == (np.int32, np.int64)
 
 
 def test_saving_over_itself_keeps_the_vocabulary(tokenizer, tmp_path):
