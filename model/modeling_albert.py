@@ -80,9 +80,8 @@ class AlbertAttention(nn.Module):
             torch.cat([getattr(part, name) for part in parts]) for name in ("weight", "bias")
         )
         device = weight.device.type
-        if torch.is_autocast_enabled(
-            device
-        ):  # which casts a parameter once, but this in every layer
+        if torch.is_autocast_enabled(device):
+            # Autocast keeps the casts of parameters only; this one it would cast in every layer.
             dtype = torch.get_autocast_dtype(device)
             weight, bias = weight.to(dtype), bias.to(dtype)
         return weight, bias
@@ -90,17 +89,12 @@ class AlbertAttention(nn.Module):
     def forward(
         self, hidden: Tensor, mask: Tensor | None, projection: Projection, first_only: bool
     ) -> Tensor:
-        weight, bias = projection
         if first_only:
-            size = hidden.shape[-1]
-            keys_values = F.linear(hidden, weight[size:], bias[size:])
-            hidden = hidden[:, :1]
-            states = (
-                F.linear(hidden, weight[:size], bias[:size]),
-                *keys_values.chunk(2, -1),
-            )
+            first = hidden[:, :1]
+            states = self.query(first), self.key(hidden), self.value(hidden)
+            hidden = first
         else:
-            states = F.linear(hidden, weight, bias).chunk(3, -1)
+            states = F.linear(hidden, *projection).chunk(3, -1)
         query, key, value = (
             state.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for state in states
         )

@@ -25,7 +25,9 @@ class Compilation:
 
     def __init__(self, device: Device) -> None:
         if not device.can_compile:
-            raise UsageError(f"--torch_compile: torch cannot compile for {device}; leave it out")
+            raise UsageError(
+                f"--torch_compile: torch cannot compile for type {device.type}; leave it out"
+            )
         if not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
             raise UsageError(
                 "--torch_compile: there is no C++ compiler: install g++, or leave it out"

@@ -206,6 +206,17 @@ def test_resuming_with_other_flags_is_refused(run_classifier, sst2):
     assert "global batch was 8 there and is 4 now" in one_line_error(result, 1)
 
 
+def test_gradient_checkpointing_learns_the_same(run_classifier, sst2, tmp_path):
+    losses = []
+    for name, flags in (("plain", ()), ("checkpointed", ("--gradient_checkpointing",))):
+        flags += ("--data_dir", sst2, "--output_dir", name, "--do_train", "--max_steps", 5)
+        result = run_classifier(*flags)
+        assert result.returncode == 0, result.stderr
+        losses.append([record["loss"] for record in records(tmp_path / name, "step")])
+    assert len(losses[0]) == 5
+    assert losses[1] == pytest.approx(losses[0], abs=1e-6)
+
+
 def test_every_checkpoint_is_scored_where_asked(run_classifier, sst2, tmp_path):
     flags = ("--data_dir", sst2, "--output_dir", "out")
     trained = run_classifier(*flags, "--do_train", "--save_steps", "2", "--max_steps", "5")

@@ -1,0 +1,40 @@
+"""torch.compile: the same numbers, its time told, and one line where it cannot be."""
+
+import shutil
+from functools import partial
+
+import pytest
+import torch
+
+from tools.compilation import Compilation
+from tools.device import Device
+from tools.errors import UsageError
+
+NO_COMPILER = not (shutil.which("g++") or shutil.which("clang++"))
+
+
+@pytest.mark.skipif(NO_COMPILER, reason="this machine has no C++ compiler")
+def test_a_compiled_network_gives_the_same_numbers_and_tells_its_time(monkeypatch):
+    # The graphs are traced as ever, but run without new kernels: g++ takes up to a minute for one.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    network = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.GELU())
+    compilation = Compilation(Device("cpu"))
+    compiled = compilation.compile(network)
+    assert compilation.graphs == 0
+    inputs = torch.randn(3, 4)
+    torch.testing.assert_close(compiled(inputs), network(inputs))
+    assert compilation.graphs == 1
+    assert compilation.seconds > 0
+    compiled(inputs).sum().backward()
+    assert network[0].weight.grad is not None
+
+
+def test_a_device_that_torch_cannot_compile_for():
+    with pytest.raises(UsageError, match="npu; leave it out"):
+        Compilation(Device("npu"))
+
+
+def test_a_machine_without_a_compiler(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UsageError, match=r"install g\+\+"):
+        Compilation(Device("cpu"))
