@@ -103,15 +103,22 @@ def _complete(args: argparse.Namespace) -> None:
             raise UsageError(f"--{name} must be 1 or more")
     if args.max_seq_length < 8 or args.mean_length < 3:
         raise UsageError("--max_seq_length must be 8 or more, --mean_length 3 or more")
-    args.threads = args.threads or len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    args.threads = args.threads or cores
+    if args.threads < 1:
+        raise UsageError("--threads must be 1 or more")
+    if args.json and not args.json.absolute().parent.is_dir():
+        raise UsageError(f"--json {args.json}: there is no folder {args.json.parent}")
     if args.parts is None:
         args.parts = list(_DEFAULT_PARTS)
         args.parts += ["startup"] if args.data_dir else []
         args.parts += ["processes"] if args.processes > 1 else []
     if unknown := [part for part in args.parts if part not in PARTS]:
         raise UsageError(f"--parts {unknown[0]}: there are {', '.join(PARTS)}")
+    if args.data_dir and not args.config:
+        raise UsageError("--data_dir needs --config, a folder with config.json and the vocabulary")
     for part in ("startup", "processes"):
-        if part in args.parts and not (args.data_dir and args.config):
+        if part in args.parts and not args.data_dir:
             raise UsageError(
                 f"the part {part} reads files: give --data_dir, and --config with a vocabulary"
             )
@@ -119,8 +126,6 @@ def _complete(args: argparse.Namespace) -> None:
         raise UsageError("the part processes and --processes (2 or more) go together")
     if args.batch_size % args.processes:
         raise UsageError(f"--batch_size {args.batch_size} is no multiple of --processes")
-    if args.data_dir and not args.config:
-        raise UsageError("--data_dir needs --config, a folder with config.json and the vocabulary")
     args.chosen = _choose(args)
     if not args.chosen and not {"startup", "processes"} & set(args.parts):
         raise UsageError("--contenders: none of them is in --parts")

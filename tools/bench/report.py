@@ -14,7 +14,7 @@ def make_report(result: dict[str, Any]) -> str:
     lines = [
         f"`{machine['command']}`",
         "",
-        f"{machine['processor']}; device {machine['device']}; {machine['threads']} threads; torch "
+        f"{machine['processor']}; {machine['device']}; torch "
         f"{machine['torch']}, transformers {machine['transformers'] or 'not installed'}; "
         f"{machine['precision']}, optimizer {machine['optimizer']}, batch {machine['batch_size']}, "
         f"{machine['rounds']} rounds; {machine['seconds']:.0f} s in all",
@@ -27,8 +27,15 @@ def make_report(result: dict[str, Any]) -> str:
             "",
             f"Fastest matrix product: {peak['flops_per_second'] / 1e9:.1f} GFLOP/s ({peak['shape']}).",
         ]
-    if result["contenders"]:
-        lines += ["", *_contender_table(result["contenders"])]
+    if contenders := result["contenders"]:
+        tokens, widths = (_deviation(contenders, name) for name in ("mean_tokens", "mean_width"))
+        lines += [
+            "",
+            "The batches of a turn stand for an epoch: their mean tokens differ from the epoch's by "
+            f"{_percent(tokens)} at most, their mean width by {_percent(widths)}.",
+            "",
+            *_contender_table(contenders),
+        ]
     if result["startup"]:
         lines += ["", *_startup_table(result["startup"])]
     if result["processes"]:
@@ -36,6 +43,10 @@ def make_report(result: dict[str, Any]) -> str:
     if result["ratios"]:
         lines += ["", *_ratio_table(result["ratios"])]
     return "\n".join(lines)
+
+
+def _deviation(contenders: dict[str, Any], name: str) -> float:
+    return max(abs(c["turn"][name] / c["epoch"][name] - 1) for c in contenders.values())
 
 
 def _contender_table(contenders: dict[str, Any]) -> list[str]:

@@ -55,6 +55,7 @@ class Benchmark:
         self._args, self._folder = args, folder
         self._task = TASKS[args.task_name]
         self._began = time.monotonic()
+        torch.set_num_threads(args.threads)  # only said here; workers compute
         self._device = select_device(args.device, args.device_id)
         if args.precision == "bf16" and not self._device.has_bf16:
             raise UsageError(f"--precision bf16: {self._device} cannot compute in bf16")

@@ -119,17 +119,15 @@ class Session:
                 results.append(self._engine.gradients(batch))
                 self._engine.update()
             else:
-                results.append(self._evaluated(batch))
+                # In inference mode a dispatch mode does not see what the host reads.
+                with torch.no_grad() if narrow else torch.inference_mode():
+                    results.append(self._engine.logits(batch))
             after_batch()
         self._device.synchronize()
         with torch.inference_mode():
             # By way of NumPy, so that this read is not counted among a step's.
             mean = torch.stack([result.float().mean() for result in results]).mean()
             return mean.cpu().numpy().item()
-
-    @torch.inference_mode()
-    def _evaluated(self, batch: Batch) -> Tensor:
-        return self._engine.logits(batch)
 
     def _timed_steps(self, plan: BatchPlan) -> list[tuple[float, float]]:
         """Return the seconds of some steps, and of clip and optimizer within: one step if it is long."""
