@@ -66,8 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--processes", type=int, default=1, metavar="N",
         help="also N processes against one; needs --data_dir")  # fmt: skip
     add("--rounds", type=int, default=3, metavar="N", help="turns of each contender (default: 3)")
-    add("--sample", type=int, default=8, metavar="N",
-        help="batches of a turn, fewer where they are wide (default: 8)")  # fmt: skip
+    add("--sample", type=int, default=6, metavar="N",
+        help="batches of a turn, fewer where they are wide (default: 6)")  # fmt: skip
     add("--device", choices=DEVICES, default="auto", help="where to compute (default: auto)")
     add("--device_id", type=int, default=0, metavar="N", help="which of several (default: 0)")
     add("--threads", type=int, default=0, metavar="N", help="CPU threads (default: all cores)")

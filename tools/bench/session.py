@@ -57,10 +57,11 @@ class Session:
             steps = max(1, setting.sample * _NARROW // contender.width)
             self._sample = [self._epoch[step % len(self._epoch)] for step in range(steps)]
         else:
-            widths = np.array([plan.width for plan in self._epoch])
-            tokens = np.array([self._lengths[plan.rows].sum() for plan in self._epoch])
-            count = sample_size(widths, setting.sample)
-            self._sample = take_sample(self._epoch, tokens, count)
+            # Not a dev set's last one, unless it is the only one.
+            full = [plan for plan in self._epoch if len(plan.rows) == len(self._epoch[0].rows)]
+            widths = np.array([plan.width for plan in full])
+            tokens = np.array([self._lengths[plan.rows].sum() for plan in full])
+            self._sample = take_sample(full, tokens, sample_size(widths, setting.sample))
 
     def prepare(self) -> dict[str, Any]:
         """Warm up, and return what does not change from turn to turn.
