@@ -78,7 +78,7 @@ class Session:
             measured["compile_seconds"] = time.perf_counter() - began
         else:
             counts: list[int] = []
-            with HostReads() as reads:
+            with HostReads(self._device.torch_device) as reads:
                 self._pass([usual, usual], _NARROW, lambda: counts.append(reads.count))
             measured["host_reads"] = (
                 counts[1] - counts[0]
