@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class HostReads(TorchDispatchMode):
-    """Counts the operation behind ``item()``, ``float()``, ``bool()`` and ``if`` on a tensor of ``device``.
+    """Counts the operation behind ``item()``, ``float()``, ``bool()`` and ``if`` on ``device``'s tensors.
 
     torch's AdamW keeps its step numbers in the host's memory, which costs nothing there; where the CPU is
     the device they are counted too.
