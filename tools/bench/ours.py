@@ -1,0 +1,77 @@
+"""This project as a contender: its plan, its batches, its precision, its optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from callback.optimization import build_optimizer
+from model.checkpoint import build_model
+from processors.batching import Batch, BatchPlan, TrainingPlan, load_batches, plan_evaluation
+from processors.features import Features
+from tools.bench.spec import Contender, Setting
+from tools.common import seed_everything, seed_step
+from tools.full_precision import Autocast, FullPrecision
+
+
+class Ours:
+    """What run_classifier.py does with a batch, piece by piece."""
+
+    def __init__(self, contender: Contender, setting: Setting, features: Features) -> None:
+        self._contender, self._setting, self._features = contender, setting, features
+        self._device = setting.device
+        self._device.activate()
+        seed_everything(setting.seed)
+        model = build_model(setting.config).to(self._device.torch_device)
+        optimizer = build_optimizer(setting.optimizer, model, setting.learning_rate, 1e-6, 0.0)
+        if setting.precision == "bf16":
+            self._precision: FullPrecision = Autocast(model, optimizer, self._device)
+        else:
+            self._precision = FullPrecision(model, optimizer)
+        self._network = torch.compile(model, dynamic=False) if contender.compiled else model
+        self._network.train(contender.trains)
+        self._step = 0
+
+    def epoch(self) -> list[BatchPlan]:
+        """Return the batches of an epoch, or of the dev set."""
+        contender, setting, lengths = self._contender, self._setting, self._features.lengths
+        if contender.batching == "static":
+            rows = np.arange(len(lengths)).reshape(-1, setting.batch_size)
+            return [BatchPlan(batch, contender.width) for batch in rows]
+        if not contender.trains:
+            return plan_evaluation(
+                lengths, setting.batch_size, setting.max_seq_length, contender.batching
+            )
+        plan = TrainingPlan(
+            lengths,
+            batch_size=setting.batch_size,
+            seed=setting.seed,
+            max_length=setting.max_seq_length,
+            policy=contender.batching,
+        )
+        return [batch for step in plan.epoch(0) for batch in step]
+
+    def batches(self, plans: Sequence[BatchPlan]) -> Iterator[Batch]:
+        """Yield the padded batches on the device: all that the benchmark knows of their making."""
+        for batch in load_batches(self._features, list(plans)):
+            yield self._device.put(batch)
+
+    def gradients(self, batch: Batch) -> Tensor:
+        """Run forward and backward; returns the loss, on the device."""
+        seed_step(self._setting.seed, self._step, 0)
+        self._step += 1
+        with self._precision.forward():
+            loss = self._network(**batch).loss
+        self._precision.backward(loss)
+        return loss.detach()
+
+    def update(self) -> None:
+        """Clip the gradients, update the weights and drop the gradients."""
+        self._precision.step(1.0)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Return the model's outputs in fp32, as evaluation has them."""
+        return self._network(**{k: v for k, v in batch.items() if k != "labels"}).logits

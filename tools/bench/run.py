@@ -1,0 +1,266 @@
+"""The benchmark from its files to its report."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import shutil
+import sys
+import time
+from argparse import Namespace
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.configuration_albert import CONFIG_NAME, AlbertConfig
+from model.files import write_whole
+from model.tokenization_albert import AlbertTokenizer, find_vocabulary
+from processors.features import Features, load_features
+from processors.glue import TASKS
+from tools.bench.contenders import make_ratios
+from tools.bench.data import (
+    DEV_EXAMPLES,
+    TRAIN_EXAMPLES,
+    draw_lengths,
+    draw_static_lengths,
+    generate_features,
+    write_features,
+)
+from tools.bench.fleet import in_turns, start_workers
+from tools.bench.processes import ProcessRuns
+from tools.bench.report import make_report
+from tools.bench.results import contender_figures, peak_figures, ratio_figures, summary
+from tools.bench.spec import Contender, Setting
+from tools.device import select_device
+from tools.errors import UsageError
+from tools.model_files import check_vocabulary
+
+PARTS = ("train", "static", "eval", "startup", "processes")
+_SEED = 42
+_PEAK = Contender("matmul", "", "matmul")
+_STARTUP = Contender("startup", "startup", "startup")
+
+
+class Benchmark:
+    """One comparison, as the flags describe it.
+
+    Args:
+        folder: a temporary one, for the examples, a copy of the data and what workers write.
+    """
+
+    def __init__(self, args: Namespace, folder: Path) -> None:
+        self._args, self._folder = args, folder
+        self._task = TASKS[args.task_name]
+        self._began = time.monotonic()
+        torch.set_num_threads(args.threads)  # only said here; workers compute
+        self._device = select_device(args.device, args.device_id)
+        if args.precision == "bf16" and not self._device.has_bf16:
+            raise UsageError(f"--precision bf16: {self._device} cannot compute in bf16")
+        self._prepare_model()
+        self._data = self._prepare_data()
+        self._setting = Setting(
+            task_name=args.task_name,
+            features=str(folder / "features"),
+            data=str(folder / "data") if args.data_dir else "",
+            model=str(folder / "model"),
+            device_type=self._device.type,
+            device_index=self._device.index,
+            threads=args.threads,
+            precision=args.precision,
+            optimizer=args.optimizer,
+            batch_size=args.batch_size,
+            max_seq_length=args.max_seq_length,
+            sample=args.sample,
+            seed=_SEED,
+        )
+
+    def run(self) -> None:
+        """Compare, print the tables, and write the figures."""
+        facts: dict[str, dict[str, Any]] = {}
+        turns: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        with start_workers([_PEAK], self._setting, self._folder, self._args.debug) as workers:
+            for group in dict.fromkeys(contender.group for contender in self._args.chosen):
+                members = [c for c in self._args.chosen if c.group == group]
+                self._take_turns(group, members, workers, facts, turns)
+        if "startup" in self._args.parts:
+            self._take_turns("startup", [_STARTUP], [], facts, turns)
+        result = self._result(facts, turns)
+        if "processes" in self._args.parts:
+            self._compare_processes(result)
+        result["machine"]["seconds"] = time.monotonic() - self._began
+        print(make_report(result))
+        if self._args.json:
+            write_whole(self._args.json, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+
+    def _take_turns(
+        self,
+        group: str,
+        contenders: list[Contender],
+        others: list[Any],
+        facts: dict[str, dict[str, Any]],
+        turns: dict[str, list[dict[str, Any]]],
+    ) -> None:
+        """Add to ``facts`` and ``turns`` what a group measures; ``others`` are workers that take part."""
+        debug = self._args.debug
+        with start_workers(contenders, self._setting, self._folder, debug) as started:
+            workers = [*others, *started]
+            for worker in workers:
+                if worker.name not in facts:
+                    _say(f"{group}: {worker.name} warms up")
+                    facts[worker.name] = worker.ask("prepare")
+            for number in range(self._args.rounds):
+                for index in in_turns(len(workers), number):
+                    turns[workers[index].name].append(workers[index].ask("turn"))
+                _say(f"{group}: round {number + 1} of {self._args.rounds} is over")
+
+    def _result(
+        self, facts: dict[str, dict[str, Any]], turns: dict[str, list[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        peak = peak_figures(turns[_PEAK.name]) if turns[_PEAK.name] else None
+        contenders = {}
+        for contender in self._args.chosen:
+            # Evaluation is in fp32 whatever training is in: the peak is that of training.
+            comparable = peak and (contender.trains or self._args.precision == "fp32")
+            flops = peak["flops_per_second"] if comparable else None
+            contenders[contender.name] = {
+                "group": contender.group,
+                **contender_figures(facts[contender.name], turns[contender.name], flops),
+            }
+        speeds = {name: figures["samples_per_second"] for name, figures in contenders.items()}
+        return {
+            "machine": self._machine(),
+            "data": self._data,
+            "peak": peak,
+            "contenders": contenders,
+            "startup": {
+                kind: summary([turn[kind] for turn in turns[_STARTUP.name]])
+                for kind in (("cold", "cached") if turns[_STARTUP.name] else ())
+            },
+            "processes": {},
+            "ratios": {
+                ratio.name: ratio_figures(ratio, speeds) for ratio in make_ratios(self._args.chosen)
+            },
+        }
+
+    def _compare_processes(self, result: dict[str, Any]) -> None:
+        runs = ProcessRuns(self._setting, self._folder, self._args.processes)
+        speeds: dict[bool, list[float]] = {True: [], False: []}
+        for number in range(self._args.rounds):
+            for several in (True, False) if number % 2 else (False, True):
+                speeds[several].append(runs.run(several))
+            _say(f"processes: round {number + 1} of {self._args.rounds} is over")
+        several, one = runs.names()
+        result["processes"] = {several: summary(speeds[True]), one: summary(speeds[False])}
+        pairs = zip(speeds[True], speeds[False], strict=True)
+        name = f"{self._args.processes} processes / 1 process"
+        result["ratios"][name] = {"over": one, **summary([left / right for left, right in pairs])}
+
+    def _prepare_model(self) -> None:
+        """Write the shape, and the vocabulary if there is one, to a folder that workers read."""
+        args, folder = self._args, self._folder / "model"
+        folder.mkdir()
+        self._config = AlbertConfig.from_file(args.config) if args.config else AlbertConfig()
+        if args.max_seq_length > self._config.max_position_embeddings:
+            raise UsageError(
+                f"--max_seq_length {args.max_seq_length} is more than the model's "
+                f"{self._config.max_position_embeddings} positions"
+            )
+        (folder / CONFIG_NAME).write_text(self._config.to_json(), encoding="utf-8")
+        if args.data_dir:
+            vocabulary = find_vocabulary(args.config)
+            shutil.copy(vocabulary, folder / vocabulary.name)
+
+    def _prepare_data(self) -> dict[str, Any]:
+        """Write the examples of every group; returns what the report says of them."""
+        args, folder = self._args, self._folder / "features"
+        folder.mkdir()
+        train, dev = self._read_data() if args.data_dir else self._generate_data()
+        if len(train) < args.batch_size:
+            raise UsageError(
+                f"{len(train)} training examples do not fill one batch of {args.batch_size}: lower "
+                "--batch_size"
+            )
+        write_features(folder / "train.safetensors", train)
+        write_features(folder / "eval.safetensors", dev)
+        for width in {c.width for c in args.chosen if c.width}:
+            lengths = draw_static_lengths(args.batch_size, width, _SEED)
+            examples = self._generate(lengths)
+            write_features(folder / f"static-{width}.safetensors", examples)
+        return {
+            "source": str(args.data_dir) if args.data_dir else "generated",
+            "train_examples": len(train),
+            "dev_examples": len(dev),
+            "mean_length": float(train.lengths.mean()),
+            "longest": int(train.lengths.max()),
+        }
+
+    def _read_data(self) -> tuple[Features, Features]:
+        """Read the task's files from a copy, so that the cache beside the user's stays as it is."""
+        copy = self._folder / "data"
+        copy.mkdir()
+        tokenizer = AlbertTokenizer(find_vocabulary(self._folder / "model"))
+        check_vocabulary(self._config, tokenizer)
+        found = []
+        for split in ("train", "dev"):
+            for source in self._task.paths(self._args.data_dir, split)[:1]:
+                if not source.is_file():
+                    raise FileNotFoundError(
+                        f"{source} is missing: dataset/README.md says where from"
+                    )
+                path = copy / source.name
+                shutil.copy(source, path)
+                length = self._args.max_seq_length
+                found.append(load_features(self._task, path, split, tokenizer, length))
+        return found[0], found[1]
+
+    def _generate_data(self) -> tuple[Features, Features]:
+        def make(count: int) -> Features:
+            args = self._args
+            return self._generate(draw_lengths(count, args.mean_length, args.max_seq_length, _SEED))
+
+        return make(TRAIN_EXAMPLES), make(DEV_EXAMPLES)
+
+    def _generate(self, lengths: Any) -> Features:
+        return generate_features(lengths, self._task, self._config.vocab_size, _SEED)
+
+    def _machine(self) -> dict[str, Any]:
+        args = self._args
+        return {
+            "command": args.command,
+            "processor": _processor(),
+            "device": str(self._device),
+            "threads": args.threads,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": _version("transformers"),
+            "precision": args.precision,
+            "optimizer": args.optimizer,
+            "batch_size": args.batch_size,
+            "max_seq_length": args.max_seq_length,
+            "rounds": args.rounds,
+            "sample": args.sample,
+        }
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """Return the CPU's name, as far as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

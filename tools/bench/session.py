@@ -1,0 +1,168 @@
+"""What a contender does when it is its turn, and what is measured on the way there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from processors.batching import Batch, BatchPlan
+from tools.bench.data import read_features
+from tools.bench.flops import TRAINING, model_flops, needed_flops
+from tools.bench.host_reads import HostReads
+from tools.bench.huggingface import HuggingFace
+from tools.bench.matmul import MatmulPeak
+from tools.bench.ours import Ours
+from tools.bench.sample import sample_size, take_sample
+from tools.bench.spec import Contender, Setting
+from tools.bench.startup import Startup
+
+_NARROW = 8  # the width of the steps that only start things, or count
+_TIMED_STEPS, _TIMED_SECONDS = 5, 1.0
+
+
+class Engine(Protocol):
+    """A contender's way of training and evaluating."""
+
+    def epoch(self) -> list[BatchPlan]: ...
+    def batches(self, plans: Sequence[BatchPlan]) -> Iterator[Batch]: ...
+    def gradients(self, batch: Batch) -> Tensor: ...
+    def update(self) -> None: ...
+    def logits(self, batch: Batch) -> Tensor: ...
+
+
+class Session:
+    """A contender that trains or evaluates: it warms up once and then takes turns.
+
+    A turn is a pass over a sample of its epoch's batches, all things timed that such a pass takes: the
+    making of the batches too.
+    """
+
+    def __init__(self, contender: Contender, setting: Setting) -> None:
+        self._contender, self._setting = contender, setting
+        self._device = setting.device
+        features = read_features(Path(setting.features, f"{contender.group}.safetensors"))
+        self._lengths = features.lengths
+        system = {"ours": Ours, "hf": HuggingFace}[contender.system]
+        self._engine: Engine = system(contender, setting, features)
+        self._epoch = self._engine.epoch()
+        if contender.width:
+            # The narrower ones take more steps, so that every turn is long enough to be timed.
+            steps = max(1, setting.sample * _NARROW // contender.width)
+            self._sample = [self._epoch[step % len(self._epoch)] for step in range(steps)]
+        else:
+            # Not a dev set's last one, unless it is the only one.
+            full = [plan for plan in self._epoch if len(plan.rows) == len(self._epoch[0].rows)]
+            widths = np.array([plan.width for plan in full])
+            tokens = np.array([self._lengths[plan.rows].sum() for plan in full])
+            self._sample = take_sample(full, tokens, sample_size(widths, setting.sample))
+
+    def prepare(self) -> dict[str, Any]:
+        """Warm up, and return what does not change from turn to turn.
+
+        The widest batch of the epoch is among the untimed ones: it decides on the peak memory.
+        """
+        self._device.reset_peak_memory()
+        ordered = sorted(self._sample, key=lambda plan: plan.width)
+        usual, widest = ordered[len(ordered) // 2], max(self._epoch, key=lambda plan: plan.width)
+        measured: dict[str, Any] = {}
+        if self._contender.compiled:  # for one width, and nothing may look into it
+            began = time.perf_counter()
+            self._pass([usual])
+            measured["compile_seconds"] = time.perf_counter() - began
+        else:
+            counts: list[int] = []
+            with HostReads(self._device.torch_device) as reads:
+                self._pass([usual, usual], _NARROW, lambda: counts.append(reads.count))
+            measured["host_reads"] = (
+                counts[1] - counts[0]
+            )  # not what starts a loader or an optimizer
+            if widest.width > usual.width or not self._contender.trains:
+                self._pass([widest])
+        if self._contender.trains:
+            steps = self._timed_steps(usual)
+            measured["optimizer_share"] = median(update / step for step, update in steps)
+            if "compile_seconds" in measured:
+                measured["compile_seconds"] -= median(step for step, _ in steps)
+        return {
+            **measured,
+            "epoch": self._figures(self._epoch),
+            "turn": self._figures(self._sample),
+        }
+
+    def turn(self) -> dict[str, Any]:
+        """Pass over the sample once."""
+        began = time.perf_counter()
+        result = self._pass(self._sample)
+        seconds = time.perf_counter() - began
+        if not np.isfinite(result):
+            raise ValueError("the loss is no finite number: the training diverged")
+        return {"seconds": seconds, "mean": result, "peak_memory": self._device.peak_memory()}
+
+    def _pass(
+        self,
+        plans: list[BatchPlan],
+        narrow: int | None = None,
+        after_batch: Callable[[], None] = lambda: None,
+    ) -> float:
+        """Train or evaluate on ``plans``; returns the mean of the losses or the logits."""
+        results = []
+        for batch in self._engine.batches(plans):
+            if narrow:
+                batch = {k: v[:, :narrow] if v.ndim == 2 else v for k, v in batch.items()}
+            if self._contender.trains:
+                results.append(self._engine.gradients(batch))
+                self._engine.update()
+            else:
+                # In inference mode a dispatch mode does not see what the host reads.
+                with torch.no_grad() if narrow else torch.inference_mode():
+                    results.append(self._engine.logits(batch))
+            after_batch()
+        self._device.synchronize()
+        with torch.inference_mode():
+            # By way of NumPy, so that this read is not counted among a step's.
+            mean = torch.stack([result.float().mean() for result in results]).mean()
+            return mean.cpu().numpy().item()
+
+    def _timed_steps(self, plan: BatchPlan) -> list[tuple[float, float]]:
+        """Return the seconds of some steps, and of clip and optimizer within: one step if it is long."""
+        steps: list[tuple[float, float]] = []
+        while len(steps) < _TIMED_STEPS and sum(step for step, _ in steps) < _TIMED_SECONDS:
+            batch = next(self._engine.batches([plan]))
+            times = []
+            for work in (lambda b=batch: self._engine.gradients(b), self._engine.update):
+                self._device.synchronize()
+                times.append(time.perf_counter())
+                work()
+            self._device.synchronize()
+            times.append(time.perf_counter())
+            steps.append((times[2] - times[0], times[2] - times[1]))
+        return steps
+
+    def _figures(self, plans: list[BatchPlan]) -> dict[str, float]:
+        """Return how much work ``plans`` are."""
+        lengths = np.concatenate([self._lengths[plan.rows] for plan in plans])
+        config, factor = self._setting.config, TRAINING if self._contender.trains else 1
+        return {
+            "batches": len(plans),
+            "samples": len(lengths),
+            "tokens": int(lengths.sum()),
+            "padded_tokens": sum(plan.width * len(plan.rows) for plan in plans),
+            "model_flops": factor * model_flops(config, lengths),
+            "needed_flops": factor * needed_flops(config, lengths),
+        }
+
+
+def open_session(contender: Contender, setting: Setting) -> Session | MatmulPeak | Startup:
+    """Return what ``contender`` is to be in its process."""
+    if contender.system == "matmul":
+        return MatmulPeak(setting)
+    if contender.system == "startup":
+        return Startup(setting)
+    return Session(contender, setting)
