@@ -99,13 +99,17 @@ class Device:
     def activate(self) -> None:
         """Make this the process's current device and set what is best for it."""
         if self.type == "cpu":
-            keep_freed_memory()
             return
         self._module.set_device(self.index)
         if self.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = True
         else:  # keeps batches of changing width from compiling kernels anew
             self._module.set_compile_mode(jit_compile=False)
+
+    def keep_memory(self) -> None:
+        """Have freed memory stay with the process, as the allocators of accelerators do by themselves."""
+        if self.type == "cpu":
+            keep_freed_memory()
 
     def synchronize(self) -> None:
         """Wait until the device has done all it was asked to."""

@@ -10,6 +10,10 @@ import sys
 # even if no accelerator is asked for. tools/device.py loads it when one is.
 os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
+# Large tensors of the CPU on large pages, where Linux leaves the choice to programs: a matrix product then
+# waits less for the addresses of its rows.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
 _MODULES = ("numpy", "torch", "safetensors", "sentencepiece", "sklearn", "scipy", "tqdm")
 
 missing = [name for name in _MODULES if importlib.util.find_spec(name) is None]

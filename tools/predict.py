@@ -66,6 +66,7 @@ def predict(args: argparse.Namespace) -> None:
         raise UsageError(f"--model {args.model} holds no trained classifier: train one first")
     device = select_device(args.device, args.device_id)
     device.activate()
+    device.keep_memory()
     config = AlbertConfig.from_file(args.model)
     tokenizer = AlbertTokenizer(find_vocabulary(args.model))
     model = load_model(args.model, config).to(device.torch_device)

@@ -47,6 +47,7 @@ def start_runtime(args: Namespace) -> Iterator[Runtime]:
     index = processes.local_rank if processes.world_size > 1 else args.device_id
     device = select_device(args.device, index, args.no_cuda, processes.local_world_size)
     device.activate()
+    device.keep_memory()
     with processes.connected(device, args.ddp_timeout):
         yield Runtime(device, processes)
 

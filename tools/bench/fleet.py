@@ -39,7 +39,7 @@ class Worker:
         self._process = subprocess.Popen(
             [*command, "--debug"] if debug else command,
             cwd=ROOT,
-            env=worker_environment(setting.threads),
+            env=worker_environment(setting.threads, plain=contender.system == "hf"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -101,10 +101,16 @@ class Worker:
                 self._errors.close()
 
 
-def worker_environment(threads: int) -> dict[str, str]:
-    """Return this process's environment with ``threads`` for a process that computes."""
+def worker_environment(threads: int, plain: bool = False) -> dict[str, str]:
+    """Return this process's environment with ``threads`` for a process that computes.
+
+    ``plain`` is without what this project sets for itself (tools/packages.py).
+    """
+    environment = dict(os.environ)
+    if plain:
+        environment["THP_MEM_ALLOC_ENABLE"] = "0"
     return {
-        **os.environ,
+        **environment,
         "OMP_NUM_THREADS": str(threads),
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_VERBOSITY": "error",

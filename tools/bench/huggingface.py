@@ -1,7 +1,8 @@
 """transformers' ALBERT in a plain training loop, as a contender.
 
-It has the start weights, the optimizer and the device's settings of this project, and loads its batches
-the way examples for transformers do: dicts of lists, padded by a collate function.
+It has the start weights, the optimizer and the device's precision of this project, and loads its batches
+the way examples for transformers do: dicts of lists, padded by a collate function. What this project sets
+for its memory on a CPU it does not have: its users would not either.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from torch.utils.data import DataLoader
 
 from callback.optimization import build_optimizer
 from model.checkpoint import build_model
-from processors.batching import Batch, BatchPlan
+from processors.batching import BatchPlan
 from processors.features import Features
+from processors.loading import Batch
 from tools.bench.spec import Contender, Setting
 from tools.common import seed_everything
 

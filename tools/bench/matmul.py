@@ -29,6 +29,7 @@ class MatmulPeak:
     def __init__(self, setting: Setting) -> None:
         self._device, self._dtype = setting.device, _DTYPES[setting.precision]
         self._device.activate()
+        self._device.keep_memory()
         hidden, inner = setting.config.hidden_size, setting.config.intermediate_size
         self._layers = ((hidden, 3 * hidden), (hidden, inner), (inner, hidden))
         self._products: dict[str, tuple[Callable[[], Tensor], float, int]] = {}

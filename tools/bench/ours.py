@@ -10,8 +10,9 @@ from torch import Tensor
 
 from callback.optimization import build_optimizer
 from model.checkpoint import build_model
-from processors.batching import Batch, BatchPlan, TrainingPlan, load_batches, plan_evaluation
+from processors.batching import BatchPlan, TrainingPlan, plan_evaluation
 from processors.features import Features
+from processors.loading import Batch, load_batches
 from tools.bench.spec import Contender, Setting
 from tools.common import seed_everything, seed_step
 from tools.full_precision import Autocast, FullPrecision
@@ -24,6 +25,7 @@ class Ours:
         self._contender, self._setting, self._features = contender, setting, features
         self._device = setting.device
         self._device.activate()
+        self._device.keep_memory()
         seed_everything(setting.seed)
         model = build_model(setting.config).to(self._device.torch_device)
         optimizer = build_optimizer(setting.optimizer, model, setting.learning_rate, 1e-6, 0.0)
@@ -55,9 +57,8 @@ class Ours:
         return [batch for step in plan.epoch(0) for batch in step]
 
     def batches(self, plans: Sequence[BatchPlan]) -> Iterator[Batch]:
-        """Yield the padded batches on the device: all that the benchmark knows of their making."""
-        for batch in load_batches(self._features, list(plans)):
-            yield self._device.put(batch)
+        """Return the padded batches on the device: all that the benchmark knows of their making."""
+        return load_batches(self._features, list(plans), self._device.torch_device)
 
     def gradients(self, batch: Batch) -> Tensor:
         """Run forward and backward; returns the loss, on the device."""

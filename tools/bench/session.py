@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from processors.batching import Batch, BatchPlan
+from processors.batching import BatchPlan
+from processors.loading import Batch
 from tools.bench.data import read_features
 from tools.bench.flops import TRAINING, model_flops, needed_flops
 from tools.bench.host_reads import HostReads
