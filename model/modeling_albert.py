@@ -7,6 +7,7 @@ there and the other way round. Only torch and the configuration are imported her
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from model.configuration_albert import AlbertConfig
-
-Projection = tuple[Tensor, Tensor]  # weight and bias of a linear map
+from model.shared_linear import SharedLinear
 
 ACTIVATIONS = {
     "gelu": nn.GELU,
@@ -55,6 +55,15 @@ class AlbertEmbeddings(nn.Module):
         return self.dropout(self.LayerNorm(embeddings))
 
 
+class LayerMaps(NamedTuple):
+    """A layer's linear maps: query, key and value in one; attention's output; the feed-forward's two."""
+
+    projection: SharedLinear
+    dense: SharedLinear
+    ffn: SharedLinear
+    ffn_output: SharedLinear
+
+
 class AlbertAttention(nn.Module):
     """Multi-head self-attention with its residual connection and LayerNorm: [B, S, H] → [B, S, H]."""
 
@@ -70,11 +79,8 @@ class AlbertAttention(nn.Module):
         self.LayerNorm = nn.LayerNorm(size, eps=config.layer_norm_eps)
         self.output_dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def joint_projection(self) -> Projection:
-        """Return query, key and value as one linear map: weight [3 H, H] and bias [3 H].
-
-        The layers share it as they share the weights, so it is put together once in a forward pass.
-        """
+    def joint_projection(self) -> SharedLinear:
+        """Return query, key and value as one linear map, [..., H] → [..., 3 H]."""
         parts = (self.query, self.key, self.value)
         weight, bias = (
             torch.cat([getattr(part, name) for part in parts]) for name in ("weight", "bias")
@@ -84,17 +90,17 @@ class AlbertAttention(nn.Module):
             # Autocast keeps the casts of parameters only; this one it would cast in every layer.
             dtype = torch.get_autocast_dtype(device)
             weight, bias = weight.to(dtype), bias.to(dtype)
-        return weight, bias
+        return SharedLinear(weight, bias)
 
     def forward(
-        self, hidden: Tensor, mask: Tensor | None, projection: Projection, first_only: bool
+        self, hidden: Tensor, mask: Tensor | None, maps: LayerMaps, first_only: bool
     ) -> Tensor:
         if first_only:
             first = hidden[:, :1]
             states = self.query(first), self.key(hidden), self.value(hidden)
             hidden = first
         else:
-            states = F.linear(hidden, *projection).chunk(3, -1)
+            states = maps.projection(hidden).chunk(3, -1)
         query, key, value = (
             state.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for state in states
         )
@@ -105,7 +111,7 @@ class AlbertAttention(nn.Module):
             attn_mask=mask,
             dropout_p=self.attention_dropout if self.training else 0.0,
         )
-        context = self.output_dropout(self.dense(context.transpose(1, 2).flatten(2)))
+        context = self.output_dropout(maps.dense(context.transpose(1, 2).flatten(2)))
         return self.LayerNorm(hidden + context)
 
 
@@ -121,11 +127,18 @@ class AlbertLayer(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.full_layer_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
+    def shared_maps(self) -> LayerMaps:
+        """Return the layer's linear maps for one forward pass through all layers that share them."""
+        attention = self.attention
+        linears = (attention.dense, self.ffn, self.ffn_output)
+        others = (SharedLinear(linear.weight, linear.bias) for linear in linears)
+        return LayerMaps(attention.joint_projection(), *others)
+
     def forward(
-        self, hidden: Tensor, mask: Tensor | None, projection: Projection, first_only: bool
+        self, hidden: Tensor, mask: Tensor | None, maps: LayerMaps, first_only: bool
     ) -> Tensor:
-        hidden = self.attention(hidden, mask, projection, first_only)
-        output = self.dropout(self.ffn_output(self.activation(self.ffn(hidden))))
+        hidden = self.attention(hidden, mask, maps, first_only)
+        output = self.dropout(maps.ffn_output(self.activation(maps.ffn(hidden))))
         return self.full_layer_layer_norm(hidden + output)
 
 
@@ -159,26 +172,18 @@ class AlbertTransformer(nn.Module):
     def forward(self, embeddings: Tensor, mask: Tensor | None, first_only: bool = False) -> Tensor:
         """Return the last hidden states: [B, S, H], or of the first token alone [B, 1, H]."""
         hidden = self.embedding_hidden_mapping_in(embeddings)
-        passes = [
-            (layer, projection)
-            for group in self._groups_with_projections()
-            for layer, projection in group
+        groups = [
+            [(layer, layer.shared_maps()) for layer in group.albert_layers]
+            for group in self.albert_layer_groups
         ]
-        for index, (layer, projection) in enumerate(passes, start=1):
-            arguments = (hidden, mask, projection, first_only and index == len(passes))
+        passes = [layer for group in self.group_of_layer for layer in groups[group]]
+        for index, (layer, maps) in enumerate(passes, start=1):
+            arguments = (hidden, mask, maps, first_only and index == len(passes))
             if self.gradient_checkpointing and self.training:
                 hidden = checkpoint(layer, *arguments, use_reentrant=False)
             else:
                 hidden = layer(*arguments)
         return hidden
-
-    def _groups_with_projections(self) -> list[list[tuple[AlbertLayer, Projection]]]:
-        """Return the layers of each pass's group, each with its projection, made once a group."""
-        groups = [
-            [(layer, layer.attention.joint_projection()) for layer in group.albert_layers]
-            for group in self.albert_layer_groups
-        ]
-        return [groups[group] for group in self.group_of_layer]
 
 
 class AlbertModel(nn.Module):

@@ -1,0 +1,94 @@
+"""One gradient for all uses of a weight, equal to the sum that autograd makes."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from model.shared_linear import SharedLinear
+
+
+def uses(apply, count=3):
+    """Return the loss of ``count`` uses one after the other."""
+    torch.manual_seed(1)
+    hidden = torch.randn(2, 5, 4)
+    for _ in range(count):
+        hidden = hidden + torch.tanh(apply(hidden))
+    return hidden.square().sum()
+
+
+def parameters():
+    torch.manual_seed(0)
+    return torch.randn(4, 4, requires_grad=True), torch.randn(4, requires_grad=True)
+
+
+def expected():
+    weight, bias = parameters()
+    return torch.autograd.grad(uses(lambda x: F.linear(x, weight, bias)), (weight, bias))
+
+
+class Additions(TorchDispatchMode):
+    """Counts the sums of two tensors of the weight's shape."""
+
+    count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        if operation.name().startswith("aten::add.") or operation.name().startswith("aten::add_."):
+            self.count += all(isinstance(a, torch.Tensor) and a.shape == (4, 4) for a in args[:2])
+        return operation(*args, **(kwargs or {}))
+
+
+def test_the_gradients_are_those_of_separate_uses():
+    weight, bias = parameters()
+    shared = SharedLinear(weight, bias)
+    with Additions() as additions:
+        uses(shared).backward()
+    torch.testing.assert_close((weight.grad, bias.grad), expected())
+    assert additions.count == 0
+
+    weight, bias = parameters()
+    with Additions() as additions:
+        uses(lambda x: F.linear(x, weight, bias)).backward()
+    assert additions.count == 2  # so the count can tell
+
+
+def test_a_second_backward_pass_adds_once_more():
+    weight, bias = parameters()
+    loss = uses(SharedLinear(weight, bias))
+    loss.backward(retain_graph=True)
+    loss.backward()
+    twice = [2 * gradient for gradient in expected()]
+    torch.testing.assert_close([weight.grad, bias.grad], twice)
+
+
+def test_uses_beside_it_count_too():
+    """The last layer uses query, key and value by themselves."""
+    weight, bias = parameters()
+    shared = SharedLinear(weight, bias)
+    (uses(shared) + uses(lambda x: F.linear(x, weight, bias))).backward()
+    torch.testing.assert_close([weight.grad, bias.grad], [2 * g for g in expected()])
+
+
+def test_nothing_is_summed_where_nothing_is_recorded():
+    weight, bias = parameters()
+    with torch.no_grad():
+        assert not SharedLinear(weight, bias)(torch.ones(1, 4)).requires_grad
+
+
+@pytest.mark.parametrize("way", ["autocast", "patched", "fp16"])
+def test_other_precisions_take_the_way_of_autograd(way, monkeypatch):
+    """apex's O1 replaces F.linear with a function that casts; what it returns has another type."""
+    weight, bias = parameters()
+    inputs = torch.ones(2, 4)
+    if way == "fp16":
+        weight, bias, inputs = weight.bfloat16(), bias.bfloat16(), inputs.bfloat16()
+    if way == "patched":
+        plain = F.linear
+        monkeypatch.setattr(
+            F, "linear", lambda x, w, b: plain(x.bfloat16(), w.bfloat16(), b.bfloat16())
+        )
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=way == "autocast"):
+        shared = SharedLinear(weight, bias)
+        output = shared(shared(inputs).to(inputs.dtype))
+    assert output.dtype == torch.bfloat16
+    output.sum().backward()
