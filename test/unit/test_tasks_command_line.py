@@ -97,7 +97,7 @@ def test_files_that_no_command_can_get_name_the_page_that_says_where(run_classif
 @pytest.fixture
 def reviews(tmp_path):
     """A person's own CSV: a column of text with commas in it, and three classes by name."""
-    rows = [(text + ", really", ("bad", "good")[int(label)]) for text, label in sentences(60)]
+    rows = [(text + ", really", ("bad", "good")[int(label)]) for text, label in sentences(140)]
     rows += [("the bus is late", "off topic")] * 20
     for name, part in (("train", rows), ("dev", rows[::4]), ("test", rows[:7])):
         columns = 1 if name == "test" else 2
