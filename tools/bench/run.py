@@ -120,11 +120,15 @@ class Benchmark:
         self, facts: dict[str, dict[str, Any]], turns: dict[str, list[dict[str, Any]]]
     ) -> dict[str, Any]:
         peak = peak_figures(turns[_PEAK.name]) if turns[_PEAK.name] else None
+        groups = list(dict.fromkeys(contender.group for contender in self._args.chosen))
         contenders = {}
         for contender in self._args.chosen:
             # Evaluation is in fp32 whatever training is in: the peak is that of training.
-            comparable = peak and (contender.trains or self._args.precision == "fp32")
-            flops = peak["flops_per_second"] if comparable else None
+            comparable = contender.trains or self._args.precision == "fp32"
+            # Of the same rounds: a shared machine is faster at one time than at another.
+            first = groups.index(contender.group) * self._args.rounds
+            rounds = turns[_PEAK.name][first : first + self._args.rounds]
+            flops = peak_figures(rounds)["flops_per_second"] if comparable else None
             contenders[contender.name] = {
                 "group": contender.group,
                 **contender_figures(facts[contender.name], turns[contender.name], flops),
