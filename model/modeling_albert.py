@@ -1,7 +1,7 @@
 """ALBERT and its sequence classifier (Lan et al. 2020, arXiv:1909.11942).
 
 Parameter names are Hugging Face's ``AlbertForSequenceClassification``, so that a saved state loads
-there and the other way round. Only torch and the configuration are imported here.
+there and the other way round. Nothing outside model/ but torch is imported here.
 """
 
 from __future__ import annotations

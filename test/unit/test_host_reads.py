@@ -2,29 +2,21 @@
 
 from test_trajectory import arguments, make
 from torch import nn, ones
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import run_classifier
 from callback.history import History
 from callback.optimization import Lamb
 from processors.glue import TASKS
+from tools.bench.host_reads import HostReads
 from tools.device import Device
 from tools.distributed import Processes
 from tools.runtime import Runtime
 
-
-class HostReads(TorchDispatchMode):
-    """Counts the operation behind ``item()``, ``float()``, ``bool()`` and ``if`` on a tensor."""
-
-    count = 0
-
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        self.count += operation.name() == "aten::_local_scalar_dense"
-        return operation(*args, **(kwargs or {}))
+CPU = Device("cpu")
 
 
 def test_the_count_counts():
-    with HostReads() as reads:
+    with HostReads(CPU.torch_device) as reads:
         float(ones(1))
         bool(ones(1) > 0)
     assert reads.count == 2
@@ -33,7 +25,7 @@ def test_the_count_counts():
 def test_lamb_reads_nothing():
     weights = [nn.Parameter(ones(size)) for size in (3, 4)]
     optimizer = Lamb(weights, weight_decay=0.01)
-    with HostReads() as reads:
+    with HostReads(CPU.torch_device) as reads:
         for _ in range(3):
             for weight in weights:
                 weight.grad = ones(weight.shape)
@@ -47,8 +39,8 @@ def test_steps_between_two_log_lines_read_nothing(tmp_path, tokenizer):
         model, features = make(TASKS["sst-2"], tokenizer)
         args = arguments(tmp_path, TASKS["sst-2"], 1)
         args.max_steps, args.logging_steps, args.overwrite_output_dir = steps, 1000, True
-        runtime = Runtime(Device("cpu"), Processes())
-        with HostReads() as reads:
+        runtime = Runtime(CPU, Processes())
+        with HostReads(CPU.torch_device) as reads:
             run_classifier.train(
                 args, runtime, model, tokenizer, {"train": [features]}, History(None), None
             )

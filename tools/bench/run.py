@@ -81,13 +81,17 @@ class Benchmark:
         """Compare, print the tables, and write the figures."""
         facts: dict[str, dict[str, Any]] = {}
         turns: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        # By group, of its own rounds: a shared machine is faster at one time than at another.
+        peaks: dict[str, float] = {}
         with start_workers([_PEAK], self._setting, self._folder, self._args.debug) as workers:
             for group in dict.fromkeys(contender.group for contender in self._args.chosen):
                 members = [c for c in self._args.chosen if c.group == group]
                 self._take_turns(group, members, workers, facts, turns)
+                rounds = turns[_PEAK.name][-self._args.rounds :]
+                peaks[group] = peak_figures(rounds)["flops_per_second"]
         if "startup" in self._args.parts:
             self._take_turns("startup", [_STARTUP], [], facts, turns)
-        result = self._result(facts, turns)
+        result = self._result(facts, turns, peaks)
         if "processes" in self._args.parts:
             self._compare_processes(result)
         result["machine"]["seconds"] = time.monotonic() - self._began
@@ -117,18 +121,17 @@ class Benchmark:
                 _say(f"{group}: round {number + 1} of {self._args.rounds} is over")
 
     def _result(
-        self, facts: dict[str, dict[str, Any]], turns: dict[str, list[dict[str, Any]]]
+        self,
+        facts: dict[str, dict[str, Any]],
+        turns: dict[str, list[dict[str, Any]]],
+        peaks: dict[str, float],
     ) -> dict[str, Any]:
         peak = peak_figures(turns[_PEAK.name]) if turns[_PEAK.name] else None
-        groups = list(dict.fromkeys(contender.group for contender in self._args.chosen))
         contenders = {}
         for contender in self._args.chosen:
             # Evaluation is in fp32 whatever training is in: the peak is that of training.
             comparable = contender.trains or self._args.precision == "fp32"
-            # Of the same rounds: a shared machine is faster at one time than at another.
-            first = groups.index(contender.group) * self._args.rounds
-            rounds = turns[_PEAK.name][first : first + self._args.rounds]
-            flops = peak_figures(rounds)["flops_per_second"] if comparable else None
+            flops = peaks[contender.group] if comparable else None
             contenders[contender.name] = {
                 "group": contender.group,
                 **contender_figures(facts[contender.name], turns[contender.name], flops),
