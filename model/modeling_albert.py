@@ -6,6 +6,7 @@ there and the other way round. Nothing outside model/ but torch is imported here
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -96,13 +97,17 @@ class AlbertAttention(nn.Module):
         self, hidden: Tensor, mask: Tensor | None, maps: LayerMaps, first_only: bool
     ) -> Tensor:
         if first_only:
-            first = hidden[:, :1]
-            states = self.query(first), self.key(hidden), self.value(hidden)
-            hidden = first
+            context = self._first_context(hidden, mask)
+            hidden = hidden[:, :1]
         else:
-            states = maps.projection(hidden).chunk(3, -1)
+            context = self._context(maps.projection(hidden), mask)
+        return self.LayerNorm(hidden + self.output_dropout(maps.dense(context)))
+
+    def _context(self, projected: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend: queries, keys and values side by side [B, S, 3 H] → [B, S, H]."""
         query, key, value = (
-            state.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for state in states
+            state.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for state in projected.chunk(3, -1)
         )
         context = F.scaled_dot_product_attention(
             query,
@@ -111,8 +116,30 @@ class AlbertAttention(nn.Module):
             attn_mask=mask,
             dropout_p=self.attention_dropout if self.training else 0.0,
         )
-        context = self.output_dropout(maps.dense(context.transpose(1, 2).flatten(2)))
-        return self.LayerNorm(hidden + context)
+        return context.transpose(1, 2).flatten(2)
+
+    def _first_context(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend from the first token alone, without keys and values: hidden [B, S, H] → [B, 1, H].
+
+        With x a token, q the query, and K, V a head's maps: q·(K x) = (Kᵀ q)·x, and Σ p (V x) = V (Σ p x).
+        So each head weighs the tokens themselves, and one vector an example goes through each map.
+        """
+        heads = self.num_heads
+        query = self.query(hidden[:, 0]).unflatten(-1, (heads, -1)).transpose(0, 1)  # [heads, B, D]
+        key, value = (linear.weight.unflatten(0, (heads, -1)) for linear in (self.key, self.value))
+        key_bias, value_bias = (linear.bias.view(heads, 1, -1) for linear in (self.key, self.value))
+
+        asked = torch.matmul(query, key).transpose(0, 1)  # [B, heads, H]
+        same = (query * key_bias).sum(-1, keepdim=True).transpose(0, 1)  # [B, heads, 1]
+        scores = (torch.matmul(asked, hidden.transpose(1, 2)) + same) * query.shape[-1] ** -0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, 0], -math.inf)
+        shares = F.dropout(F.softmax(scores, -1), self.attention_dropout, self.training)
+
+        seen = torch.matmul(shares, hidden).transpose(0, 1)  # [heads, B, H]
+        total = shares.sum(-1, keepdim=True).transpose(0, 1)  # [heads, B, 1], 1 without dropout
+        context = torch.matmul(seen, value.transpose(1, 2)) + total * value_bias  # [heads, B, D]
+        return context.transpose(0, 1).flatten(1).unsqueeze(1)
 
 
 class AlbertLayer(nn.Module):
@@ -209,8 +236,8 @@ class AlbertModel(nn.Module):
             attention_mask: [B, S], non-zero (or True) where there is a token, 0 where there is
                 padding; None when nothing is padded.
             token_type_ids: [B, S] integers, 0 for the first text and 1 for the second; None = all 0.
-            first_only: compute in the last layer only what the first token needs of it: keys and
-                values of all tokens, the rest of one. Nothing else reaches the pooler.
+            first_only: compute in the last layer the first token alone. Nothing else reaches the
+                pooler.
 
         Returns:
             hidden states [B, S, H], or [B, 1, H] with ``first_only``; and ``tanh(linear(first token))``

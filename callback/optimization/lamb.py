@@ -102,5 +102,4 @@ class Lamb(torch.optim.Optimizer):
             weight_norms.clamp(max=_MAX_WEIGHT_NORM) / update_norms,
             1.0,
         )
-        torch._foreach_mul_(updates, list((trust * -group["lr"]).unbind()))
-        torch._foreach_add_(weights, updates)
+        torch._foreach_addcmul_(weights, updates, list((trust * -group["lr"]).unbind()))

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, command
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.configuration_albert import AlbertConfig
+from model.modeling_albert import AlbertForSequenceClassification
 from processors.glue import TASKS
 from tools.bench.contenders import Ratio, make_contenders, make_ratios
 from tools.bench.data import draw_lengths, draw_static_lengths, generate_features, write_features
@@ -134,12 +136,12 @@ def test_flops_are_those_that_torch_counts():
     assert counter.get_total_flops() == TRAINING * model_flops(SHAPE, np.array([8, 8, 8]))
 
 
-def test_the_last_layer_needs_one_output_an_example():
-    lengths = np.array([1, 1])
-    assert needed_flops(SHAPE, lengths) == model_flops(SHAPE, lengths)
-    lengths, hidden, inner = np.array([5, 9]), 32, 64
-    spared = 2 * (2 * hidden**2 + 2 * hidden * inner) * 12 + 4 * hidden * (5 * 4 + 9 * 8)
-    assert model_flops(SHAPE, lengths) - needed_flops(SHAPE, lengths) == spared
+def test_needed_flops_are_those_of_this_model():
+    batch = 3
+    model = AlbertForSequenceClassification(SHAPE)
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        model(torch.ones(batch, 8, dtype=torch.int))
+    assert counter.get_total_flops() == needed_flops(SHAPE, np.array([8] * batch))
 
 
 def test_ratios_are_of_turns_of_the_same_round():

@@ -62,7 +62,7 @@ def test_a_second_backward_pass_adds_once_more():
 
 
 def test_uses_beside_it_count_too():
-    """The last layer uses query, key and value by themselves."""
+    """The last layer uses the weights of query, key and value by themselves."""
     weight, bias = parameters()
     shared = SharedLinear(weight, bias)
     (uses(shared) + uses(lambda x: F.linear(x, weight, bias))).backward()

@@ -25,17 +25,19 @@ TRAINING = 3  # a training step as a multiple of the forward pass
 def model_flops(config: AlbertConfig, lengths: np.ndarray) -> float:
     """Return the operations of a forward pass over examples of these lengths, as published."""
     layers = config.num_hidden_layers * config.inner_group_num
-    return _outside_layers(config, lengths) + layers * _layer(config, lengths, lengths)
+    return _outside_layers(config, lengths) + layers * _layer(config, lengths)
 
 
 def needed_flops(config: AlbertConfig, lengths: np.ndarray) -> float:
     """Return the same without what nobody reads: the last layer's outputs other than the first token's.
 
-    There, keys and values are needed of all tokens, and all else of one token an example.
+    There, one token an example goes through each map, and each head weighs the tokens themselves:
+    4 · heads · S · H an example in place of keys, values, scores and sums.
     """
     layers = config.num_hidden_layers * config.inner_group_num
-    last = _layer(config, lengths, np.ones_like(lengths))
-    return _outside_layers(config, lengths) + (layers - 1) * _layer(config, lengths, lengths) + last
+    weighing = 4 * config.num_attention_heads * config.hidden_size * lengths.sum()
+    last = _maps(config) * len(lengths) + weighing
+    return float(_outside_layers(config, lengths) + (layers - 1) * _layer(config, lengths) + last)
 
 
 def _outside_layers(config: AlbertConfig, lengths: np.ndarray) -> float:
@@ -44,10 +46,11 @@ def _outside_layers(config: AlbertConfig, lengths: np.ndarray) -> float:
     return float(mapping * lengths.sum() + head * len(lengths))
 
 
-def _layer(config: AlbertConfig, lengths: np.ndarray, outputs: np.ndarray) -> float:
-    """Return the operations of a layer that reads ``lengths`` tokens and yields ``outputs`` of them."""
+def _layer(config: AlbertConfig, lengths: np.ndarray) -> float:
+    return float(_maps(config) * lengths.sum() + 4 * config.hidden_size * (lengths**2).sum())
+
+
+def _maps(config: AlbertConfig) -> int:
+    """Return the operations of a layer's linear maps on one token."""
     hidden, inner = config.hidden_size, config.intermediate_size
-    key_value = 2 * 2 * hidden**2 * lengths.sum()
-    others = 2 * (2 * hidden**2 + 2 * hidden * inner) * outputs.sum()
-    scores = 4 * hidden * (lengths * outputs).sum()
-    return float(key_value + others + scores)
+    return 2 * (4 * hidden**2 + 2 * hidden * inner)
