@@ -126,12 +126,13 @@ class AlbertAttention(nn.Module):
         """
         heads = self.num_heads
         query = self.query(hidden[:, 0]).unflatten(-1, (heads, -1)).transpose(0, 1)  # [heads, B, D]
+        query = query * query.shape[-1] ** -0.5
         key, value = (linear.weight.unflatten(0, (heads, -1)) for linear in (self.key, self.value))
         key_bias, value_bias = (linear.bias.view(heads, 1, -1) for linear in (self.key, self.value))
 
         asked = torch.matmul(query, key).transpose(0, 1)  # [B, heads, H]
         same = (query * key_bias).sum(-1, keepdim=True).transpose(0, 1)  # [B, heads, 1]
-        scores = (torch.matmul(asked, hidden.transpose(1, 2)) + same) * query.shape[-1] ** -0.5
+        scores = torch.matmul(asked, hidden.transpose(1, 2)) + same
         if mask is not None:
             scores = scores.masked_fill(~mask[:, 0], -math.inf)
         shares = F.dropout(F.softmax(scores, -1), self.attention_dropout, self.training)
