@@ -197,15 +197,18 @@ def test_the_command_compares(setting, tmp_path):
     assert "| ours-bucket / ours-max_length | ours-max_length | " in result.stdout
 
 
-def test_a_worker_that_dies_is_named(setting, tmp_path):
+def test_a_worker_that_dies_is_named_and_what_was_over_is_shown(setting, tmp_path):
     package = tmp_path / "transformers"
     package.mkdir()
     (package / "__init__.py").write_text("raise ImportError('broken on purpose')")
-    flags = ("--contenders", "hf-dynamic")
+    flags = ("--contenders", "ours-static-16,hf-eval", "--json", tmp_path / "b.json")
     result = benchmark(setting, *flags, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert result.returncode == 1
+    assert "The run was cut short" in result.stdout
+    assert "| ours-static-16 | " in result.stdout
+    assert not (tmp_path / "b.json").exists()
     assert result.stderr.splitlines()[-1] == (
-        "benchmark: error: the worker hf-dynamic ended with status 1: ImportError: broken on purpose "
+        "benchmark: error: the worker hf-eval ended with status 1: ImportError: broken on purpose "
         "(--debug shows where)"
     )
     assert "Traceback" not in result.stderr

@@ -22,6 +22,8 @@ def make_report(result: dict[str, Any]) -> str:
         f"Data: {data['source']}, {data['train_examples']} examples of {data['mean_length']:.1f} tokens "
         f"on average (longest {data['longest']}).",
     ]
+    if not result["whole"]:
+        lines += ["", "The run was cut short: these are the figures of what was over by then."]
     if peak := result["peak"]:
         lines += [
             "",

@@ -20,7 +20,7 @@ from model.files import write_whole
 from model.tokenization_albert import AlbertTokenizer, find_vocabulary
 from processors.features import Features, load_features
 from processors.glue import TASKS
-from tools.bench.contenders import make_ratios
+from tools.bench.contenders import Ratio, make_ratios
 from tools.bench.data import (
     DEV_EXAMPLES,
     TRAIN_EXAMPLES,
@@ -29,7 +29,7 @@ from tools.bench.data import (
     generate_features,
     write_features,
 )
-from tools.bench.fleet import in_turns, start_workers
+from tools.bench.fleet import Worker, in_turns, start_workers
 from tools.bench.processes import ProcessRuns
 from tools.bench.report import make_report
 from tools.bench.results import contender_figures, peak_figures, ratio_figures, summary
@@ -76,83 +76,58 @@ class Benchmark:
             sample=args.sample,
             seed=_SEED,
         )
+        self._facts: dict[str, dict[str, Any]] = {}  # a contender's answer to "prepare"
+        self._turns: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        # By group, of its own rounds: a shared machine is faster at one time than at another.
+        self._peaks: dict[str, float] = {}
+        self._startup: dict[str, dict[str, Any]] = {}
+        self._processes: dict[str, dict[str, Any]] = {}
 
     def run(self) -> None:
-        """Compare, print the tables, and write the figures."""
-        facts: dict[str, dict[str, Any]] = {}
-        turns: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        # By group, of its own rounds: a shared machine is faster at one time than at another.
-        peaks: dict[str, float] = {}
-        with start_workers([_PEAK], self._setting, self._folder, self._args.debug) as workers:
-            for group in dict.fromkeys(contender.group for contender in self._args.chosen):
-                members = [c for c in self._args.chosen if c.group == group]
-                self._take_turns(group, members, workers, facts, turns)
-                rounds = turns[_PEAK.name][-self._args.rounds :]
-                peaks[group] = peak_figures(rounds)["flops_per_second"]
-        if "startup" in self._args.parts:
-            self._take_turns("startup", [_STARTUP], [], facts, turns)
-        result = self._result(facts, turns, peaks)
-        if "processes" in self._args.parts:
-            self._compare_processes(result)
-        result["machine"]["seconds"] = time.monotonic() - self._began
-        print(make_report(result))
+        """Compare, print the tables, and write the figures.
+
+        A run that is cut short prints those of the groups that were over, and writes nothing.
+        """
+        whole = False
+        try:
+            self._measure()
+            whole = True
+        finally:
+            result = self._result(whole)
+            if whole or result["contenders"]:
+                print(make_report(result), flush=True)
         if self._args.json:
             write_whole(self._args.json, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
 
-    def _take_turns(
-        self,
-        group: str,
-        contenders: list[Contender],
-        others: list[Any],
-        facts: dict[str, dict[str, Any]],
-        turns: dict[str, list[dict[str, Any]]],
-    ) -> None:
-        """Add to ``facts`` and ``turns`` what a group measures; ``others`` are workers that take part."""
+    def _measure(self) -> None:
+        with start_workers([_PEAK], self._setting, self._folder, self._args.debug) as workers:
+            for group in dict.fromkeys(contender.group for contender in self._args.chosen):
+                members = [c for c in self._args.chosen if c.group == group]
+                self._take_turns(group, members, workers)
+                rounds = self._turns[_PEAK.name][-self._args.rounds :]
+                self._peaks[group] = peak_figures(rounds)["flops_per_second"]
+        if "startup" in self._args.parts:
+            self._take_turns("startup", [_STARTUP], [])
+            reads = self._turns[_STARTUP.name]
+            self._startup = {k: summary([r[k] for r in reads]) for k in ("cold", "cached")}
+        if "processes" in self._args.parts:
+            self._compare_processes()
+
+    def _take_turns(self, group: str, contenders: list[Contender], others: list[Worker]) -> None:
+        """Have a group measured; ``others`` are workers that take part."""
         debug = self._args.debug
         with start_workers(contenders, self._setting, self._folder, debug) as started:
             workers = [*others, *started]
             for worker in workers:
-                if worker.name not in facts:
+                if worker.name not in self._facts:
                     _say(f"{group}: {worker.name} warms up")
-                    facts[worker.name] = worker.ask("prepare")
+                    self._facts[worker.name] = worker.ask("prepare")
             for number in range(self._args.rounds):
                 for index in in_turns(len(workers), number):
-                    turns[workers[index].name].append(workers[index].ask("turn"))
+                    self._turns[workers[index].name].append(workers[index].ask("turn"))
                 _say(f"{group}: round {number + 1} of {self._args.rounds} is over")
 
-    def _result(
-        self,
-        facts: dict[str, dict[str, Any]],
-        turns: dict[str, list[dict[str, Any]]],
-        peaks: dict[str, float],
-    ) -> dict[str, Any]:
-        peak = peak_figures(turns[_PEAK.name]) if turns[_PEAK.name] else None
-        contenders = {}
-        for contender in self._args.chosen:
-            # Evaluation is in fp32 whatever training is in: the peak is that of training.
-            comparable = contender.trains or self._args.precision == "fp32"
-            flops = peaks[contender.group] if comparable else None
-            contenders[contender.name] = {
-                "group": contender.group,
-                **contender_figures(facts[contender.name], turns[contender.name], flops),
-            }
-        speeds = {name: figures["samples_per_second"] for name, figures in contenders.items()}
-        return {
-            "machine": self._machine(),
-            "data": self._data,
-            "peak": peak,
-            "contenders": contenders,
-            "startup": {
-                kind: summary([turn[kind] for turn in turns[_STARTUP.name]])
-                for kind in (("cold", "cached") if turns[_STARTUP.name] else ())
-            },
-            "processes": {},
-            "ratios": {
-                ratio.name: ratio_figures(ratio, speeds) for ratio in make_ratios(self._args.chosen)
-            },
-        }
-
-    def _compare_processes(self, result: dict[str, Any]) -> None:
+    def _compare_processes(self) -> None:
         runs = ProcessRuns(self._setting, self._folder, self._args.processes)
         speeds: dict[bool, list[float]] = {True: [], False: []}
         for number in range(self._args.rounds):
@@ -160,10 +135,36 @@ class Benchmark:
                 speeds[several].append(runs.run(several))
             _say(f"processes: round {number + 1} of {self._args.rounds} is over")
         several, one = runs.names()
-        result["processes"] = {several: summary(speeds[True]), one: summary(speeds[False])}
-        pairs = zip(speeds[True], speeds[False], strict=True)
-        name = f"{self._args.processes} processes / 1 process"
-        result["ratios"][name] = {"over": one, **summary([left / right for left, right in pairs])}
+        self._processes = {several: summary(speeds[True]), one: summary(speeds[False])}
+
+    def _result(self, whole: bool) -> dict[str, Any]:
+        """Return the figures of all groups that are over; ``whole`` tells whether all of them are."""
+        contenders = {}
+        chosen = [c for c in self._args.chosen if c.group in self._peaks]
+        for contender in chosen:
+            # Evaluation is in fp32 whatever training is in: the peak is that of training.
+            comparable = contender.trains or self._args.precision == "fp32"
+            peak = self._peaks[contender.group] if comparable else None
+            contenders[contender.name] = {
+                "group": contender.group,
+                **contender_figures(self._facts[contender.name], self._turns[contender.name], peak),
+            }
+        speeds = {name: figures["samples_per_second"] for name, figures in contenders.items()}
+        ratios = {ratio.name: ratio_figures(ratio, speeds) for ratio in make_ratios(chosen)}
+        if self._processes:
+            several, one = self._processes
+            ratio = Ratio(f"{self._args.processes} processes / 1 process", several, (one,))
+            ratios[ratio.name] = ratio_figures(ratio, self._processes)
+        return {
+            "whole": whole,
+            "machine": self._machine(),
+            "data": self._data,
+            "peak": peak_figures(self._turns[_PEAK.name]) if contenders else None,
+            "contenders": contenders,
+            "startup": self._startup,
+            "processes": self._processes,
+            "ratios": ratios,
+        }
 
     def _prepare_model(self) -> None:
         """Write the shape, and the vocabulary if there is one, to a folder that workers read."""
@@ -249,6 +250,7 @@ class Benchmark:
             "max_seq_length": args.max_seq_length,
             "rounds": args.rounds,
             "sample": args.sample,
+            "seconds": time.monotonic() - self._began,
         }
 
 
