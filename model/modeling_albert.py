@@ -6,7 +6,6 @@ there and the other way round. Nothing outside model/ but torch is imported here
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -134,7 +133,7 @@ class AlbertAttention(nn.Module):
         same = (query * key_bias).sum(-1, keepdim=True).transpose(0, 1)  # [B, heads, 1]
         scores = torch.matmul(asked, hidden.transpose(1, 2)) + same
         if mask is not None:
-            scores = scores.masked_fill(~mask[:, 0], -math.inf)
+            scores = scores.masked_fill(~mask[:, 0], torch.finfo(scores.dtype).min)
         shares = F.dropout(F.softmax(scores, -1), self.attention_dropout, self.training)
 
         seen = torch.matmul(shares, hidden).transpose(0, 1)  # [heads, B, H]
@@ -144,7 +143,11 @@ class AlbertAttention(nn.Module):
 
 
 class AlbertLayer(nn.Module):
-    """One post-LN transformer layer: attention, then a two-layer feed-forward network."""
+    """One post-LN transformer layer: attention, then a two-layer feed-forward network.
+
+    Its linear layers hold the weights under their saved names. The products are those of
+    :meth:`shared_maps`, so forward hooks on these layers do not run.
+    """
 
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 _linear = F.linear  # apex's O1 puts a function of its own there, which casts
 
@@ -17,6 +18,7 @@ class SharedLinear:
     Autograd computes a weight gradient for each use and adds them up, which moves every weight through
     memory four times a layer. Here each use's matrix product adds to the sum itself (addmm).
     That is for plain fp32: where operations are cast, compiled or not recorded, each use is F.linear.
+    The gradients themselves have none (a second derivative is an error), and torch.func does not pass.
 
     Args:
         weight: [out, in].
@@ -31,7 +33,7 @@ class SharedLinear:
             self._weight, self._bias = _Source.apply(weight, bias, self._gradients)
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Map [..., in] to [..., out]."""
+        """Map [B, ..., in] to [B, ..., out]."""
         if self._gradients is None:
             return F.linear(inputs, self._weight, self._bias)
         return _Use.apply(inputs, self._weight, self._bias, self._gradients)
@@ -53,10 +55,14 @@ class _Gradients:
 
     weight: Tensor | None = None
     bias: Tensor | None = None
+    task = -1
 
     def add(self, inputs: Tensor, output_gradient: Tensor) -> None:
         """Add a use's: [N, in] inputs, [N, out] gradients of its outputs."""
-        if self.weight is None:
+        # A backward pass that failed, or that needed no weight's gradient, left its sums here.
+        task = torch._C._current_graph_task_id()
+        if self.weight is None or self.task != task:
+            self.task = task
             self.weight = output_gradient.t() @ inputs
             self.bias = output_gradient.sum(0)
         else:
@@ -82,6 +88,7 @@ class _Source(torch.autograd.Function):
         return weight.view_as(weight), bias.view_as(bias)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *_: None) -> tuple[Tensor | None, Tensor | None, None]:
         return *ctx.gradients.take(), None
 
@@ -98,6 +105,7 @@ class _Use(torch.autograd.Function):
         return F.linear(inputs, weight, bias)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, output_gradient: Tensor) -> tuple[Tensor, None, None, None]:
         inputs, weight = ctx.saved_tensors
         ctx.gradients.add(inputs.flatten(0, -2), output_gradient.flatten(0, -2))

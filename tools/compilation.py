@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 
 import torch
@@ -28,9 +29,12 @@ class Compilation:
             raise UsageError(
                 f"--torch_compile: torch cannot compile for type {device.type}; leave it out"
             )
-        if not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        # What torch itself looks for.
+        compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+        if not shutil.which(compiler):
             raise UsageError(
-                "--torch_compile: there is no C++ compiler: install g++, or leave it out"
+                f"--torch_compile: there is no C++ compiler {compiler}: install g++ or name one in the "
+                "variable CXX, or leave it out"
             )
         self.seconds, self.graphs = 0.0, 0
         self._depth, self._began = 0, 0.0

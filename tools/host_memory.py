@@ -19,6 +19,7 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
         return
-    mallopt(_M_MMAP_THRESHOLD, 2**30)
+    if not mallopt(_M_MMAP_THRESHOLD, 2**30):  # glibc before 2.35 allows 32 MiB at most
+        mallopt(_M_MMAP_THRESHOLD, 2**25)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(_M_TOP_PAD, 64 * 2**20)

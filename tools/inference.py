@@ -48,7 +48,7 @@ def compute_logits(
     batches = load_batches(features, plans, device.torch_device, workers)
     for plan, batch in zip(plans, batches, strict=True):
         batch.pop("labels", None)
-        rows = torch.from_numpy(plan.rows).to(device.torch_device)
+        rows = torch.from_numpy(plan.rows).to(device.torch_device, non_blocking=True)
         logits[rows] = model(**batch).logits
         progress.advance()
     progress.close()

@@ -21,8 +21,8 @@ class Lamb(torch.optim.Optimizer):
         u = m / (√v + ε) + λ w         trust = clamp(‖w‖, 0, 10) / ‖u‖, or 1 where a norm is 0
         w ← w - lr · trust · u
 
-    The norms stay on the device: a step reads nothing back to the host. Each step launches a fixed
-    number of kernels per group of equal device and dtype, not per tensor.
+    The norms stay on the device: a step reads nothing back to the host. Each operation is one call for
+    all tensors of a group; torch's kernels take them together, but for the last, whose factors differ.
 
     Args:
         params: tensors or groups, as in torch.optim.

@@ -1,6 +1,8 @@
 """torch.compile: the same numbers, its time told, and one line where it cannot be."""
 
+import os
 import shutil
+import sys
 from functools import partial
 
 import pytest
@@ -10,10 +12,10 @@ from tools.compilation import Compilation
 from tools.device import Device
 from tools.errors import UsageError
 
-NO_COMPILER = not (shutil.which("g++") or shutil.which("clang++"))
+COMPILER = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
 
 
-@pytest.mark.skipif(NO_COMPILER, reason="this machine has no C++ compiler")
+@pytest.mark.skipif(not shutil.which(COMPILER), reason="this machine has no C++ compiler")
 def test_a_compiled_network_gives_the_same_numbers_and_tells_its_time(monkeypatch):
     # The graphs are traced as ever, but run without new kernels: g++ takes up to a minute for one.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))

@@ -61,6 +61,26 @@ def test_a_second_backward_pass_adds_once_more():
     torch.testing.assert_close([weight.grad, bias.grad], twice)
 
 
+def test_a_backward_pass_that_asks_for_no_weight_leaves_nothing_behind():
+    weight, bias = parameters()
+    scale = torch.ones((), requires_grad=True)
+    shared = SharedLinear(weight, bias)
+    loss = uses(lambda x: shared(x * scale))
+    torch.autograd.grad(loss, scale, retain_graph=True)
+    loss.backward()
+    torch.testing.assert_close((weight.grad, bias.grad), expected())
+
+
+def test_a_second_derivative_is_refused():
+    weight, bias = parameters()
+    inputs = torch.ones(1, 4, requires_grad=True)
+    shared = SharedLinear(weight, bias)
+    loss = shared(torch.tanh(shared(inputs))).sum()
+    (gradient,) = torch.autograd.grad(loss, inputs, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.square().sum().backward()
+
+
 def test_uses_beside_it_count_too():
     """The last layer uses the weights of query, key and value by themselves."""
     weight, bias = parameters()

@@ -46,11 +46,6 @@ class Worker:
             text=True,
         )
 
-    @property
-    def pid(self) -> int:
-        """The process's number."""
-        return self._process.pid
-
     def kill(self) -> None:
         """End the process at once."""
         self._process.kill()
