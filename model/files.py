@@ -30,10 +30,16 @@ def digest(content: Path | bytes) -> str:
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
-    """Write ``data`` (text as UTF-8) under another name and rename it, replacing what was there."""
+    """Write ``data`` (text as UTF-8) under another name and rename it, replacing what was there.
+
+    The data are on the disk before they have the name, so a crash leaves no empty file of that name.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(data if isinstance(data, bytes) else data.encode())
+        with temporary.open("wb") as file:
+            file.write(data if isinstance(data, bytes) else data.encode())
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

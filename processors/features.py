@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
-from safetensors.torch import load_file
 
 from model.files import digest, write_whole
 from model.tokenization_albert import AlbertTokenizer
@@ -19,7 +19,8 @@ from processors.reading import Example, read_examples
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1  # part of the cache's key: raise it when the arrays below change their meaning
+_FORMAT = 2  # part of the cache's key: raise it when the arrays below change their meaning
+_CHECKSUM = "sha256"  # in the header of a cache
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ def load_features(
 
     The cache's name is a digest of all that the features depend on, so a change of data, vocabulary or
     flags makes another file. It is written to a temporary name and renamed: a reader never sees half
-    of it. Where the folder cannot be written to, the features are built each time.
+    of it. One that changed since is built again. Where the folder cannot be written to, the features are
+    built each time.
 
     Raises:
         FileNotFoundError, ValueError: as :func:`processors.reading.read_examples`.
@@ -154,15 +156,30 @@ def _read_cache(cache: Path) -> Features | None:
         # Torch's reader maps the file, where NumPy's copies it: processes of one machine share the
         # pages. The mapping is private, so the arrays may be written to; and a cache that is written
         # anew gets its name by a rename, which leaves the mapped file as it is.
-        return Features(**{name: array.numpy() for name, array in load_file(cache).items()})
-    except (SafetensorError, TypeError, OSError) as error:
+        with safe_open(cache, framework="pt") as file:
+            names = [field.name for field in fields(Features)]
+            features = Features(**{name: file.get_tensor(name).numpy() for name in names})
+            checksum = (file.metadata() or {}).get(_CHECKSUM)
+        if checksum != _checksum(features):
+            raise ValueError("its checksum is another")
+    except (SafetensorError, TypeError, ValueError, OSError) as error:
         logger.warning("%s is damaged and is built again: %s", cache, error)
         return None
+    return features
 
 
 def _write_cache(cache: Path, features: Features) -> None:
-    arrays = {field.name: getattr(features, field.name) for field in fields(features)}
     try:
-        write_whole(cache, save(arrays))
+        write_whole(cache, save(vars(features), {_CHECKSUM: _checksum(features)}))
     except OSError as error:
         logger.warning("features are not cached: %s", error)
+
+
+def _checksum(features: Features) -> str:
+    """Return the SHA-256 of the arrays, their names, types and shapes."""
+    total = hashlib.sha256()
+    for field in fields(features):
+        array = getattr(features, field.name)
+        total.update(f"{field.name} {array.dtype} {array.shape}".encode())
+        total.update(array)
+    return total.hexdigest()

@@ -106,6 +106,16 @@ def test_a_damaged_cache_is_built_again(sst2, tokenizer, caplog, keep):
     assert "damaged" not in caplog.text
 
 
+@pytest.mark.parametrize("place", [-1, -100])
+def test_a_changed_byte_is_no_feature(sst2, tokenizer, caplog, place):
+    first = load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32)
+    content = bytearray(caches(sst2)[0].read_bytes())
+    content[place] ^= 1
+    caches(sst2)[0].write_bytes(content)
+    assert same(first, load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32))
+    assert "damaged" in caplog.text
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux says what is mapped")
 def test_the_cache_is_mapped_and_may_be_replaced(sst2, tokenizer):
     load = partial(load_features, TASKS["sst-2"], sst2 / "train.tsv", "train", tokenizer, 32)
