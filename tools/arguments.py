@@ -6,7 +6,6 @@ Names, defaults and meanings are albert_pytorch's and its Ascend adaptation's, w
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +15,9 @@ from model.checkpoint import LAYOUTS
 from processors.batching import PADDING_POLICIES
 from processors.custom import CUSTOM, custom_task
 from processors.glue import SPLITS, TASKS, Task
+from tools.command_line import Parser, number
 from tools.device import DEVICES
-from tools.errors import USAGE_STATUS, UsageError
+from tools.errors import UsageError
 from tools.precision import AMP_BACKENDS, OPT_LEVELS
 
 DEFAULT_MODEL = "./prev_trained_model/albert_base_v2"
@@ -42,12 +42,6 @@ Every flag may be written with - or _ between its words. Missing data or weights
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
-        print(f"{self.prog}: error: {message}; see --help", file=sys.stderr)
-        sys.exit(USAGE_STATUS)
-
-
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Wide enough for these flags; shows the default of each that has one."""
 
@@ -59,27 +53,8 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return f"{action.help} (default: %(default)s)" if shown else action.help
 
 
-def _number(kind: type, low: float, high: float = float("inf"), above: bool = False) -> object:
-    """Return an argparse type: a ``kind`` from ``low`` (or above it) to ``high``."""
-
-    def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            word = "whole number" if kind is int else "number"
-            raise argparse.ArgumentTypeError(f"{text!r} is no {word}") from None
-        inside = (low < value if above else low <= value) and value <= high
-        if not inside or value == float("inf"):
-            bound = f"above {low}" if above else f"{low} or more"
-            bound += "" if high == float("inf") else f" and at most {high}"
-            raise argparse.ArgumentTypeError(f"{text} is not {bound}")
-        return value
-
-    return parse
-
-
 def _loss_scale(text: str) -> str | float:
-    return text if text == "dynamic" else _number(float, 0, above=True)(text)
+    return text if text == "dynamic" else number(float, 0, above=True)(text)
 
 
 def _task(text: str) -> str:
@@ -97,12 +72,11 @@ def _columns(text: str) -> tuple[str, ...]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; :func:`parse_arguments` is what a program calls."""
-    parser = _Parser(
-        prog="run_classifier.py",
+    parser = Parser(
+        "run_classifier.py",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=_HelpFormatter,
-        allow_abbrev=False,
     )
     _add_what(parser.add_argument_group("what to do"))
     _add_custom(parser.add_argument_group(f"a task of one's own (--task_name {CUSTOM})"))
@@ -155,7 +129,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     add("--tokenizer_name", metavar="DIR", help="folder of the vocabulary, if not the model's")
     add("--spm_model_file", metavar="FILE", help="the SentencePiece vocabulary itself")
     add("--random_init", action="store_true", help="start from random weights: only config needed")
-    add("--max_seq_length", type=_number(int, 5), default=128, metavar="N", help="longest input")
+    add("--max_seq_length", type=number(int, 5), default=128, metavar="N", help="longest input")
     add(
         "--do_lower_case",
         action="store_true",
@@ -173,7 +147,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--batch_size", type=_number(int, 1), default=8, metavar="N", help="examples a process")
+    add("--batch_size", type=number(int, 1), default=8, metavar="N", help="examples a process")
     add(
         "--padding",
         choices=PADDING_POLICIES,
@@ -181,37 +155,37 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         help="pad a batch to --max_seq_length as the references do, to its longest example, or to a "
         "few fixed widths with examples of like length together",
     )
-    add("--gradient_accumulation_steps", type=_number(int, 1), default=1, metavar="N",
+    add("--gradient_accumulation_steps", type=number(int, 1), default=1, metavar="N",
         help="batches per optimizer step")  # fmt: skip
     add("--optimizer", choices=OPTIMIZERS, default="lamb", metavar="NAME",
         help=f"{', '.join(OPTIMIZERS)}; see requirements-optional.txt for some")  # fmt: skip
     add("--lr_schedule", choices=SCHEDULES, default="linear", metavar="NAME",
         help=f"what follows the warm-up: {', '.join(SCHEDULES)}")  # fmt: skip
-    add("--learning_rate", type=_number(float, 0), default=5e-5, metavar="X", help="its peak")
-    add("--weight_decay", type=_number(float, 0), default=0.0, metavar="X",
+    add("--learning_rate", type=number(float, 0), default=5e-5, metavar="X", help="its peak")
+    add("--weight_decay", type=number(float, 0), default=0.0, metavar="X",
         help="on weight matrices")  # fmt: skip
-    add("--adam_epsilon", type=_number(float, 0, above=True), default=1e-6, metavar="X",
+    add("--adam_epsilon", type=number(float, 0, above=True), default=1e-6, metavar="X",
         help="LAMB's and Adam's epsilon")  # fmt: skip
-    add("--max_grad_norm", type=_number(float, 0), default=1.0, metavar="X",
+    add("--max_grad_norm", type=number(float, 0), default=1.0, metavar="X",
         help="clip the gradient's norm to this; 0 = never")  # fmt: skip
-    add("--num_train_epochs", type=_number(float, 0, above=True), default=3.0, metavar="X",
+    add("--num_train_epochs", type=number(float, 0, above=True), default=3.0, metavar="X",
         help="passes over the training data")  # fmt: skip
-    add("--max_steps", type=_number(int, -1), default=-1, metavar="N",
+    add("--max_steps", type=number(int, -1), default=-1, metavar="N",
         help="if above 0: this many optimizer steps instead")  # fmt: skip
-    add("--warmup_proportion", type=_number(float, 0, 1), default=0.1, metavar="X",
+    add("--warmup_proportion", type=number(float, 0, 1), default=0.1, metavar="X",
         help="share of the steps in which the rate rises")  # fmt: skip
-    add("--stop_point", type=_number(float, 0, 1), default=1.0, metavar="X",
+    add("--stop_point", type=number(float, 0, 1), default=1.0, metavar="X",
         help="with --do_eval: end once the metric reaches this; 1.0 = never")  # fmt: skip
-    add("--seed", type=_number(int, 0, 2**32 - 1), default=42, metavar="N", help="for all chance")
+    add("--seed", type=number(int, 0, 2**32 - 1), default=42, metavar="N", help="for all chance")
 
 
 def _add_records(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--logging_steps", type=_number(int, 1), default=10, metavar="N",
+    add("--logging_steps", type=number(int, 1), default=10, metavar="N",
         help="log the loss every N optimizer steps")  # fmt: skip
-    add("--eval_steps", type=_number(int, 0), default=0, metavar="N",
+    add("--eval_steps", type=number(int, 0), default=0, metavar="N",
         help="with --do_eval: score every N optimizer steps; 0 = after each epoch")  # fmt: skip
-    add("--save_steps", type=_number(int, -1), default=1000, metavar="N",
+    add("--save_steps", type=number(int, -1), default=1000, metavar="N",
         help="write a checkpoint every N optimizer steps; 0 or less = never")  # fmt: skip
     add(
         "--overwrite_output_dir",
@@ -229,7 +203,7 @@ def _add_records(group: argparse._ArgumentGroup) -> None:
 def _add_machine(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--device", choices=DEVICES, default="auto", help="auto: an NPU, else a GPU, else the CPU")
-    add("--device_id", type=_number(int, 0), default=0, metavar="N",
+    add("--device_id", type=number(int, 0), default=0, metavar="N",
         help="which of several; with several processes their local rank says it")  # fmt: skip
     add("--no_cuda", action="store_true", help="do not choose a GPU")
     add("--fp16", action="store_true",
@@ -245,13 +219,13 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
         help="let torch compile the network: a minute or more at the start; no gain on a CPU")  # fmt: skip
     add("--loss_scale", type=_loss_scale, default="dynamic", metavar="X",
         help="dynamic, or a fixed number")  # fmt: skip
-    add("--local_rank", type=_number(int, -1), default=-1, metavar="N",
+    add("--local_rank", type=number(int, -1), default=-1, metavar="N",
         help="from a launcher that passes it as a flag; torchrun need not")  # fmt: skip
-    add("--ddp_timeout", type=_number(float, 0, above=True), default=1800.0, metavar="SECONDS",
+    add("--ddp_timeout", type=number(float, 0, above=True), default=1800.0, metavar="SECONDS",
         help="how long a process may not answer the others before the run ends")  # fmt: skip
     add("--bind_cores", action="store_true",
         help="share this machine's CPU cores out over its processes")  # fmt: skip
-    add("--workers", type=_number(int, 0), default=0, metavar="N",
+    add("--workers", type=number(int, 0), default=0, metavar="N",
         help="processes that build batches; the training process itself is fast enough")  # fmt: skip
 
 

@@ -7,9 +7,9 @@ Needs TensorFlow: python3 -m pip install -r requirements-tensorflow.txt -c const
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from model.google_albert import (  # noqa: E402
 )
 from model.tokenization_albert import VOCABULARY_NAMES, AlbertTokenizer  # noqa: E402
 from model.tokenizer_export import save_tokenizer  # noqa: E402
+from tools.command_line import Parser  # noqa: E402
 from tools.errors import UsageError, run_program  # noqa: E402
 from tools.model_files import check_vocabulary  # noqa: E402
 
@@ -101,7 +102,7 @@ def read_variables(checkpoint: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{checkpoint} cannot be read as a checkpoint: {error}") from error
 
 
-def convert(args: argparse.Namespace) -> None:
+def convert(args: Namespace) -> None:
     """Read the checkpoint and write the folder, whole or not at all."""
     folder = args.output_dir
     if folder.exists() and not folder.is_dir():
@@ -133,11 +134,7 @@ def convert(args: argparse.Namespace) -> None:
 
 def main(argv: list[str]) -> int:
     """Parse the flags and convert; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="convert_tf_checkpoint",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("convert_tf_checkpoint", description=__doc__)
     add = parser.add_argument
     add("--checkpoint", type=Path, required=True,
         help="the folder of the checkpoint, or its path up to .index")  # fmt: skip

@@ -7,7 +7,6 @@ appears under its name only when it is whole.
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
@@ -21,6 +20,7 @@ sys.path.insert(0, str(ROOT))  # so that `python tools/download.py` finds the pa
 
 from model.files import digest, write_whole  # noqa: E402
 from processors.glue import SPLITS, TASKS  # noqa: E402
+from tools.command_line import Parser  # noqa: E402
 from tools.errors import run_program  # noqa: E402
 
 GLUE = "https://dl.fbaipublicfiles.com/glue/data"
@@ -88,9 +88,7 @@ def download_model(name: str, model_path: Path, hub: str) -> None:
 
 def main(argv: list[str]) -> int:
     """Parse the flags and fetch; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="download", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("download", description=__doc__)
     add = parser.add_argument
     add("assets", nargs="+", choices=[*ARCHIVED, *MODELS], metavar="ASSET",
         help=", ".join([*ARCHIVED, *MODELS]))  # fmt: skip

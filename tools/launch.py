@@ -28,6 +28,7 @@ from torch.distributed.elastic.multiprocessing.errors import (  # noqa: E402
     ProcessFailure,
 )
 
+from tools.command_line import Parser, number  # noqa: E402
 from tools.device import DEVICES, select_device  # noqa: E402
 from tools.errors import FAILURE_STATUS, run_program  # noqa: E402
 
@@ -80,17 +81,17 @@ def describe(rank: int, failure: ProcessFailure) -> str:
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:
     """Parse the flags; ``program`` holds the program to start and its own flags."""
-    parser = argparse.ArgumentParser(
-        prog="launch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("launch", description=__doc__)
     add = parser.add_argument
-    add("--nproc", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
-    add("--nnodes", type=int, default=1, metavar="N", help="machines (default: 1)")
-    add("--node_rank", type=int, default=0, metavar="N", help="this machine's number, from 0")
+    add("--nproc", type=number(int, 1), default=1, metavar="N",
+        help="processes on this machine (default: 1)")  # fmt: skip
+    add("--nnodes", type=number(int, 1), default=1, metavar="N", help="machines (default: 1)")
+    add("--node_rank", type=number(int, 0), default=0, metavar="N",
+        help="this machine's number, from 0")  # fmt: skip
     add("--master_addr", metavar="HOST", help="the machine with --node_rank 0")
-    add("--master_port", type=int, default=DEFAULT_PORT, metavar="N",
+    add("--master_port", type=number(int, 1, 65535), default=DEFAULT_PORT, metavar="N",
         help=f"a free port on it (default: {DEFAULT_PORT})")  # fmt: skip
-    add("--max_restarts", type=int, default=0, metavar="N",
+    add("--max_restarts", type=number(int, 0), default=0, metavar="N",
         help="start all processes again when one fails, so often (give the program --resume)")  # fmt: skip
     add("--device", choices=DEVICES, default="auto", help="what the program is going to use")
     add("--log_dir", type=Path, default=Path("outputs/logs"), metavar="DIR",
@@ -104,10 +105,6 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
         parser.error("no program to start: give it after --")
     if any(word.partition("=")[0] in ("--log_dir", "--log-dir") for word in args.program):
         parser.error("give --log_dir before the --")
-    if min(args.nproc, args.nnodes) < 1 or min(args.max_restarts, args.node_rank) < 0:
-        parser.error(
-            "--nproc and --nnodes must be 1 or more, --max_restarts and --node_rank 0 or more"
-        )
     if args.nnodes > 1 and not args.master_addr:
         parser.error(f"--nnodes {args.nnodes} needs --master_addr, the machine with --node_rank 0")
     if args.node_rank >= args.nnodes:

@@ -4,8 +4,8 @@ python tools/predict.py --model outputs/SST-2 "a gripping film" "dull from start
 python tools/predict.py --model outputs/SST-2 --file sentences.txt
 cat sentences.txt | python tools/predict.py --model outputs/SST-2
 
-Prints one JSON object a line. In a file or on standard input, a line is a sentence; for a model of
-pairs (STS-B), two sentences with a tab between them.
+Prints one JSON object a line. In a file or on standard input, both in UTF-8, a line is a sentence; for a
+model of pairs (STS-B), two sentences with a tab between them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from model.tokenization_albert import AlbertTokenizer, find_vocabulary  # noqa: 
 from processors.features import Features, build_features  # noqa: E402
 from processors.reading import Example  # noqa: E402
 from processors.submission import describe  # noqa: E402
+from tools.command_line import Parser, number  # noqa: E402
 from tools.device import DEVICES, select_device  # noqa: E402
 from tools.errors import UsageError, run_program  # noqa: E402
 from tools.inference import compute_logits  # noqa: E402
@@ -36,27 +37,43 @@ _CHUNK = 1024  # sentences that are sorted by length together; results come afte
 
 
 def read_sentences(args: argparse.Namespace) -> Iterator[str]:
-    """Yield the sentences from the arguments, the file, or standard input, without empty lines."""
-    if args.sentences:
-        yield from args.sentences
-        return
+    """Yield the sentences from the arguments, the file, or standard input, without empty lines.
+
+    Raises:
+        ValueError: the text is not UTF-8, or some are pairs (with a tab) and some are not; names the line.
+    """
+    source = "the arguments"
+    lines: Iterable[str] = args.sentences
+    if not args.sentences:
+        source = args.file or "standard input"
+        lines = _read_lines(args.file)
+    first = None
     try:
-        with args.file.open(encoding="utf-8") if args.file else sys.stdin as lines:
-            yield from (line.rstrip("\r\n") for line in lines if line.strip())
+        for number, line in enumerate(lines, start=1):
+            text = line.rstrip("\r\n")
+            if not text.strip():
+                continue
+            kind = "a pair (with a tab)" if "\t" in text else "one sentence (without a tab)"
+            if (first := first or (kind, number))[0] != kind:
+                raise ValueError(
+                    f"{source}, line {number}: {kind}, where line {first[1]} is {first[0]}"
+                )
+            yield text
     except UnicodeDecodeError as error:
-        raise ValueError(f"{args.file or 'standard input'} is not UTF-8") from error
+        raise ValueError(f"{source} is not UTF-8") from error
+
+
+def _read_lines(file: Path | None) -> Iterator[str]:
+    if not file:  # UTF-8 whatever the locale says: as what is printed
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
+    with file.open(encoding="utf-8-sig") if file else sys.stdin as lines:
+        yield from lines
 
 
 def tokenize(texts: list[str], tokenizer: AlbertTokenizer, max_seq_length: int) -> Features:
-    """Return the features of ``texts``; one with a tab is a pair.
-
-    Raises:
-        ValueError: some are pairs and some are not.
-    """
+    """Return the features of ``texts``; all of them are pairs, with a tab, or none is."""
     pairs = [text.partition("\t") for text in texts]
     examples = [Example(a, b if tab else None, None) for a, tab, b in pairs]
-    if len({example.text_b is None for example in examples}) > 1:
-        raise ValueError("some lines are pairs (with a tab) and some are not")
     return build_features(examples, tokenizer, max_seq_length, is_regression=False)
 
 
@@ -88,23 +105,23 @@ def chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:
 
 def main(argv: list[str]) -> int:
     """Parse the flags and predict; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("predict", description=__doc__)
     add = parser.add_argument
     add("sentences", nargs="*", help="what to classify (default: the lines of standard input)")
     add("--model", type=Path, required=True, help="the output folder of a training run")
     add("--file", type=Path, help="a file with a sentence a line")
-    add("--batch_size", type=int, default=32, help="sentences computed together (default: 32)")
-    add("--max_seq_length", type=int, default=128, help="longer texts are cut (default: 128)")
+    add("--batch_size", type=number(int, 1), default=32, metavar="N",
+        help="sentences computed together (default: 32)")  # fmt: skip
+    add("--max_seq_length", type=number(int, 5), default=128, metavar="N",
+        help="longer texts are cut (default: 128)")  # fmt: skip
     add("--device", choices=DEVICES, default="auto", help="where to compute (default: auto)")
-    add("--device_id", type=int, default=0, help="which of several (default: 0)")
+    add("--device_id", type=number(int, 0), default=0, metavar="N",
+        help="which of several (default: 0)")  # fmt: skip
     add("--debug", action="store_true", help="on an error, show where in the code it happened")
     args = parser.parse_args(argv)
     if args.sentences and args.file:
         parser.error("sentences and --file exclude each other")
-    if args.batch_size < 1 or args.max_seq_length < 5:
-        parser.error("--batch_size must be 1 or more, --max_seq_length 5 or more")
+    sys.stdout.reconfigure(encoding="utf-8")  # as JSON is, whatever the locale says
     return run_program(lambda: predict(args), "predict", args.debug)
 
 

@@ -7,7 +7,6 @@ licence) carries them. Sentences rated within ±0.5 are left out; the others are
 
 from __future__ import annotations
 
-import argparse
 import io
 import random
 import subprocess
@@ -35,6 +34,7 @@ from model.tokenization_albert import (  # noqa: E402
 )
 from model.tokenizer_export import TOKENIZER_FILES, save_tokenizer  # noqa: E402
 from processors.glue import SPLITS  # noqa: E402
+from tools.command_line import Parser  # noqa: E402
 from tools.common import seed_everything  # noqa: E402
 from tools.errors import run_program  # noqa: E402
 
@@ -198,7 +198,7 @@ def prepare(data_dir: Path, model_dir: Path, archive: Path | None) -> None:
 
 def main(argv: list[str]) -> int:
     """Parse the flags and prepare; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="prepare_demo", description=__doc__.split("\n")[0])
+    parser = Parser("prepare_demo", description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("--data_dir", type=Path, default=ROOT / "dataset/demo/SST-2", help="where the TSV files go")
     add("--model_dir", type=Path, default=ROOT / "prev_trained_model/albert_demo",

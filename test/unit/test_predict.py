@@ -1,6 +1,7 @@
 """tools/predict.py gives what --do_predict gives."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -54,6 +55,35 @@ def test_sentences_come_as_arguments_or_on_standard_input(run_classifier, sst2, 
     )
     assert argued.stdout == piped.stdout
     assert len(piped.stdout.splitlines()) == 2
+
+
+def test_text_is_utf8_in_every_locale_and_what_is_not_is_told(run_classifier, sst2, tmp_path):
+    trained(run_classifier, sst2, "sst-2")
+
+    def ask(text):
+        return subprocess.run(
+            [sys.executable, TOOL, "--model", "out"],
+            input=text,
+            cwd=tmp_path,
+            capture_output=True,
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+            check=False,
+        )
+
+    result = ask("\ufeffun film tr\u00e8s \u00e9mouvant\n".encode())
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["text"] == "un film tr\u00e8s \u00e9mouvant"
+    for text, words in (
+        ("un film \u00e9mouvant".encode("latin-1"), b"standard input is not UTF-8"),
+        (
+            b"a film\n\na film\tits end\n",
+            b"standard input, line 3: a pair (with a tab), where line 1",
+        ),
+    ):
+        result = ask(text)
+        assert (result.returncode, result.stdout) == (1, b"")
+        assert words in result.stderr
+        assert result.stderr.count(b"\n") == 1
 
 
 def test_an_untrained_folder_is_refused(pretrained, tmp_path):
