@@ -16,6 +16,7 @@ import logging
 import math
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 
 import tools.packages  # noqa: F401 (first: says in one line what is not installed)
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 
 from callback.checkpointing import (
     Settings,
+    Stateful,
     find_checkpoints,
     load_training_state,
     save_checkpoint,
@@ -139,8 +141,7 @@ def train(
         world_size=processes.world_size,
     )
     model.albert.encoder.gradient_checkpointing = args.gradient_checkpointing
-    if resume_from:  # before its precision rounds it
-        load_training_state(resume_from, {"classifier": model.classifier})
+    go_on_from(resume_from, {"classifier": model.classifier})  # before its precision rounds it
     optimizer = build_optimizer(
         args.optimizer,
         model,
@@ -156,13 +157,15 @@ def train(
     network = compilation.compile(precision.model) if compilation else precision.model
     network = processes.wrap(network)
     recipe = ("optimizer", "learning_rate", "lr_schedule", "warmup_proportion", "weight_decay",
-              "adam_epsilon", "max_grad_norm", "fp16", "fp16_opt_level", "bf16")  # fmt: skip
+              "adam_epsilon", "max_grad_norm", "fp16", "fp16_opt_level", "bf16",
+              "torch_compile")  # fmt: skip
     parts = {
         "settings": Settings(
             {
                 **plan.settings,
                 **{name: getattr(args, name) for name in recipe},
                 "classes": args.task.labels,
+                "checksum of the training data": examples.checksum()[:12],
                 "precision in use": type(precision).__name__,
             }
         ),
@@ -170,7 +173,7 @@ def train(
         "schedule": schedule,
         "precision": precision,
     }
-    step = load_training_state(resume_from, parts) if resume_from else 0
+    step = go_on_from(resume_from, parts)
     if step < processes.largest(step, device):
         raise UsageError(
             "--resume: this process does not see the checkpoint that others see: --output_dir "
@@ -191,7 +194,7 @@ def train(
     network.train()
     for now in training_steps(plan, examples, device.torch_device, step, args.workers):
         if now.opens_epoch:
-            fps = FpsCounter(device, now.steps_left)
+            fps = FpsCounter(device, now.steps_left, compilation)
         seed_step(args.seed, step, processes.rank)
         rate = schedule.get_last_lr()[0]
         losses.append(accumulate(runtime, network, precision, now))
@@ -234,6 +237,22 @@ def train(
         save_final(args.output_dir, full, tokenizer, args.save_format)
         logger.info("model: %s", args.output_dir)
     return full
+
+
+def go_on_from(checkpoint: Path | None, parts: Mapping[str, Stateful]) -> int:
+    """Give ``parts`` the state that they have in ``checkpoint``, if there is one; return the steps done.
+
+    Raises:
+        UsageError: the checkpoint is of a run with other flags or data.
+    """
+    if checkpoint is None:
+        return 0
+    try:
+        return load_training_state(checkpoint, parts)
+    except ValueError as error:
+        raise UsageError(
+            f"--resume: {error}: resume it with what it had, or train anew with --overwrite_output_dir"
+        ) from error
 
 
 def accumulate(

@@ -122,7 +122,7 @@ def load_training_state(checkpoint: Path, parts: Mapping[str, Stateful]) -> int:
             part.load_state_dict(saved["parts"][name])
     except (KeyError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{checkpoint} was written with other flags: {reason}") from error
+        raise ValueError(f"{checkpoint} is of another run: {reason}") from error
     return saved["step"]
 
 

@@ -48,6 +48,15 @@ class Features:
         """Tokens of each example: [N] int64."""
         return np.diff(self.offsets)
 
+    def checksum(self) -> str:
+        """Return the SHA-256 of the arrays, their names, types and shapes."""
+        total = hashlib.sha256()
+        for field in fields(self):
+            array = getattr(self, field.name)
+            total.update(f"{field.name} {array.dtype} {array.shape}".encode())
+            total.update(array)
+        return total.hexdigest()
+
 
 def truncate(
     lengths_a: np.ndarray, lengths_b: np.ndarray, budget: int
@@ -160,7 +169,7 @@ def _read_cache(cache: Path) -> Features | None:
             names = [field.name for field in fields(Features)]
             features = Features(**{name: file.get_tensor(name).numpy() for name in names})
             checksum = (file.metadata() or {}).get(_CHECKSUM)
-        if checksum != _checksum(features):
+        if checksum != features.checksum():
             raise ValueError("its checksum is another")
     except (SafetensorError, TypeError, ValueError, OSError) as error:
         logger.warning("%s is damaged and is built again: %s", cache, error)
@@ -170,16 +179,6 @@ def _read_cache(cache: Path) -> Features | None:
 
 def _write_cache(cache: Path, features: Features) -> None:
     try:
-        write_whole(cache, save(vars(features), {_CHECKSUM: _checksum(features)}))
+        write_whole(cache, save(vars(features), {_CHECKSUM: features.checksum()}))
     except OSError as error:
         logger.warning("features are not cached: %s", error)
-
-
-def _checksum(features: Features) -> str:
-    """Return the SHA-256 of the arrays, their names, types and shapes."""
-    total = hashlib.sha256()
-    for field in fields(features):
-        array = getattr(features, field.name)
-        total.update(f"{field.name} {array.dtype} {array.shape}".encode())
-        total.update(array)
-    return total.hexdigest()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from tools.compilation import Compilation
 from tools.device import Device
 
 _WARMUP_STEPS = 6
@@ -16,16 +17,18 @@ class FpsCounter:
     """Counts samples of training steps over the time they take, warm-up left out.
 
     FPS = batch per process × processes / mean step time, a step being forward, backward and optimizer.
-    The first six steps of an epoch are left out; in an epoch of six or fewer, all but the last. The
-    device is synchronized only where the clock starts and stops, so counting does not slow it down.
+    The first six steps of an epoch are left out; in an epoch of six or fewer, all but the last. So is the
+    time in which torch compiles. The device is synchronized only where the clock starts and stops, so
+    counting does not slow it down.
 
     Args:
         device: the device that computes.
         steps: how many steps this epoch will have.
+        compilation: what compiles the network, if anything does.
     """
 
-    def __init__(self, device: Device, steps: int) -> None:
-        self._device = device
+    def __init__(self, device: Device, steps: int, compilation: Compilation | None = None) -> None:
+        self._device, self._compilation = device, compilation
         self._skip = min(_WARMUP_STEPS, steps - 1)
         self._steps = self._samples = 0
         self._seconds = 0.0
@@ -60,12 +63,16 @@ class FpsCounter:
 
     def _start(self) -> None:
         self._device.synchronize()
-        self._since = time.perf_counter()
+        self._since = self._clock()
 
     def _stop(self) -> None:
         self._device.synchronize()
-        self._seconds += time.perf_counter() - self._since
+        self._seconds += self._clock() - self._since
         self._since = None
+
+    def _clock(self) -> float:
+        compiling = self._compilation.seconds if self._compilation else 0.0
+        return time.perf_counter() - compiling
 
 
 class Throughput(NamedTuple):

@@ -203,7 +203,7 @@ def test_resuming_with_other_flags_is_refused(run_classifier, sst2):
     flags = ("--data_dir", sst2, "--output_dir", "out", "--do_train", "--save_steps", "2")
     assert run_classifier(*flags, "--max_steps", "4").returncode == 0
     result = run_classifier(*flags, "--max_steps", "4", "--resume", "--batch_size", "4")
-    assert "global batch was 8 there and is 4 now" in one_line_error(result, 1)
+    assert "global batch was 8 there and is 4 now" in one_line_error(result, 2)
 
 
 def test_gradient_checkpointing_learns_the_same(run_classifier, sst2, tmp_path):

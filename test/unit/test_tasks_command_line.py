@@ -173,7 +173,7 @@ def test_a_model_of_other_classes_is_warned_of_and_not_resumed(run_classifier, r
     assert run_classifier(*flags).returncode == 0
     text = (tmp_path / "train.csv").read_text()
     (tmp_path / "train.csv").write_text(text.replace(",good", ",great"))
-    line = one_line_error(run_classifier(*flags, "--resume"), 1)
+    line = one_line_error(run_classifier(*flags, "--resume"), 2)
     assert "classes was ('bad', 'good', 'off topic') there" in line
 
 
