@@ -54,7 +54,7 @@ from tools.errors import UsageError, run_program
 from tools.fps_counter import FpsCounter, Stopwatch, Throughput
 from tools.full_precision import FullPrecision
 from tools.inference import compute_logits
-from tools.model_files import check_sizes, find_inputs, settle_task
+from tools.model_files import check_sizes, check_vocabulary, find_inputs, settle_task
 from tools.output_dir import (
     check_output_dir,
     claim_output_dir,
@@ -84,7 +84,8 @@ def main(args: Namespace) -> None:
         args.task = settle_task(args, config)
         config.set_task(args.task.labels)
         tokenizer = AlbertTokenizer(files.vocabulary, args.do_lower_case)
-        check_sizes(args, config, tokenizer)
+        check_sizes(config, args.task, args.max_seq_length)
+        check_vocabulary(config, tokenizer)
         features = {split: read_features(args, runtime, tokenizer, split) for split in args.splits}
 
         seed_everything(args.seed)  # before the model: a new classifier starts from random weights

@@ -28,8 +28,10 @@ import tools.packages  # noqa: E402, F401 (first: says in one line what is not i
 from callback.optimization import OPTIMIZERS  # noqa: E402
 from processors.glue import TASKS  # noqa: E402
 from tools.bench.contenders import ATTENTIONS, make_contenders  # noqa: E402
+from tools.bench.data import SHORTEST  # noqa: E402
 from tools.bench.run import PARTS, Benchmark  # noqa: E402
-from tools.device import DEVICES  # noqa: E402
+from tools.command_line import Parser, number  # noqa: E402
+from tools.device import DEVICES, usable_cores  # noqa: E402
 from tools.errors import UsageError, run_program  # noqa: E402
 
 _DEFAULT_PARTS = ("train", "static", "eval")
@@ -37,12 +39,7 @@ _DEFAULT_PARTS = ("train", "static", "eval")
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; :func:`parse_arguments` is what the program calls."""
-    parser = argparse.ArgumentParser(
-        prog="benchmark",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser("benchmark", description=__doc__)
     add = parser.add_argument
     add("--parts", type=_words, metavar="A,B,…",
         help=f"of {','.join(PARTS)} (default: those that the other flags allow)")  # fmt: skip
@@ -52,28 +49,30 @@ def build_parser() -> argparse.ArgumentParser:
     add("--config", type=Path, metavar="DIR",
         help="config.json, and spiece.model for --data_dir (default: albert_base_v2's shape)")  # fmt: skip
     add("--task_name", default="sst-2", choices=list(TASKS), metavar="TASK", help="default: sst-2")
-    add("--mean_length", type=float, default=14.3, metavar="X",
+    add("--mean_length", type=number(float, SHORTEST), default=14.3, metavar="X",
         help="tokens of a generated example on average (default: 14.3, SST-2's)")  # fmt: skip
-    add("--max_seq_length", type=int, default=128, metavar="N", help="longest input (default: 128)")
-    add("--batch_size", type=int, default=32, metavar="N", help="default: 32")
+    add("--max_seq_length", type=number(int, 8), default=128, metavar="N",
+        help="longest input (default: 128)")  # fmt: skip
+    add("--batch_size", type=number(int, 1), default=32, metavar="N", help="default: 32")
     add("--optimizer", default="lamb", choices=OPTIMIZERS, metavar="NAME",
         help="for all contenders (default: lamb)")  # fmt: skip
     add("--hf_attention", default="sdpa", choices=[*ATTENTIONS, "both"],
         help="of transformers in training and evaluation (default: sdpa)")  # fmt: skip
-    add(
-        "--torch_compile", action="store_true", help="also ours under torch.compile, static batches"
-    )
-    add("--processes", type=int, default=1, metavar="N",
+    add("--torch_compile", action="store_true", help="also ours with that flag")
+    add("--processes", type=number(int, 1), default=1, metavar="N",
         help="also N processes against one; needs --data_dir")  # fmt: skip
-    add("--rounds", type=int, default=3, metavar="N", help="turns of each contender (default: 3)")
-    add("--sample", type=int, default=6, metavar="N",
+    add("--rounds", type=number(int, 1), default=3, metavar="N",
+        help="turns of each contender (default: 3)")  # fmt: skip
+    add("--sample", type=number(int, 1), default=6, metavar="N",
         help="batches of a turn, fewer where they are wide (default: 6)")  # fmt: skip
     add("--device", choices=DEVICES, default="auto", help="where to compute (default: auto)")
-    add("--device_id", type=int, default=0, metavar="N", help="which of several (default: 0)")
-    add("--threads", type=int, default=0, metavar="N", help="CPU threads (default: all cores)")
+    add("--device_id", type=number(int, 0), default=0, metavar="N",
+        help="which of several (default: 0)")  # fmt: skip
+    add("--threads", type=number(int, 1, usable_cores()), default=usable_cores(), metavar="N",
+        help="CPU threads (default: all cores)")  # fmt: skip
     add("--precision", choices=["fp32", "bf16"], default="fp32",
         help="of training; evaluation is in fp32 (default: fp32)")  # fmt: skip
-    add("--json", type=Path, metavar="FILE", help="write all figures there, too")
+    add("--json", type=Path, metavar="FILE", help="a new file for all figures")
     add("--debug", action="store_true", help="on an error, show where in the code it happened")
     return parser
 
@@ -98,23 +97,18 @@ def _words(text: str) -> list[str]:
 
 
 def _complete(args: argparse.Namespace) -> None:
-    for name in ("batch_size", "rounds", "sample", "processes"):
-        if getattr(args, name) < 1:
-            raise UsageError(f"--{name} must be 1 or more")
-    if args.max_seq_length < 8 or args.mean_length < 3:
-        raise UsageError("--max_seq_length must be 8 or more, --mean_length 3 or more")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    args.threads = args.threads or cores
-    if args.threads < 1:
-        raise UsageError("--threads must be 1 or more")
-    if args.json and not args.json.absolute().parent.is_dir():
-        raise UsageError(f"--json {args.json}: there is no folder {args.json.parent}")
+    if args.json:
+        folder = args.json.absolute().parent
+        if args.json.exists():
+            raise UsageError(f"--json {args.json} is there already: name a new file")
+        if not os.access(folder, os.W_OK):
+            raise UsageError(f"--json {args.json}: {folder} is no folder that can be written to")
     if args.parts is None:
         args.parts = list(_DEFAULT_PARTS)
         args.parts += ["startup"] if args.data_dir else []
         args.parts += ["processes"] if args.processes > 1 else []
-    if unknown := [part for part in args.parts if part not in PARTS]:
-        raise UsageError(f"--parts {unknown[0]}: there are {', '.join(PARTS)}")
+    if unknown := [part for part in args.parts or [""] if part not in PARTS]:
+        raise UsageError(f"--parts {unknown[0]!r}: there are {', '.join(PARTS)}")
     if args.data_dir and not args.config:
         raise UsageError("--data_dir needs --config, a folder with config.json and the vocabulary")
     for part in ("startup", "processes"):
@@ -127,13 +121,15 @@ def _complete(args: argparse.Namespace) -> None:
     if args.batch_size % args.processes:
         raise UsageError(f"--batch_size {args.batch_size} is no multiple of --processes")
     args.chosen = _choose(args)
-    if not args.chosen and not {"startup", "processes"} & set(args.parts):
-        raise UsageError("--contenders: none of them is in --parts")
+    for name in args.contenders or ():
+        if name not in [contender.name for contender in args.chosen]:
+            raise UsageError(f"--contenders {name} is in none of --parts {','.join(args.parts)}")
     if any(c.system == "hf" for c in args.chosen) and not importlib.util.find_spec("transformers"):
         own = ",".join(c.name for c in args.chosen if c.system == "ours")
+        without = f", or do without it: --contenders {own}" if own else ""
         raise UsageError(
             "transformers, to compare with, is not installed: python3 -m pip install -r "
-            f"requirements-test.txt, or do without it: --contenders {own}"
+            f"requirements-test.txt{without}"
         )
 
 
@@ -142,13 +138,13 @@ def _choose(args: argparse.Namespace) -> list:
     attentions = ATTENTIONS if args.hf_attention == "both" else (args.hf_attention,)
     all_of_them = make_contenders(args.max_seq_length, attentions, args.torch_compile)
     names = [contender.name for contender in all_of_them]
-    if unknown := [name for name in args.contenders or () if name not in names]:
-        raise UsageError(f"--contenders {unknown[0]}: there are {', '.join(names)}")
+    asked = names if args.contenders is None else args.contenders or [""]
+    if unknown := [name for name in asked if name not in names]:
+        raise UsageError(f"--contenders {unknown[0]!r}: there are {', '.join(names)}")
     return [
         contender
         for contender in all_of_them
-        if contender.group.partition("-")[0] in args.parts
-        and (not args.contenders or contender.name in args.contenders)
+        if contender.group.partition("-")[0] in args.parts and contender.name in asked
     ]
 
 
@@ -160,6 +156,7 @@ def main(argv: list[str]) -> int:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
             Benchmark(args, Path(folder)).run()
 
+    sys.stdout.reconfigure(errors="replace")  # a terminal without × or – is no reason to fail
     return run_program(compare, "benchmark", args.debug)
 
 

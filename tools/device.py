@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import resource
 import sys
 import time
@@ -132,6 +133,11 @@ class Device:
         if self.type == "cpu":
             return f"cpu ({torch.get_num_threads()} threads)"
         return f"{self.type}:{self.index} ({self._module.get_device_name(self.index)})"
+
+
+def usable_cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def select_device(

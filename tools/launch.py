@@ -29,7 +29,7 @@ from torch.distributed.elastic.multiprocessing.errors import (  # noqa: E402
 )
 
 from tools.command_line import Parser, number  # noqa: E402
-from tools.device import DEVICES, select_device  # noqa: E402
+from tools.device import DEVICES, select_device, usable_cores  # noqa: E402
 from tools.errors import FAILURE_STATUS, run_program  # noqa: E402
 
 DEFAULT_PORT = (
@@ -42,8 +42,7 @@ def launch(args: argparse.Namespace) -> int:
     select_device(
         args.device, processes=args.nproc
     )  # before eight processes say that it is not there
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // args.nproc)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // args.nproc)))
     # A store of its own for every start: else processes started again find the addresses of those before.
     os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
     if not args.debug:

@@ -81,18 +81,18 @@ def settle_task(args: Namespace, config: AlbertConfig) -> Task:
     return task
 
 
-def check_sizes(args: Namespace, config: AlbertConfig, tokenizer: AlbertTokenizer) -> None:
-    """See that vocabulary, model and flags fit each other.
+def check_sizes(config: AlbertConfig, task: Task, max_seq_length: int) -> None:
+    """See that the model can take the task's inputs.
 
     Raises:
-        ValueError: they do not; says which.
+        ValueError: the task has pairs, the model only one token type.
+        UsageError: the inputs are longer than the model allows.
     """
-    if args.task.has_pairs and config.type_vocab_size < 2:
-        raise ValueError(f"{args.task.folder} has pairs, but the model's type_vocab_size is 1")
-    check_vocabulary(config, tokenizer)
-    if args.max_seq_length > config.max_position_embeddings:
+    if task.has_pairs and config.type_vocab_size < 2:
+        raise ValueError(f"{task.folder} has pairs, but the model's type_vocab_size is 1")
+    if max_seq_length > config.max_position_embeddings:
         raise UsageError(
-            f"--max_seq_length {args.max_seq_length} is more than the model's "
+            f"--max_seq_length {max_seq_length} is more than the model's "
             f"{config.max_position_embeddings} positions"
         )
 

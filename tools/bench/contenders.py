@@ -26,20 +26,21 @@ def make_contenders(max_length: int, attentions: Sequence[str], compiled: bool) 
 
     Args:
         attentions: HF's; the first has the plain names. Static batches get all of :data:`ATTENTIONS`.
-        compiled: whether there is a network under torch.compile among those of static batches.
+        compiled: whether ours is there under torch.compile, too: in buckets and in static batches.
     """
     policies = sorted(PADDING_POLICIES)  # bucket, longest, max_length
     found = [Contender(f"ours-{name}", "train", "ours", name) for name in policies]
+    if compiled:
+        found.append(Contender("ours-compile-bucket", "train", "ours", "bucket", compiled=True))
     for batching in HF_BATCHING:
         for attention, suffix in _suffixes(attentions):
             found.append(Contender(f"hf-{batching}{suffix}", "train", "hf", batching, attention))
-    for width in sorted({NARROW, max_length}, reverse=True):
+    for width in sorted({min(NARROW, max_length), max_length}, reverse=True):
         group = f"static-{width}"
         found.append(Contender(f"ours-{group}", group, "ours", "static", width=width))
         if compiled:
-            found.append(
-                Contender(f"ours-compile-{group}", group, "ours", "static", "", True, width)
-            )
+            name = f"ours-compile-{group}"
+            found.append(Contender(name, group, "ours", "static", compiled=True, width=width))
         for attention in ATTENTIONS:
             name = f"hf-{attention}-{group}"
             found.append(Contender(name, group, "hf", "static", attention, width=width))
@@ -60,12 +61,12 @@ def make_ratios(contenders: Sequence[Contender]) -> list[Ratio]:
         present = tuple(name for name in others if name in names)
         return Ratio(f"{left} / {right}", left, present)
 
-    groups = dict.fromkeys(c.group for c in contenders if c.width)
+    groups = list(dict.fromkeys(c.group for c in contenders if c.width))
     wanted = [of("ours-bucket", f"ours-{policy}") for policy in ("max_length", "longest")]
     wanted += [of("ours-bucket", f"hf-{batching}") for batching in HF_BATCHING]
     wanted.append(of("ours-max_length", "hf-max_length"))
     wanted += [of(f"ours-{group}", f"hf-{group}", group) for group in groups]
-    wanted += [of(f"ours-compile-{group}", f"ours-{group}") for group in groups]
+    wanted += [of(f"ours-compile-{name}", f"ours-{name}") for name in ("bucket", *groups)]
     wanted.append(of("ours-eval", "hf-eval"))
     return [ratio for ratio in wanted if ratio.contender in names and ratio.others]
 

@@ -48,6 +48,8 @@ class _Examples:
 class HuggingFace:
     """transformers' ``AlbertForSequenceClassification``; the methods are those of ``Ours``."""
 
+    compilation = None
+
     def __init__(self, contender: Contender, setting: Setting, features: Features) -> None:
         from transformers import AlbertConfig
         from transformers.models.albert.modeling_albert import AlbertForSequenceClassification

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from callback.optimization import build_optimizer
@@ -15,6 +14,7 @@ from processors.features import Features
 from processors.loading import Batch, load_batches
 from tools.bench.spec import Contender, Setting
 from tools.common import seed_everything, seed_step
+from tools.compilation import Compilation
 from tools.full_precision import Autocast, FullPrecision
 
 
@@ -33,7 +33,8 @@ class Ours:
             self._precision: FullPrecision = Autocast(model, optimizer, self._device)
         else:
             self._precision = FullPrecision(model, optimizer)
-        self._network = torch.compile(model, dynamic=False) if contender.compiled else model
+        self.compilation = Compilation(self._device) if contender.compiled else None
+        self._network = self.compilation.compile(model) if self.compilation else model
         self._network.train(contender.trains)
         self._step = 0
 

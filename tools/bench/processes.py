@@ -5,12 +5,35 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tools.bench.fleet import ROOT, worker_environment
 from tools.bench.spec import Setting
 
 _UNTIMED_STEPS = 6  # FpsCounter leaves them out
+_END_SECONDS = 15.0
+
+
+def _run(command: list[str], threads: int) -> tuple[int, list[str]]:
+    """Run a program; returns its exit status and its last words. It ends in order if this one does."""
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=worker_environment(threads),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as program:
+        try:
+            output, errors = program.communicate()
+        except BaseException:
+            program.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                program.communicate(timeout=_END_SECONDS)
+            program.kill()
+            raise
+    return program.returncode, (errors.strip() or output.strip()).splitlines()
 
 
 class ProcessRuns:
@@ -45,16 +68,8 @@ class ProcessRuns:
             command += ["tools/launch.py", "--nproc", str(processes), "--device", device]
             command += ["--log_dir", str(output / "logs"), "--"]
         command += ["run_classifier.py", *self._flags(output, processes)]
-        result = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=worker_environment(max(1, self._setting.threads // processes)),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if result.returncode:
-            words = (result.stderr.strip() or result.stdout.strip()).splitlines()
+        status, words = _run(command, max(1, self._setting.threads // processes))
+        if status:
             reason = words[-1] if words else "no message"
             raise ChildProcessError(f"the run of {processes} processes failed: {reason}")
         rows = map(json.loads, (output / "metrics.jsonl").read_text().splitlines())

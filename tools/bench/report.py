@@ -24,11 +24,6 @@ def make_report(result: dict[str, Any]) -> str:
     ]
     if not result["whole"]:
         lines += ["", "The run was cut short: these are the figures of what was over by then."]
-    if peak := result["peak"]:
-        lines += [
-            "",
-            f"Fastest matrix product: {peak['flops_per_second'] / 1e9:.1f} GFLOP/s ({peak['shape']}).",
-        ]
     if contenders := result["contenders"]:
         tokens, widths = (_deviation(contenders, name) for name in ("mean_tokens", "mean_width"))
         lines += [
@@ -37,6 +32,8 @@ def make_report(result: dict[str, Any]) -> str:
             f"{_percent(tokens)} at most, their mean width by {_percent(widths)}.",
             "",
             *_contender_table(contenders),
+            "",
+            *_peak_table(result["peaks"]),
         ]
     if result["startup"]:
         lines += ["", *_startup_table(result["startup"])]
@@ -71,6 +68,14 @@ def _contender_table(contenders: dict[str, Any]) -> list[str]:
         for name, figures in contenders.items()
     ]
     return _table([*header, *(["compilation, s"] if compiled else [])], rows)
+
+
+def _peak_table(peaks: dict[str, Any]) -> list[str]:
+    rows = [
+        [group, _number(figures["flops_per_second"] / 1e9), figures["shape"]]
+        for group, figures in peaks.items()
+    ]
+    return _table(["the peak: group", "fastest matrix product, GFLOP/s", "its shape"], rows)
 
 
 def _startup_table(startup: dict[str, Any]) -> list[str]:

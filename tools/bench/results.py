@@ -20,7 +20,7 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
 
 
 def peak_figures(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the peak, that is the median of the fastest shape, and the medians of all shapes."""
+    """Return the peak of some rounds: the median of the fastest shape, and the medians of all shapes."""
     shapes = {
         name: median(turn["flops_per_second"][name] for turn in turns)
         for name in turns[0]["flops_per_second"]

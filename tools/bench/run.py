@@ -18,8 +18,9 @@ import torch
 from model.configuration_albert import CONFIG_NAME, AlbertConfig
 from model.files import write_whole
 from model.tokenization_albert import AlbertTokenizer, find_vocabulary
-from processors.features import Features, load_features
+from processors.features import Features, build_features
 from processors.glue import TASKS
+from processors.reading import read_examples
 from tools.bench.contenders import Ratio, make_ratios
 from tools.bench.data import (
     DEV_EXAMPLES,
@@ -34,9 +35,10 @@ from tools.bench.processes import ProcessRuns
 from tools.bench.report import make_report
 from tools.bench.results import contender_figures, peak_figures, ratio_figures, summary
 from tools.bench.spec import Contender, Setting
+from tools.compilation import Compilation
 from tools.device import select_device
 from tools.errors import UsageError
-from tools.model_files import check_vocabulary
+from tools.model_files import check_sizes, check_vocabulary
 
 PARTS = ("train", "static", "eval", "startup", "processes")
 _SEED = 42
@@ -57,6 +59,8 @@ class Benchmark:
         self._began = time.monotonic()
         torch.set_num_threads(args.threads)  # only said here; workers compute
         self._device = select_device(args.device, args.device_id)
+        if any(contender.compiled for contender in args.chosen):
+            Compilation(self._device)  # says what is missing before anything is computed
         if args.precision == "bf16" and not self._device.has_bf16:
             raise UsageError(f"--precision bf16: {self._device} cannot compute in bf16")
         self._prepare_model()
@@ -79,12 +83,12 @@ class Benchmark:
         self._facts: dict[str, dict[str, Any]] = {}  # a contender's answer to "prepare"
         self._turns: dict[str, list[dict[str, Any]]] = defaultdict(list)
         # By group, of its own rounds: a shared machine is faster at one time than at another.
-        self._peaks: dict[str, float] = {}
+        self._peaks: dict[str, dict[str, Any]] = {}
         self._startup: dict[str, dict[str, Any]] = {}
         self._processes: dict[str, dict[str, Any]] = {}
 
     def run(self) -> None:
-        """Compare, print the tables, and write the figures.
+        """Compare, write the figures, and print the tables.
 
         A run that is cut short prints those of the groups that were over, and writes nothing.
         """
@@ -94,24 +98,28 @@ class Benchmark:
             whole = True
         finally:
             result = self._result(whole)
+            if whole and self._args.json:
+                text = json.dumps(result, indent=2, ensure_ascii=False)
+                write_whole(self._args.json, text + "\n")
             if whole or result["contenders"]:
                 print(make_report(result), flush=True)
-        if self._args.json:
-            write_whole(self._args.json, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
 
     def _measure(self) -> None:
-        with start_workers([_PEAK], self._setting, self._folder, self._args.debug) as workers:
-            for group in dict.fromkeys(contender.group for contender in self._args.chosen):
-                members = [c for c in self._args.chosen if c.group == group]
-                self._take_turns(group, members, workers)
-                rounds = self._turns[_PEAK.name][-self._args.rounds :]
-                self._peaks[group] = peak_figures(rounds)["flops_per_second"]
+        if self._args.chosen:
+            self._compare_contenders()
         if "startup" in self._args.parts:
             self._take_turns("startup", [_STARTUP], [])
             reads = self._turns[_STARTUP.name]
             self._startup = {k: summary([r[k] for r in reads]) for k in ("cold", "cached")}
         if "processes" in self._args.parts:
             self._compare_processes()
+
+    def _compare_contenders(self) -> None:
+        with start_workers([_PEAK], self._setting, self._folder, self._args.debug) as workers:
+            for group in dict.fromkeys(contender.group for contender in self._args.chosen):
+                members = [c for c in self._args.chosen if c.group == group]
+                self._take_turns(group, members, workers)
+                self._peaks[group] = peak_figures(self._turns[_PEAK.name][-self._args.rounds :])
 
     def _take_turns(self, group: str, contenders: list[Contender], others: list[Worker]) -> None:
         """Have a group measured; ``others`` are workers that take part."""
@@ -144,7 +152,7 @@ class Benchmark:
         for contender in chosen:
             # Evaluation is in fp32 whatever training is in: the peak is that of training.
             comparable = contender.trains or self._args.precision == "fp32"
-            peak = self._peaks[contender.group] if comparable else None
+            peak = self._peaks[contender.group]["flops_per_second"] if comparable else None
             contenders[contender.name] = {
                 "group": contender.group,
                 **contender_figures(self._facts[contender.name], self._turns[contender.name], peak),
@@ -159,7 +167,7 @@ class Benchmark:
             "whole": whole,
             "machine": self._machine(),
             "data": self._data,
-            "peak": peak_figures(self._turns[_PEAK.name]) if contenders else None,
+            "peaks": self._peaks,
             "contenders": contenders,
             "startup": self._startup,
             "processes": self._processes,
@@ -171,11 +179,7 @@ class Benchmark:
         args, folder = self._args, self._folder / "model"
         folder.mkdir()
         self._config = AlbertConfig.from_file(args.config) if args.config else AlbertConfig()
-        if args.max_seq_length > self._config.max_position_embeddings:
-            raise UsageError(
-                f"--max_seq_length {args.max_seq_length} is more than the model's "
-                f"{self._config.max_position_embeddings} positions"
-            )
+        check_sizes(self._config, self._task, args.max_seq_length)
         (folder / CONFIG_NAME).write_text(self._config.to_json(), encoding="utf-8")
         if args.data_dir:
             vocabulary = find_vocabulary(args.config)
@@ -206,7 +210,7 @@ class Benchmark:
         }
 
     def _read_data(self) -> tuple[Features, Features]:
-        """Read the task's files from a copy, so that the cache beside the user's stays as it is."""
+        """Read the task's files, and copy them: what is measured must not meet the cache beside them."""
         copy = self._folder / "data"
         copy.mkdir()
         tokenizer = AlbertTokenizer(find_vocabulary(self._folder / "model"))
@@ -218,10 +222,10 @@ class Benchmark:
                     raise FileNotFoundError(
                         f"{source} is missing: dataset/README.md says where from"
                     )
-                path = copy / source.name
-                shutil.copy(source, path)
-                length = self._args.max_seq_length
-                found.append(load_features(self._task, path, split, tokenizer, length))
+                shutil.copy(source, copy / source.name)
+                examples = read_examples(self._task, source, split)
+                length, scores = self._args.max_seq_length, self._task.is_regression
+                found.append(build_features(examples, tokenizer, length, scores))
         return found[0], found[1]
 
     def _generate_data(self) -> tuple[Features, Features]:

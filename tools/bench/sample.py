@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-
-from processors.batching import BatchPlan
 
 # A turn is worth as many padded tokens as --sample batches of this width have, so that wide batches do not
 # make a run as long as a training.
@@ -24,15 +20,18 @@ def sample_size(widths: np.ndarray, most: int) -> int:
     return min(len(widths), max(least, min(most, wanted)))
 
 
-def take_sample(plans: Sequence[BatchPlan], tokens: np.ndarray, count: int) -> list[BatchPlan]:
-    """Return ``count`` of an epoch's batches whose mean width and mean tokens are the epoch's.
+def take_sample(values: np.ndarray, means: np.ndarray, count: int) -> list[int]:
+    """Return which ``count`` of an epoch's batches have its mean width and mean tokens.
 
     The batches, sorted by width and then by tokens, are cut into ``count`` equal parts, one from each. The
     middle ones would leave out the few longest: part after part, the middle one gives way to that which
     brings the sample's means nearest to the epoch's.
+
+    Args:
+        values: [N, 2] of each batch the width, and the tokens of an example on average.
+        means: [2] the same of all examples of the epoch.
     """
-    values = np.stack([[plan.width for plan in plans], tokens], axis=1).astype(float)
-    values /= values.mean(axis=0)
+    values = values / means
     parts = np.array_split(np.lexsort((values[:, 1], values[:, 0])), count)
     chosen = [part[len(part) // 2] for part in parts]
     for _ in range(_PASSES):
@@ -40,4 +39,4 @@ def take_sample(plans: Sequence[BatchPlan], tokens: np.ndarray, count: int) -> l
             others = values[chosen[:index] + chosen[index + 1 :]].sum(axis=0)
             distance = np.abs(others + values[part] - count).sum(axis=1)
             chosen[index] = part[distance.argmin()]
-    return [plans[index] for index in chosen]
+    return [int(index) for index in chosen]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,13 +23,15 @@ from tools.bench.ours import Ours
 from tools.bench.sample import sample_size, take_sample
 from tools.bench.spec import Contender, Setting
 from tools.bench.startup import Startup
+from tools.compilation import Compilation
 
-_NARROW = 8  # the width of the steps that only start things, or count
-_TIMED_STEPS, _TIMED_SECONDS = 5, 1.0
+_NARROW = 8  # the width of the steps that only count
 
 
 class Engine(Protocol):
     """A contender's way of training and evaluating."""
+
+    compilation: Compilation | None
 
     def epoch(self) -> list[BatchPlan]: ...
     def batches(self, plans: Sequence[BatchPlan]) -> Iterator[Batch]: ...
@@ -60,9 +62,11 @@ class Session:
         else:
             # Not a dev set's last one, unless it is the only one.
             full = [plan for plan in self._epoch if len(plan.rows) == len(self._epoch[0].rows)]
-            widths = np.array([plan.width for plan in full])
-            tokens = np.array([self._lengths[plan.rows].sum() for plan in full])
-            self._sample = take_sample(full, tokens, sample_size(widths, setting.sample))
+            values = np.array([(plan.width, self._lengths[plan.rows].mean()) for plan in full])
+            epoch = self._figures(self._epoch)
+            means = np.array([epoch["padded_tokens"], epoch["tokens"]]) / epoch["samples"]
+            count = sample_size(values[:, 0], setting.sample)
+            self._sample = [full[index] for index in take_sample(values, means, count)]
 
     def prepare(self) -> dict[str, Any]:
         """Warm up, and return what does not change from turn to turn.
@@ -70,27 +74,20 @@ class Session:
         The widest batch of the epoch is among the untimed ones: it decides on the peak memory.
         """
         self._device.reset_peak_memory()
-        ordered = sorted(self._sample, key=lambda plan: plan.width)
-        usual, widest = ordered[len(ordered) // 2], max(self._epoch, key=lambda plan: plan.width)
+        widest = max(self._epoch, key=lambda plan: plan.width)
         measured: dict[str, Any] = {}
-        if self._contender.compiled:  # for one width, and nothing may look into it
-            began = time.perf_counter()
-            self._pass([usual])
-            measured["compile_seconds"] = time.perf_counter() - began
+        if self._engine.compilation:  # for all widths of a turn, and nothing may look into it
+            self._pass([*self._sample, widest])
+            measured["compile_seconds"] = self._engine.compilation.seconds
         else:
             counts: list[int] = []
             with HostReads(self._device.torch_device) as reads:
-                self._pass([usual, usual], _NARROW, lambda: counts.append(reads.count))
-            measured["host_reads"] = (
-                counts[1] - counts[0]
-            )  # not what starts a loader or an optimizer
-            if widest.width > usual.width or not self._contender.trains:
-                self._pass([widest])
+                self._pass(self._sample[:1] * 2, _NARROW, lambda: counts.append(reads.count))
+            # Not what starts a loader or an optimizer.
+            measured["host_reads"] = counts[1] - counts[0]
+            self._pass([widest])
         if self._contender.trains:
-            steps = self._timed_steps(usual)
-            measured["optimizer_share"] = median(update / step for step, update in steps)
-            if "compile_seconds" in measured:
-                measured["compile_seconds"] -= median(step for step, _ in steps)
+            measured["optimizer_share"] = self._optimizer_share()
         return {
             **measured,
             "epoch": self._figures(self._epoch),
@@ -131,20 +128,22 @@ class Session:
             mean = torch.stack([result.float().mean() for result in results]).mean()
             return mean.cpu().numpy().item()
 
-    def _timed_steps(self, plan: BatchPlan) -> list[tuple[float, float]]:
-        """Return the seconds of some steps, and of clip and optimizer within: one step if it is long."""
-        steps: list[tuple[float, float]] = []
-        while len(steps) < _TIMED_STEPS and sum(step for step, _ in steps) < _TIMED_SECONDS:
-            batch = next(self._engine.batches([plan]))
-            times = []
-            for work in (lambda b=batch: self._engine.gradients(b), self._engine.update):
-                self._device.synchronize()
-                times.append(time.perf_counter())
-                work()
-            self._device.synchronize()
-            times.append(time.perf_counter())
-            steps.append((times[2] - times[0], times[2] - times[1]))
-        return steps
+    def _optimizer_share(self) -> float:
+        """Return which share of the steps of a turn is for clipping and the optimizer."""
+        steps, updates = [], []
+        for batch in self._engine.batches(self._sample):
+            times = [self._now()]
+            self._engine.gradients(batch)
+            times.append(self._now())
+            self._engine.update()
+            times.append(self._now())
+            steps.append(times[2] - times[0])
+            updates.append(times[2] - times[1])
+        return median(updates) / mean(steps)  # an update is the same work in every step
+
+    def _now(self) -> float:
+        self._device.synchronize()
+        return time.perf_counter()
 
     def _figures(self, plans: list[BatchPlan]) -> dict[str, float]:
         """Return how much work ``plans`` are."""
