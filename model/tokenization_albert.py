@@ -104,12 +104,6 @@ class AlbertTokenizer:
             pieces.extend(self._split(piece) if _ends_in_digit_comma(piece) else [piece])
         return pieces
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of each text, without special tokens."""
-        ids, lengths = self.encode_flat(texts)
-        flat, ends = ids.tolist(), np.cumsum(lengths).tolist()
-        return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the ids of all texts one after the other, in one call of SentencePiece.
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -78,6 +79,12 @@ def vocabulary(tmp_path_factory):
     path = tmp_path_factory.mktemp("vocabulary") / "spiece.model"
     path.write_bytes(model)
     return path
+
+
+def encode(tokenizer, texts):
+    """Return the ids of each text, as a list."""
+    ids, lengths = tokenizer.encode_flat(texts)
+    return [part.tolist() for part in np.split(ids, np.cumsum(lengths)[:-1])]
 
 
 @pytest.fixture(scope="session")

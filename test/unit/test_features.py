@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import DATA, sentences
+from conftest import DATA, encode, sentences
 
 from model.files import write_whole
 from model.tokenization_albert import AlbertTokenizer
@@ -37,7 +37,7 @@ def test_truncation_equals_taking_one_token_at_a_time():
 
 def test_features_of_a_pair(tokenizer):
     features = build_features([Example("the film", "a film", 2.5)], tokenizer, 64, True)
-    (a, b), (cls, sep) = tokenizer.encode(["the film", "a film"]), (2, 3)
+    (a, b), (cls, sep) = encode(tokenizer, ["the film", "a film"]), (2, 3)
     assert features.input_ids.tolist() == [cls, *a, sep, *b, sep]
     assert features.first_lengths.tolist() == [len(a) + 2]
     assert features.labels.tolist() == [2.5]
@@ -143,7 +143,7 @@ def one_by_one(examples, tokenizer, max_length):
     """Return the ids of each example and its first length, put together token by token."""
     made = []
     for a, b, _ in examples:
-        ids_a, ids_b = tokenizer.encode([a, b or ""])
+        ids_a, ids_b = encode(tokenizer, [a, b or ""])
         keep_a, keep_b = one_at_a_time(len(ids_a), len(ids_b), max_length - (2 if b is None else 3))
         first = [tokenizer.cls_id, *ids_a[:keep_a], tokenizer.sep_id]
         second = [] if b is None else [*ids_b[:keep_b], tokenizer.sep_id]

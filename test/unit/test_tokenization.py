@@ -6,7 +6,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from conftest import DATA, sentences
+from conftest import DATA, encode, sentences
 
 from model.tokenization_albert import AlbertTokenizer, clean_text, find_vocabulary
 from model.tokenizer_export import save_tokenizer
@@ -37,7 +37,7 @@ def test_special_tokens_have_their_ids(tokenizer):
 
 
 def test_text_never_becomes_a_special_token(tokenizer):
-    ids = tokenizer.encode(["[CLS] <pad> [SEP]"])[0]
+    ids = encode(tokenizer, ["[CLS] <pad> [SEP]"])[0]
     assert not {tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id} & set(ids)
 
 
@@ -54,13 +54,13 @@ def test_a_piece_that_ends_in_digit_and_comma_is_split(tokenizer):
 )
 def test_ids_are_those_of_the_pieces(tokenizer, text):
     ids = [tokenizer.sentencepiece.PieceToId(piece) for piece in tokenizer.tokenize(text)]
-    assert tokenizer.encode([text]) == [ids]
+    assert encode(tokenizer, [text]) == [ids]
 
 
 def test_a_batch_is_its_texts_one_by_one(tokenizer):
     texts = ["2,", "a fine film", "", "2013, ☃", "", "the sea", "☃ 12,2,", "in 2013,", ""]
-    one_by_one = [tokenizer.encode([text])[0] for text in texts]
-    assert tokenizer.encode(texts) == one_by_one
+    one_by_one = [encode(tokenizer, [text])[0] for text in texts]
+    assert encode(tokenizer, texts) == one_by_one
     ids, lengths = tokenizer.encode_flat(texts)
     assert ids.tolist() == sum(one_by_one, [])
     assert lengths.tolist() == [len(ids) for ids in one_by_one]
@@ -86,7 +86,7 @@ def test_golden_ids(real_data):
     goldens = json.loads((DATA / "tokenization.json").read_text(encoding="utf-8"))
     for golden in goldens:
         assert tokenizer.tokenize(golden["text"]) == golden["pieces"]
-        assert tokenizer.encode([golden["text"]]) == [golden["ids"]]
+        assert encode(tokenizer, [golden["text"]]) == [golden["ids"]]
 
 
 def by_the_rules(tokenizer, text):
@@ -115,7 +115,7 @@ def test_ids_equal_the_rules(tokenizer):
         "a\u0301 \u3000 ``b'' \u2028 c",
         "٣,",
     ]
-    assert tokenizer.encode(texts) == [by_the_rules(tokenizer, text) for text in texts]
+    assert encode(tokenizer, texts) == [by_the_rules(tokenizer, text) for text in texts]
 
 
 @pytest.mark.parametrize("name", ["sst-2", "sts-b"])
@@ -125,4 +125,4 @@ def test_ids_equal_the_rules_on_all_real_texts(real_data, name):
     for split in SPLITS:
         (path,) = task.paths(real_data / task.folder, split)
         texts = [t for e in read_examples(task, path, split) for t in (e.text_a, e.text_b) if t]
-        assert tokenizer.encode(texts) == [by_the_rules(tokenizer, text) for text in texts]
+        assert encode(tokenizer, texts) == [by_the_rules(tokenizer, text) for text in texts]

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from conftest import encode
 
 from model.tokenization_albert import AlbertTokenizer
 from model.tokenizer_export import save_tokenizer
@@ -28,7 +29,7 @@ def odd_texts(count):
 
 def differing(peer, tokenizer, texts):
     theirs = peer(texts, add_special_tokens=False)["input_ids"]
-    return [t for t, a, b in zip(texts, tokenizer.encode(texts), theirs, strict=True) if a != b]
+    return [t for t, a, b in zip(texts, encode(tokenizer, texts), theirs, strict=True) if a != b]
 
 
 @pytest.mark.parametrize("do_lower_case", [True, False])
@@ -42,7 +43,7 @@ def test_ids_of_odd_texts(vocabulary, tmp_path, do_lower_case):
 
 def test_pairs_have_special_tokens_and_types(tokenizer, tmp_path):
     peer = peer_of(tokenizer, tmp_path)
-    (a, b), encoded = tokenizer.encode(["the film", "a sea"]), peer("the film", "a sea")
+    (a, b), encoded = encode(tokenizer, ["the film", "a sea"]), peer("the film", "a sea")
     assert encoded["input_ids"] == [2, *a, 3, *b, 3]
     assert encoded["token_type_ids"] == [0] * (len(a) + 2) + [1] * (len(b) + 1)
 
