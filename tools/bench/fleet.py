@@ -39,7 +39,12 @@ class Worker:
         self._process = subprocess.Popen(
             [*command, "--debug"] if debug else command,
             cwd=ROOT,
-            env=worker_environment(setting.threads, plain=contender.system == "hf"),
+            env={
+                **worker_environment(setting.threads, plain=contender.system == "hf"),
+                "TORCHINDUCTOR_CACHE_DIR": str(
+                    folder / "compiled"
+                ),  # not what earlier runs compiled
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

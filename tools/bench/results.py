@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import truediv
 from statistics import median
 from typing import Any
 
@@ -41,6 +42,9 @@ def contender_figures(
     epoch, turn = facts["epoch"], facts["turn"]
     speeds = [turn["samples"] / t["seconds"] for t in turns]
 
+    step_seconds = [t["seconds"] / turn["batches"] for t in turns]
+    updates = [t["update_seconds"] for t in turns if t["update_seconds"] is not None]
+
     def share(flops: float) -> float | None:
         return median(flops / t["seconds"] for t in turns) / peak if peak else None
 
@@ -51,7 +55,7 @@ def contender_figures(
         "mfu": share(turn["model_flops"]),
         "needed": share(turn["needed_flops"]),
         "peak_memory_bytes": max(t["peak_memory"] for t in turns),
-        "optimizer_share": facts.get("optimizer_share"),
+        "optimizer_share": median(map(truediv, updates, step_seconds)) if updates else None,
         "host_reads_per_step": facts.get("host_reads"),
         "compile_seconds": facts.get("compile_seconds"),
         "mean_loss_or_logit": turns[0]["mean"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from statistics import mean, median
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,7 +24,7 @@ from tools.bench.spec import Contender, Setting
 from tools.bench.startup import Startup
 from tools.compilation import Compilation
 
-_NARROW = 8  # the width of the steps that only count
+_NARROW = 8  # the width where it does not matter
 
 
 class Engine(Protocol):
@@ -82,12 +81,10 @@ class Session:
         else:
             counts: list[int] = []
             with HostReads(self._device.torch_device) as reads:
-                self._pass(self._sample[:1] * 2, _NARROW, lambda: counts.append(reads.count))
+                self._pass(self._sample[:1] * 2, True, lambda: counts.append(reads.count))
             # Not what starts a loader or an optimizer.
             measured["host_reads"] = counts[1] - counts[0]
             self._pass([widest])
-        if self._contender.trains:
-            measured["optimizer_share"] = self._optimizer_share()
         return {
             **measured,
             "epoch": self._figures(self._epoch),
@@ -101,19 +98,24 @@ class Session:
         seconds = time.perf_counter() - began
         if not np.isfinite(result):
             raise ValueError("the loss is no finite number: the training diverged")
-        return {"seconds": seconds, "mean": result, "peak_memory": self._device.peak_memory()}
+        return {
+            "seconds": seconds,
+            "mean": result,
+            "update_seconds": self._time_update() if self._contender.trains else None,
+            "peak_memory": self._device.peak_memory(),
+        }
 
     def _pass(
         self,
         plans: list[BatchPlan],
-        narrow: int | None = None,
+        narrow: bool = False,
         after_batch: Callable[[], None] = lambda: None,
     ) -> float:
         """Train or evaluate on ``plans``; returns the mean of the losses or the logits."""
         results = []
         for batch in self._engine.batches(plans):
             if narrow:
-                batch = {k: v[:, :narrow] if v.ndim == 2 else v for k, v in batch.items()}
+                batch = _narrow(batch)
             if self._contender.trains:
                 results.append(self._engine.gradients(batch))
                 self._engine.update()
@@ -128,22 +130,16 @@ class Session:
             mean = torch.stack([result.float().mean() for result in results]).mean()
             return mean.cpu().numpy().item()
 
-    def _optimizer_share(self) -> float:
-        """Return which share of the steps of a turn is for clipping and the optimizer."""
-        steps, updates = [], []
-        for batch in self._engine.batches(self._sample):
-            times = [self._now()]
-            self._engine.gradients(batch)
-            times.append(self._now())
-            self._engine.update()
-            times.append(self._now())
-            steps.append(times[2] - times[0])
-            updates.append(times[2] - times[1])
-        return median(updates) / mean(steps)  # an update is the same work in every step
-
-    def _now(self) -> float:
+    def _time_update(self) -> float:
+        """Return the seconds of clipping and the optimizer: the same after a batch of any width."""
+        batch = next(iter(self._engine.batches(self._sample[:1])))
+        # A new width would be compiled.
+        self._engine.gradients(batch if self._engine.compilation else _narrow(batch))
         self._device.synchronize()
-        return time.perf_counter()
+        began = time.perf_counter()
+        self._engine.update()
+        self._device.synchronize()
+        return time.perf_counter() - began
 
     def _figures(self, plans: list[BatchPlan]) -> dict[str, float]:
         """Return how much work ``plans`` are."""
@@ -157,6 +153,10 @@ class Session:
             "model_flops": factor * model_flops(config, lengths),
             "needed_flops": factor * needed_flops(config, lengths),
         }
+
+
+def _narrow(batch: Batch) -> Batch:
+    return {k: v[:, :_NARROW] if v.ndim == 2 else v for k, v in batch.items()}
 
 
 def open_session(contender: Contender, setting: Setting) -> Session | MatmulPeak | Startup:
