@@ -216,7 +216,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     add("--gradient_checkpointing", action="store_true",
         help="compute each layer again in the backward pass: a third slower, far less memory")  # fmt: skip
     add("--torch_compile", action="store_true",
-        help="let torch compile the network: a minute or more at the start; no gain on a CPU")  # fmt: skip
+        help="let torch compile the network, which takes minutes; no gain on a CPU")  # fmt: skip
     add("--loss_scale", type=_loss_scale, default="dynamic", metavar="X",
         help="dynamic, or a fixed number")  # fmt: skip
     add("--local_rank", type=number(int, -1), default=-1, metavar="N",
