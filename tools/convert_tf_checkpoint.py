@@ -84,7 +84,9 @@ def read_variables(checkpoint: Path) -> dict[str, np.ndarray]:
         ModuleNotFoundError: TensorFlow is not installed.
         ValueError: the checkpoint cannot be read.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets on standard error
+    # TensorFlow greets on standard error; that of its oneDNN kernels obeys no log level.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
         import tensorflow as tf
     except ModuleNotFoundError as error:
