@@ -58,15 +58,15 @@ def build_precision(
         return Autocast(model, optimizer, device)
     if not args.fp16:
         return FullPrecision(model, optimizer)
-    if not device.has_fp16:
-        share = processes.largest(device.bf16_time_share(), device)
-        return _cpu_fp16(model, optimizer, device, share)
     if uses_apex(args, device):
         if args.torch_compile:
             raise UsageError("--torch_compile goes with --amp_backend native, not with apex")
         return ApexAmp(model, optimizer, device, args.fp16_opt_level, args.loss_scale)
     if args.fp16_opt_level == "O0":
         return FullPrecision(model, optimizer)
+    if not device.has_fp16:
+        share = processes.largest(device.bf16_time_share(), device)
+        return _cpu_fp16(model, optimizer, device, share)
     return LEVELS[args.fp16_opt_level](model, optimizer, device, args.loss_scale)
 
 

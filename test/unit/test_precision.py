@@ -171,6 +171,15 @@ def test_fp16_on_a_cpu_is_what_is_fast_there(monkeypatch, share, kind):
     assert f"a matrix product in bf16 takes {share} of the time in fp32" in precision.description
 
 
+def test_level_o0_is_fp32_however_fast_bf16_is(monkeypatch):
+    monkeypatch.setattr(Device, "bf16_time_share", lambda _: 0.1)
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    given = flags(fp16=True, fp16_opt_level="O0")
+    precision = build_precision(given, model, optimizer, Device("cpu"), Processes())
+    assert type(precision) is FullPrecision
+
+
 def test_the_cpu_is_measured():
     assert 0.01 < Device("cpu").bf16_time_share() < 1000
 
