@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--hf_attention", default="sdpa", choices=[*ATTENTIONS, "both"],
         help="of transformers in training and evaluation (default: sdpa)")  # fmt: skip
     add("--torch_compile", action="store_true", help="also ours with that flag")
+    add("--bf16", action="store_true", help="also ours with that flag, against fp32")
     add("--processes", type=number(int, 1), default=1, metavar="N",
         help="also N processes against one; needs --data_dir")  # fmt: skip
     add("--rounds", type=number(int, 1), default=3, metavar="N",
@@ -120,6 +121,8 @@ def _complete(args: argparse.Namespace) -> None:
         raise UsageError("the part processes and --processes (2 or more) go together")
     if args.batch_size % args.processes:
         raise UsageError(f"--batch_size {args.batch_size} is no multiple of --processes")
+    if args.bf16 and args.precision == "bf16":
+        raise UsageError("--bf16 compares with fp32: leave out --precision bf16, which is for all")
     args.chosen = _choose(args)
     for name in args.contenders or ():
         if name not in [contender.name for contender in args.chosen]:
@@ -136,7 +139,9 @@ def _complete(args: argparse.Namespace) -> None:
 def _choose(args: argparse.Namespace) -> list:
     """Return the contenders of the parts, or those of them that are asked for by name."""
     attentions = ATTENTIONS if args.hf_attention == "both" else (args.hf_attention,)
-    all_of_them = make_contenders(args.max_seq_length, attentions, args.torch_compile)
+    flags = {"compile": args.torch_compile, "bf16": args.bf16}
+    variants = [name for name, given in flags.items() if given]
+    all_of_them = make_contenders(args.max_seq_length, attentions, variants)
     names = [contender.name for contender in all_of_them]
     asked = names if args.contenders is None else args.contenders or [""]
     if unknown := [name for name in asked if name not in names]:

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
 from processors.glue import TASKS
-from tools.bench.contenders import Ratio, make_contenders, make_ratios
+from tools.bench.contenders import VARIANTS, Ratio, make_contenders, make_ratios
 from tools.bench.data import draw_lengths, draw_static_lengths, generate_features, write_features
 from tools.bench.flops import TRAINING, model_flops, needed_flops
 from tools.bench.matmul import MatmulPeak
@@ -33,7 +33,7 @@ SHAPE = AlbertConfig(
     vocab_size=60, embedding_size=16, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
     intermediate_size=64, max_position_embeddings=WIDTH,
 )  # fmt: skip
-EVERYBODY = make_contenders(WIDTH, ("sdpa",), compiled=False)
+EVERYBODY = make_contenders(WIDTH, ("sdpa",))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def setting(tmp_path_factory):
 
 
 def test_the_contenders_have_names_of_their_own():
-    everybody = make_contenders(128, ("sdpa", "eager"), compiled=True)
+    everybody = make_contenders(128, ("sdpa", "eager"), VARIANTS)
     names = [contender.name for contender in everybody]
     assert len(set(names)) == len(names)
     assert {"ours-bucket", "hf-grouped-eager", "ours-compile-static-16"} < set(names)
@@ -104,12 +104,22 @@ def test_a_compiled_contender_tells_what_that_took(setting, monkeypatch):
     if not shutil.which("g++"):
         pytest.skip("this machine has no C++ compiler")
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    everybody = {c.name: c for c in make_contenders(WIDTH, ("sdpa",), compiled=True)}
+    everybody = {c.name: c for c in make_contenders(WIDTH, ("sdpa",), ["compile"])}
     session = Session(everybody["ours-compile-bucket"], setting)
     facts, turn = session.prepare(), session.turn()
     assert 0 < facts["compile_seconds"] < 100
     assert "host_reads" not in facts
     assert turn["mean"] == pytest.approx(np.log(2), abs=0.2)
+
+
+def test_a_bf16_contender_computes_in_bf16(setting):
+    everybody = {c.name: c for c in make_contenders(WIDTH, ("sdpa",), ["bf16"])}
+    losses = []
+    for name in ("ours-static-16", "ours-bf16-static-16"):
+        engine = Session(everybody[name], setting)._engine
+        losses.append(engine.gradients(*engine.batches(engine.epoch())).item())
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], abs=0.01)
 
 
 def test_a_sample_stands_for_its_epoch(setting):
@@ -244,6 +254,7 @@ def test_a_worker_that_dies_is_named_and_what_was_over_is_shown(setting, tmp_pat
         ("--rounds 0", "--rounds: 0 is not 1 or more"),
         ("--mean_length nan", "--mean_length: nan is not 3 or more"),
         ("--threads 100000", "and at most"),
+        ("--bf16 --precision bf16", "--bf16 compares with fp32"),
         ("--json README.md", "README.md is there already"),
         ("--json no/folder/b.json", "no/folder is no folder that can be written to"),
     ],

@@ -11,6 +11,8 @@ from tools.bench.spec import Contender
 ATTENTIONS = ("sdpa", "eager")
 NARROW = 16  # the width of the narrower static batch
 HF_BATCHING = ("max_length", "dynamic", "grouped")
+# Ours with a flag of run_classifier.py that is off by default.
+VARIANTS = {"compile": {"compiled": True}, "bf16": {"bf16": True}}
 
 
 class Ratio(NamedTuple):
@@ -21,26 +23,31 @@ class Ratio(NamedTuple):
     others: tuple[str, ...]
 
 
-def make_contenders(max_length: int, attentions: Sequence[str], compiled: bool) -> list[Contender]:
+def make_contenders(
+    max_length: int, attentions: Sequence[str], variants: Sequence[str] = ()
+) -> list[Contender]:
     """Return all contenders of a run, group by group.
 
     Args:
         attentions: HF's; the first has the plain names. Static batches get all of :data:`ATTENTIONS`.
-        compiled: whether ours is there under torch.compile, too: in buckets and in static batches.
+        variants: of :data:`VARIANTS`, those that are there, too: in buckets and in static batches.
     """
     policies = sorted(PADDING_POLICIES)  # bucket, longest, max_length
     found = [Contender(f"ours-{name}", "train", "ours", name) for name in policies]
-    if compiled:
-        found.append(Contender("ours-compile-bucket", "train", "ours", "bucket", compiled=True))
+    for name in variants:
+        contender = Contender(f"ours-{name}-bucket", "train", "ours", "bucket", **VARIANTS[name])
+        found.append(contender)
     for batching in HF_BATCHING:
         for attention, suffix in _suffixes(attentions):
             found.append(Contender(f"hf-{batching}{suffix}", "train", "hf", batching, attention))
     for width in sorted({min(NARROW, max_length), max_length}, reverse=True):
         group = f"static-{width}"
         found.append(Contender(f"ours-{group}", group, "ours", "static", width=width))
-        if compiled:
-            name = f"ours-compile-{group}"
-            found.append(Contender(name, group, "ours", "static", compiled=True, width=width))
+        for name in variants:
+            flag = VARIANTS[name]
+            found.append(
+                Contender(f"ours-{name}-{group}", group, "ours", "static", width=width, **flag)
+            )
         for attention in ATTENTIONS:
             name = f"hf-{attention}-{group}"
             found.append(Contender(name, group, "hf", "static", attention, width=width))
@@ -66,7 +73,8 @@ def make_ratios(contenders: Sequence[Contender]) -> list[Ratio]:
     wanted += [of("ours-bucket", f"hf-{batching}") for batching in HF_BATCHING]
     wanted.append(of("ours-max_length", "hf-max_length"))
     wanted += [of(f"ours-{group}", f"hf-{group}", group) for group in groups]
-    wanted += [of(f"ours-compile-{name}", f"ours-{name}") for name in ("bucket", *groups)]
+    for variant in VARIANTS:
+        wanted += [of(f"ours-{variant}-{name}", f"ours-{name}") for name in ("bucket", *groups)]
     wanted.append(of("ours-eval", "hf-eval"))
     return [ratio for ratio in wanted if ratio.contender in names and ratio.others]
 

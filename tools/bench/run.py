@@ -61,8 +61,9 @@ class Benchmark:
         self._device = select_device(args.device, args.device_id)
         if any(contender.compiled for contender in args.chosen):
             Compilation(self._device)  # says what is missing before anything is computed
-        if args.precision == "bf16" and not self._device.has_bf16:
-            raise UsageError(f"--precision bf16: {self._device} cannot compute in bf16")
+        bf16 = args.precision == "bf16" or any(contender.bf16 for contender in args.chosen)
+        if bf16 and not self._device.has_bf16:
+            raise UsageError(f"{self._device} cannot compute in bf16: leave out that flag")
         self._prepare_model()
         self._data = self._prepare_data()
         self._setting = Setting(
@@ -150,8 +151,9 @@ class Benchmark:
         contenders = {}
         chosen = [c for c in self._args.chosen if c.group in self._peaks]
         for contender in chosen:
-            # Evaluation is in fp32 whatever training is in: the peak is that of training.
-            comparable = contender.trains or self._args.precision == "fp32"
+            # The peak is that of the run's precision; evaluation is in fp32 whatever training is in.
+            fp32 = self._args.precision == "fp32"
+            comparable = fp32 and not contender.bf16 or not fp32 and contender.trains
             peak = self._peaks[contender.group]["flops_per_second"] if comparable else None
             contenders[contender.name] = {
                 "group": contender.group,

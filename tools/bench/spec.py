@@ -22,6 +22,8 @@ class Contender:
         batching: which examples meet and how wide they are padded: a padding policy of this project,
             ``dynamic`` or ``grouped`` (HF), or ``static``.
         attention: HF's implementation.
+        compiled: whether with ``--torch_compile``.
+        bf16: whether with ``--bf16``, in whatever precision the others train.
         width: of a static batch; 0 otherwise.
     """
 
@@ -31,6 +33,7 @@ class Contender:
     batching: str = ""
     attention: str = ""
     compiled: bool = False
+    bf16: bool = False
     width: int = 0
 
     @property
