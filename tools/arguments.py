@@ -209,7 +209,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     add("--fp16", action="store_true",
         help="mixed precision; on a CPU bf16, or fp32 where that is faster")  # fmt: skip
     add("--fp16_opt_level", choices=OPT_LEVELS, default="O1",
-        help="O1 casts operations, O2 keeps fp16 weights with fp32 copies, O3 fp16 only")  # fmt: skip
+        help="O0 fp32, O1 casts operations, O2 fp16 weights with fp32 copies, O3 fp16 only")  # fmt: skip
     add("--amp_backend", choices=AMP_BACKENDS, default="auto",
         help="whose mixed precision: apex's where it is installed, else torch's own")  # fmt: skip
     add("--bf16", action="store_true", help="bf16 arithmetic where torch deems it safe")
