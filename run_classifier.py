@@ -50,7 +50,7 @@ from processors.submission import write_submission
 from tools.arguments import parse_arguments
 from tools.common import seed_everything, seed_step
 from tools.compilation import Compilation
-from tools.errors import UsageError, run_program
+from tools.errors import UsageError, end_program, run_program
 from tools.fps_counter import FpsCounter, Stopwatch, Throughput
 from tools.full_precision import FullPrecision
 from tools.inference import compute_logits
@@ -389,4 +389,4 @@ def predict(
 
 if __name__ == "__main__":
     arguments = parse_arguments(sys.argv[1:])
-    sys.exit(run_program(lambda: main(arguments), "run_classifier.py", arguments.debug))
+    end_program(run_program(lambda: main(arguments), "run_classifier.py", arguments.debug))

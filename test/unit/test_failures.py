@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, write_sst2
+from conftest import ROOT, command, write_sst2
 from test_command_line import records
 
 # What the test has rank 1 do when a signal comes: hang in Python code, or raise.
@@ -145,3 +145,12 @@ def test_a_run_that_is_restarted_goes_on_from_its_checkpoint(clone, tmp_path, no
     assert "optimizer steps = 300, done = " in lines
     assert "optimizer steps = 300, done = 0" not in lines
     assert [r["step"] for r in records(clone / "out", "step")] == list(range(1, 301))
+
+
+@pytest.mark.parametrize(
+    ("several", "printed"), [({}, "late\n"), ({"WORLD_SIZE": "2", "RANK": "1"}, "")]
+)
+def test_one_process_of_several_ends_without_pythons_own_end(several, printed):
+    code = "import atexit, tools.errors as e; atexit.register(print, 'late'); e.end_program(3)"
+    result = command(sys.executable, "-c", code, cwd=ROOT, **several)
+    assert (result.returncode, result.stdout, result.stderr) == (3, printed, "")
