@@ -151,6 +151,9 @@ def _end_though_stuck() -> None:
 def _exit_now(status: int) -> NoReturn:
     """End without the clean-up of libraries, which waits for processes that may be gone."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # whoever read it is gone, or the disk is full
+        status = status or FAILURE_STATUS
     os._exit(status)

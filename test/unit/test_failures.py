@@ -154,3 +154,14 @@ def test_one_process_of_several_ends_without_pythons_own_end(several, printed):
     code = "import atexit, tools.errors as e; atexit.register(print, 'late'); e.end_program(3)"
     result = command(sys.executable, "-c", code, cwd=ROOT, **several)
     assert (result.returncode, result.stdout, result.stderr) == (3, printed, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_lost_last_line_is_a_failure_without_a_traceback():
+    code = "import sys, tools.errors as e; sys.stdout.write('last'); e.end_program(0)"
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env={"WORLD_SIZE": "2", "RANK": "0"}, text=True,
+            stdout=full, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert (result.returncode, result.stderr) == (1, "")
