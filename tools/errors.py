@@ -61,8 +61,8 @@ def run_program(main: Callable[[], None], program: str, debug: bool) -> int:
 
     A failure prints ``program: error: …`` on standard error; with ``debug`` it is raised instead.
     SIGTERM unwinds like Ctrl-C, so that half-written files are taken away. One process of several
-    writes the line to its log and to torchrun's error file too, names its rank, leaves to rank 0 what
-    all of them find, and ends at once: no collective that waits for it keeps it alive.
+    writes the line to its log and to torchrun's error file too, names its rank, and leaves to rank 0
+    what all of them find.
     """
     signal.signal(signal.SIGTERM, _raise_terminated)
     rank = _rank()
@@ -92,16 +92,14 @@ def run_program(main: Callable[[], None], program: str, debug: bool) -> int:
     _note(line)
     if loud:
         print(line, file=sys.stderr, flush=True)
-    if rank is not None:
-        _exit_now(status)
     return status
 
 
 def end_program(status: int) -> NoReturn:
-    """End this process with ``status``; one process of several without Python's own end.
+    """End this process with ``status``; one process of several at once, without Python's own end.
 
-    Torch's threads may outlive that, and abort what went well: one process in a hundred, with torch 2.13
-    and gloo.
+    So no collective that waits for it keeps a failed one alive. And torch's threads may outlive Python's
+    end, and abort what went well: one process in a hundred, with torch 2.13 and gloo.
     """
     if _rank() is not None:
         _exit_now(status)

@@ -34,6 +34,7 @@ SHAPE = AlbertConfig(
     intermediate_size=64, max_position_embeddings=WIDTH,
 )  # fmt: skip
 EVERYBODY = make_contenders(WIDTH, ("sdpa",))
+BY_NAME = {contender.name: contender for contender in make_contenders(WIDTH, ("sdpa",), VARIANTS)}
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +88,7 @@ def test_the_losses_of_a_static_batch_are_those_of_transformers(setting):
     pytest.importorskip("transformers")
     losses = []
     for name in ("ours-static-16", "hf-sdpa-static-16", "hf-eager-static-16"):
-        contender = next(c for c in EVERYBODY if c.name == name)
-        session = Session(contender, setting)
+        session = Session(BY_NAME[name], setting)
         engine = session._engine
         (batch,) = engine.batches(engine.epoch())
         model = engine._network if isinstance(engine, Ours) else engine._model
@@ -104,8 +104,7 @@ def test_a_compiled_contender_tells_what_that_took(setting, monkeypatch):
     if not shutil.which("g++"):
         pytest.skip("this machine has no C++ compiler")
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    everybody = {c.name: c for c in make_contenders(WIDTH, ("sdpa",), ["compile"])}
-    session = Session(everybody["ours-compile-bucket"], setting)
+    session = Session(BY_NAME["ours-compile-bucket"], setting)
     facts, turn = session.prepare(), session.turn()
     assert 0 < facts["compile_seconds"] < 100
     assert "host_reads" not in facts
@@ -113,10 +112,9 @@ def test_a_compiled_contender_tells_what_that_took(setting, monkeypatch):
 
 
 def test_a_bf16_contender_computes_in_bf16(setting):
-    everybody = {c.name: c for c in make_contenders(WIDTH, ("sdpa",), ["bf16"])}
     losses = []
     for name in ("ours-static-16", "ours-bf16-static-16"):
-        engine = Session(everybody[name], setting)._engine
+        engine = Session(BY_NAME[name], setting)._engine
         losses.append(engine.gradients(*engine.batches(engine.epoch())).item())
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], abs=0.01)

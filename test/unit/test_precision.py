@@ -141,6 +141,12 @@ def flags(**given):
     return Namespace(**(values | {"amp_backend": "auto"} | given))
 
 
+def build(device, **given):
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    return build_precision(flags(**given), model, optimizer, device, Processes())
+
+
 @pytest.mark.parametrize(
     ("given", "kind", "words"),
     [
@@ -154,9 +160,7 @@ def flags(**given):
 )
 def test_what_the_flags_mean_is_said(monkeypatch, given, kind, words):
     monkeypatch.setattr(choice, "find_amp", lambda: None)
-    model = nn.Linear(2, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    precision = build_precision(flags(**given), model, optimizer, Gpu("cpu"), Processes())
+    precision = build(Gpu("cpu"), **given)
     assert type(precision) is kind
     assert words in precision.description
 
@@ -164,19 +168,14 @@ def test_what_the_flags_mean_is_said(monkeypatch, given, kind, words):
 @pytest.mark.parametrize(("share", "kind"), [(0.3, Autocast), (0.9, FullPrecision)])
 def test_fp16_on_a_cpu_is_what_is_fast_there(monkeypatch, share, kind):
     monkeypatch.setattr(Device, "bf16_time_share", lambda _: share)
-    model = nn.Linear(2, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    precision = build_precision(flags(fp16=True), model, optimizer, Device("cpu"), Processes())
+    precision = build(Device("cpu"), fp16=True)
     assert type(precision) is kind
     assert f"a matrix product in bf16 takes {share} of the time in fp32" in precision.description
 
 
 def test_level_o0_is_fp32_however_fast_bf16_is(monkeypatch):
     monkeypatch.setattr(Device, "bf16_time_share", lambda _: 0.1)
-    model = nn.Linear(2, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    given = flags(fp16=True, fp16_opt_level="O0")
-    precision = build_precision(given, model, optimizer, Device("cpu"), Processes())
+    precision = build(Device("cpu"), fp16=True, fp16_opt_level="O0")
     assert type(precision) is FullPrecision
 
 

@@ -119,21 +119,10 @@ def test_performance_runs_write_no_checkpoints(clone):
 
 def start(clone, *flags, last=()):
     return subprocess.Popen(
-        [
-            "bash",
-            clone / "test" / "train_full_8p.sh",
-            "--device=cpu",
-            *flags,
-            "--",
-            *SMALL[3:],
-            *last,
-        ],
-        cwd=clone,
+        ["bash", clone / "test" / "train_full_8p.sh", "--device=cpu", *flags, "--", *SMALL[3:], *last],
+        cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={"PATH": "/usr/bin:/bin", "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    )  # fmt: skip
 
 
 def test_two_launchers_side_by_side_do_not_disturb_each_other(clone):

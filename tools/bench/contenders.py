@@ -34,20 +34,17 @@ def make_contenders(
     """
     policies = sorted(PADDING_POLICIES)  # bucket, longest, max_length
     found = [Contender(f"ours-{name}", "train", "ours", name) for name in policies]
-    for name in variants:
-        contender = Contender(f"ours-{name}-bucket", "train", "ours", "bucket", **VARIANTS[name])
-        found.append(contender)
+    flags = {f"{name}-": VARIANTS[name] for name in variants}
+    for prefix, flag in flags.items():
+        found.append(Contender(f"ours-{prefix}bucket", "train", "ours", "bucket", **flag))
     for batching in HF_BATCHING:
         for attention, suffix in _suffixes(attentions):
             found.append(Contender(f"hf-{batching}{suffix}", "train", "hf", batching, attention))
     for width in sorted({min(NARROW, max_length), max_length}, reverse=True):
         group = f"static-{width}"
-        found.append(Contender(f"ours-{group}", group, "ours", "static", width=width))
-        for name in variants:
-            flag = VARIANTS[name]
-            found.append(
-                Contender(f"ours-{name}-{group}", group, "ours", "static", width=width, **flag)
-            )
+        for prefix, flag in {"": {}, **flags}.items():
+            name = f"ours-{prefix}{group}"
+            found.append(Contender(name, group, "ours", "static", width=width, **flag))
         for attention in ATTENTIONS:
             name = f"hf-{attention}-{group}"
             found.append(Contender(name, group, "hf", "static", attention, width=width))

@@ -29,7 +29,7 @@ class Ours:
         seed_everything(setting.seed)
         model = build_model(setting.config).to(self._device.torch_device)
         optimizer = build_optimizer(setting.optimizer, model, setting.learning_rate, 1e-6, 0.0)
-        if contender.bf16 or setting.precision == "bf16":
+        if setting.precision_of(contender) == "bf16":
             self._precision: FullPrecision = Autocast(model, optimizer, self._device)
         else:
             self._precision = FullPrecision(model, optimizer)

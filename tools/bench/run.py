@@ -63,7 +63,8 @@ class Benchmark:
             Compilation(self._device)  # says what is missing before anything is computed
         bf16 = args.precision == "bf16" or any(contender.bf16 for contender in args.chosen)
         if bf16 and not self._device.has_bf16:
-            raise UsageError(f"{self._device} cannot compute in bf16: leave out that flag")
+            flag = "--bf16" if args.bf16 else "--precision bf16"
+            raise UsageError(f"{flag}: {self._device} cannot compute in bf16; leave it out")
         self._prepare_model()
         self._data = self._prepare_data()
         self._setting = Setting(
@@ -151,9 +152,8 @@ class Benchmark:
         contenders = {}
         chosen = [c for c in self._args.chosen if c.group in self._peaks]
         for contender in chosen:
-            # The peak is that of the run's precision; evaluation is in fp32 whatever training is in.
-            fp32 = self._args.precision == "fp32"
-            comparable = fp32 and not contender.bf16 or not fp32 and contender.trains
+            # The peak is that of the run's precision.
+            comparable = self._setting.precision_of(contender) == self._setting.precision
             peak = self._peaks[contender.group]["flops_per_second"] if comparable else None
             contenders[contender.name] = {
                 "group": contender.group,

@@ -72,6 +72,12 @@ class Setting:
         """Where to compute."""
         return Device(self.device_type, self.device_index)
 
+    def precision_of(self, contender: Contender) -> str:
+        """Return what ``contender`` computes in; evaluation is in fp32 whatever training is in."""
+        if contender.bf16:
+            return "bf16"
+        return self.precision if contender.trains else "fp32"
+
     @property
     def config(self) -> AlbertConfig:
         """The network's shape, with the task's outputs."""
