@@ -138,6 +138,7 @@ def train(
         seed=args.seed,
         max_length=args.max_seq_length,
         policy=args.padding,
+        drop_last=args.drop_last,
         rank=processes.rank,
         world_size=processes.world_size,
     )
@@ -261,11 +262,13 @@ def accumulate(
 ) -> Tensor:
     """Add up the gradients of one optimizer step; return its mean loss, a scalar on the device."""
     total = torch.zeros((), device=runtime.device.torch_device)
-    for index, batch in enumerate(now.batches, start=1):
-        with runtime.processes.local_gradients(network, last=index == now.micro_batches):
+    weighted = zip(now.batches, now.weights, strict=True)
+    for index, (batch, weight) in enumerate(weighted, start=1):
+        last = index == len(now.weights)
+        with runtime.processes.local_gradients(network, last):
             with precision.forward():
-                loss = network(**batch).loss / now.micro_batches
-            precision.backward(loss, last=index == now.micro_batches)
+                loss = network(**batch).loss * weight
+            precision.backward(loss, last)
         total += loss.detach()
     return total
 

@@ -28,12 +28,16 @@ BUCKET_WIDTHS = (
 class BatchPlan:
     """The rows of one process's batch, and the width that all processes pad it to.
 
-    ``tokens`` counts those of all processes' rows together, without padding.
+    ``examples`` and ``tokens`` (without padding) count all processes' rows together. ``weight`` is what
+    the mean loss of ``rows`` is multiplied with: summed over the batches of a step and averaged over the
+    processes, that gives the mean over the step's examples.
     """
 
     rows: np.ndarray
     width: int
+    examples: int = 0
     tokens: int = 0
+    weight: float = 1.0
 
 
 def padded_width(longest: int, max_length: int, policy: str) -> int:
@@ -52,11 +56,11 @@ def padded_width(longest: int, max_length: int, policy: str) -> int:
 class TrainingPlan:
     """Which examples every optimizer step of a run sees.
 
-    The examples that do not fill a last global batch are left out of an epoch (as in the references);
-    the shuffle makes them others each time. With ``bucket``, the shuffled examples are sorted by the
-    bucket they fall in, so that a batch pads (almost) none of them, and the batches shuffled again: which
-    examples of a bucket meet, and when their batch comes, is chance. The last step of an epoch may have
-    fewer micro-batches than the others.
+    Every example comes once an epoch. What does not fill a global batch makes a smaller one, whose
+    examples are left out with ``drop_last`` (as in the references); the shuffle makes them others each
+    time. With ``bucket``, the shuffled examples are sorted by the bucket they fall in, so that a batch
+    pads (almost) none of them, and the batches shuffled again: which examples of a bucket meet, and when
+    their batch comes, is chance. The last step of an epoch may have fewer micro-batches than the others.
 
     Args:
         lengths: [N] tokens of each training example.
@@ -65,9 +69,10 @@ class TrainingPlan:
         epochs: passes over the data, a fraction allowed.
         max_steps: if above 0, the number of optimizer steps instead.
         max_length: the width that ``policy`` never exceeds.
+        drop_last: have full batches alone.
 
     Raises:
-        ValueError: there are fewer examples than one global batch.
+        ValueError: with ``drop_last``, there are fewer examples than one global batch.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class TrainingPlan:
         seed: int,
         max_length: int,
         policy: str = "bucket",
+        drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -89,13 +95,14 @@ class TrainingPlan:
         self._accumulation, self._seed = accumulation, seed
         self._max_length, self._policy = max_length, policy
         self.global_batch = batch_size * world_size
-        self._batches = len(lengths) // self.global_batch
-        if self._batches == 0:
+        dropped = len(lengths) % self.global_batch if drop_last else 0
+        self._examples = len(lengths) - dropped
+        if self._examples == 0:
             raise ValueError(
                 f"{len(lengths)} training examples do not fill one batch of {self.global_batch}: "
-                "lower --batch_size"
+                "lower --batch_size or leave out --drop_last"
             )
-        self.steps_per_epoch = math.ceil(self._batches / accumulation)
+        self.steps_per_epoch = math.ceil(self._examples / (self.global_batch * accumulation))
         self.total_steps = (
             max_steps if max_steps > 0 else max(1, round(self.steps_per_epoch * epochs))
         )
@@ -105,29 +112,48 @@ class TrainingPlan:
 
         The epoch in which ``total_steps`` is reached ends there.
         """
-        batches = [
-            BatchPlan(
-                rows[self._rank :: self._world_size],
-                padded_width(self._lengths[rows].max(), self._max_length, self._policy),
-                int(self._lengths[rows].sum()),
-            )
-            for rows in self._shuffle(epoch)
-        ]
+        batches = self._shuffle(epoch)
         steps = [
-            batches[start : start + self._accumulation]
+            self._share(batches[start : start + self._accumulation])
             for start in range(0, len(batches), self._accumulation)
         ]
         return steps[: self.total_steps - epoch * self.steps_per_epoch]
 
-    def _shuffle(self, epoch: int) -> np.ndarray:
-        """Return the rows of each global batch: [batches, global_batch]."""
+    def _shuffle(self, epoch: int) -> list[np.ndarray]:
+        """Return the rows of each global batch."""
         generator = np.random.default_rng([self._seed, epoch])
-        rows = generator.permutation(len(self._lengths))[: self._batches * self.global_batch]
+        rows = generator.permutation(len(self._lengths))[: self._examples]
         if self._policy == "bucket":
             buckets = np.searchsorted(BUCKET_WIDTHS, self._lengths[rows])
             rows = rows[np.argsort(buckets, kind="stable")]
-        batches = rows.reshape(self._batches, self.global_batch)
-        return generator.permutation(batches) if self._policy == "bucket" else batches
+        batches = []
+        if rest := len(rows) % self.global_batch:
+            # Neighbours, so that little is padded, and from anywhere, since one of few weighs more.
+            taken = (generator.integers(len(rows)) + np.arange(rest)) % len(rows)
+            batches.append(rows[taken])
+            rows = np.delete(rows, taken)
+        batches = [*rows.reshape(-1, self.global_batch), *batches]
+        if self._policy == "bucket":
+            batches = [batches[index] for index in generator.permutation(len(batches))]
+        return batches
+
+    def _share(self, batches: list[np.ndarray]) -> list[BatchPlan]:
+        """Return this process's part of the global batches of one step."""
+        examples = sum(map(len, batches))
+        shares = []
+        for rows in batches:
+            own, lengths = rows[self._rank :: self._world_size], self._lengths[rows]
+            # A process without a row of its own takes part, too: with one of no weight.
+            shares.append(
+                BatchPlan(
+                    rows=own if len(own) else rows[:1],
+                    width=padded_width(lengths.max(), self._max_length, self._policy),
+                    examples=len(rows),
+                    tokens=int(lengths.sum()),
+                    weight=len(own) * self._world_size / examples,
+                )
+            )
+        return shares
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -136,6 +162,7 @@ class TrainingPlan:
             "training examples": len(self._lengths),
             "training tokens": int(self._lengths.sum()),
             "global batch": self.global_batch,
+            "examples of an epoch": self._examples,
             "gradient_accumulation_steps": self._accumulation,
             "seed": self._seed,
             "padding": self._policy,

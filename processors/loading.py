@@ -112,7 +112,7 @@ def _end_on_sigterm(_: int) -> None:
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """One optimizer step: its ``micro_batches`` batches.
+    """One optimizer step: its batches, and by what the loss of each is multiplied (BatchPlan.weight).
 
     ``examples``, ``tokens`` and ``padded_tokens`` (tokens and padding) count all processes together;
     ``steps_left`` counts the steps of this epoch from this one on; ``opens_epoch`` is True for the first
@@ -125,7 +125,7 @@ class TrainingStep:
     examples: int
     tokens: int
     padded_tokens: int
-    micro_batches: int
+    weights: list[float]
     batches: Iterator[Batch]
 
 
@@ -151,10 +151,10 @@ def training_steps(
                 epoch=epoch,
                 steps_left=len(steps) - index,
                 opens_epoch=index == 0,
-                examples=plan.global_batch * len(step),
+                examples=sum(batch.examples for batch in step),
                 tokens=sum(batch.tokens for batch in step),
-                padded_tokens=plan.global_batch * sum(batch.width for batch in step),
-                micro_batches=len(step),
+                padded_tokens=sum(batch.examples * batch.width for batch in step),
+                weights=[batch.weight for batch in step],
                 batches=islice(batches, len(step)),
             )
         done += len(steps)

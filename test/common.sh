@@ -175,7 +175,7 @@ run_and_report() {
     if [ "$kind" != eval ]; then
         flags+=(
             --do_train ${overwrite[@]+"${overwrite[@]}"} --seed 42 --warmup_proportion 0.1
-            --max_grad_norm 1.0 --adam_epsilon 1e-6 --weight_decay 0.0
+            --max_grad_norm 1.0 --adam_epsilon 1e-6 --weight_decay 0.0 --drop_last
         )
     fi
     local command=("$PYTHON" -u run_classifier.py "${flags[@]}" --device_id "$device_id")

@@ -31,7 +31,7 @@ examples:
       python run_classifier.py --task_name sst-2 --do_train --do_eval
   the reference's recipe on one device
       python run_classifier.py --task_name sst-2 --do_train --do_eval --fp16 --fp16_opt_level O2 \\
-          --batch_size 440 --learning_rate 28e-5 --num_train_epochs 2
+          --batch_size 440 --learning_rate 28e-5 --num_train_epochs 2 --drop_last
   evaluate and predict with what an earlier run left in ./outputs/SST-2
       python run_classifier.py --task_name sst-2 --do_eval --do_predict
   two processes on this machine
@@ -155,6 +155,8 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         help="pad a batch to --max_seq_length as the references do, to its longest example, or to a "
         "few fixed widths with examples of like length together",
     )
+    add("--drop_last", action="store_true",
+        help="leave out of an epoch what does not fill a last batch, as the references do")  # fmt: skip
     add("--gradient_accumulation_steps", type=number(int, 1), default=1, metavar="N",
         help="batches per optimizer step")  # fmt: skip
     add("--optimizer", choices=OPTIMIZERS, default="lamb", metavar="NAME",

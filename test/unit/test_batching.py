@@ -33,9 +33,16 @@ def rows_of(steps):
 
 
 @pytest.mark.parametrize("policy", PADDING_POLICIES)
-def test_an_epoch_has_every_example_at_most_once(policy):
+def test_an_epoch_has_every_example_once(policy):
     rows = np.concatenate(rows_of(plan(policy=policy).epoch(0)))
-    assert len(rows) == len(set(rows.tolist())) == 496  # the last incomplete batch is left out
+    assert sorted(rows) == list(range(len(LENGTHS)))
+
+
+@pytest.mark.parametrize("policy", PADDING_POLICIES)
+def test_drop_last_leaves_full_batches_alone(policy):
+    batches = rows_of(plan(policy=policy, drop_last=True).epoch(0))
+    assert {len(rows) for rows in batches} == {8}
+    assert len(set(np.concatenate(batches))) == 496
 
 
 @pytest.mark.parametrize("policy", PADDING_POLICIES)
@@ -47,16 +54,37 @@ def test_epochs_differ_and_follow_from_the_seed(policy):
 
 
 @pytest.mark.parametrize("policy", PADDING_POLICIES)
-@pytest.mark.parametrize("world_size", [2, 4])
+@pytest.mark.parametrize("world_size", [2, 4, 8])
 def test_processes_share_out_the_batches_of_one(policy, world_size):
+    """The smaller batch has 4 examples, so that of 8 processes 4 get none of them."""
     whole = plan(policy=policy).epoch(0)
     shares = [
         plan(policy=policy, batch_size=8 // world_size, rank=r, world_size=world_size).epoch(0)
         for r in range(world_size)
     ]
     for step, *parts in zip(whole, *shares, strict=True):
-        assert sorted(step[0].rows) == sorted(np.concatenate([part[0].rows for part in parts]))
-        assert {part[0].width for part in parts} == {step[0].width}
+        own = [part[0].rows for part in parts if part[0].weight > 0]
+        assert sorted(step[0].rows) == sorted(np.concatenate(own))
+        assert all(len(part[0].rows) for part in parts)
+        for name in ("width", "examples", "tokens"):
+            assert {getattr(part[0], name) for part in parts} == {getattr(step[0], name)}
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+@pytest.mark.parametrize("world_size", [1, 3, 8])
+def test_a_steps_loss_is_the_mean_of_its_examples(accumulation, world_size):
+    losses = np.random.default_rng(1).normal(size=len(LENGTHS))
+    ranks = [
+        plan(accumulation=accumulation, rank=rank, world_size=world_size).epoch(0)
+        for rank in range(world_size)
+    ]
+    for step in zip(*ranks, strict=True):
+        batches = [batch for share in step for batch in share]
+        rows = np.concatenate([batch.rows for batch in batches if batch.weight > 0])
+        summed = sum(batch.weight * losses[batch.rows].mean() for batch in batches)
+        assert summed / world_size == pytest.approx(losses[rows].mean())
+        assert len(rows) == sum(batch.examples for batch in step[0])
+        assert LENGTHS[rows].sum() == sum(batch.tokens for batch in step[0])
 
 
 @pytest.mark.parametrize("policy", PADDING_POLICIES)
@@ -84,17 +112,30 @@ def test_no_part_of_an_epoch_prefers_lengths_or_labels(policy):
     """Labels follow lengths here, so that a bias in one would be seen in both."""
     labels = np.quantile(LENGTHS, 0.7) < LENGTHS
     made, epochs = plan(policy=policy, epochs=400.0), 400
-    seen = np.array([[batch.rows for (batch,) in made.epoch(e)] for e in range(epochs)])
+    seen = [[batch.rows for (batch,) in made.epoch(e)] for e in range(epochs)]
     for values in (LENGTHS, labels):
-        batches = values[seen].mean(axis=2)  # [epochs, batches]
+        batches = np.array([[values[rows].mean() for rows in epoch] for epoch in seen])
         for window in np.array_split(batches, 6, axis=1):
             error = window.mean(axis=1).std() / np.sqrt(epochs)
             assert abs(window.mean() - values.mean()) < 4 * error
         neighbours = np.corrcoef(batches[:, :-1].ravel(), batches[:, 1:].ravel())[0, 1]
         assert abs(neighbours) < 4 / np.sqrt(batches.size) + 1 / batches.shape[1]
-    counts = np.bincount(seen.ravel(), minlength=len(LENGTHS))
-    left_out = epochs * (1 - 496 / 500)  # of every example, by chance
-    assert np.abs(epochs - counts).max() < left_out + 6 * np.sqrt(left_out)
+    smaller = np.concatenate([rows for epoch in seen for rows in epoch if len(rows) < 8])
+    counts = np.bincount(smaller, minlength=len(LENGTHS))
+    expected = epochs * 4 / 500  # of every example, by chance
+    assert counts.max() < expected + 6 * np.sqrt(expected)
+    error = LENGTHS.std() / np.sqrt(epochs)  # that of a batch whose examples are all of one length
+    assert abs(LENGTHS[smaller].mean() - LENGTHS.mean()) < 4 * error
+
+
+@pytest.mark.parametrize("policy", PADDING_POLICIES)
+def test_drop_last_leaves_out_any_example(policy):
+    made, epochs = plan(policy=policy, drop_last=True, epochs=400.0), 400
+    seen = np.concatenate([batch.rows for e in range(epochs) for (batch,) in made.epoch(e)])
+    left_out = epochs - np.bincount(seen, minlength=len(LENGTHS))
+    expected = epochs * 4 / 500
+    assert left_out.sum() == epochs * 4
+    assert left_out.max() < expected + 6 * np.sqrt(expected)
 
 
 def test_examples_of_a_bucket_meet_others_each_epoch():
@@ -112,13 +153,13 @@ def test_examples_of_a_bucket_meet_others_each_epoch():
 def test_the_last_accumulation_of_an_epoch_is_smaller_and_not_dropped():
     accumulating = plan(accumulation=4)
     sizes = [len(step) for step in accumulating.epoch(0)]
-    assert sizes == [4] * 15 + [2]  # 62 batches
+    assert sizes == [4] * 15 + [3]  # 63 batches
     assert accumulating.steps_per_epoch == 16
 
 
 @pytest.mark.parametrize(
     ("changes", "total"),
-    [({}, 124), ({"epochs": 0.5}, 31), ({"epochs": 1e-9}, 1), ({"max_steps": 70}, 70)],
+    [({}, 126), ({"epochs": 0.5}, 32), ({"epochs": 1e-9}, 1), ({"max_steps": 70}, 70)],
 )
 def test_the_number_of_steps(tokenizer, changes, total):
     made = plan(**changes)
@@ -149,8 +190,10 @@ def test_a_checkpoint_of_another_plan_is_refused():
 
 
 def test_too_few_examples_for_one_batch():
-    with pytest.raises(ValueError, match="lower --batch_size"):
-        plan(batch_size=501)
+    ((batch,),) = plan(batch_size=501, epochs=1.0).epoch(0)
+    assert len(batch.rows) == batch.examples == 500
+    with pytest.raises(ValueError, match="lower --batch_size or leave out --drop_last"):
+        plan(batch_size=501, drop_last=True)
 
 
 @pytest.mark.parametrize("policy", PADDING_POLICIES)

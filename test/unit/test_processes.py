@@ -1,5 +1,6 @@
 """Several processes learn and score what one does, however they were started."""
 
+import math
 import os
 import re
 import socket
@@ -33,10 +34,11 @@ def logs(folder):
 
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_two_processes_learn_what_one_does(run_classifier, no_dropout, tmp_path, accumulation):
-    data = write_sst2(tmp_path / "data", train=400)
-    flags = ("--data_dir", data, "--do_train", "--do_eval", "--max_steps", "50", "--learning_rate", "1e-2",
-             "--save_steps", "0", "--model_name_or_path", no_dropout, "--max_seq_length", "32",
-             "--gradient_accumulation_steps", accumulation)  # fmt: skip
+    """One batch of the epoch has one example, so that one of two processes has none of it."""
+    data = write_sst2(tmp_path / "data", train=401)
+    flags = ("--data_dir", data, "--do_train", "--do_eval", "--num_train_epochs", "1",
+             "--learning_rate", "1e-2", "--save_steps", "0", "--model_name_or_path", no_dropout,
+             "--max_seq_length", "32", "--gradient_accumulation_steps", accumulation)  # fmt: skip
     one = run_classifier(*flags, "--output_dir", "one", "--batch_size", "8")
     two = command(
         sys.executable, *TORCHRUN, "2", ROOT / "run_classifier.py", *flags, "--device", "cpu",
@@ -47,6 +49,7 @@ def test_two_processes_learn_what_one_does(run_classifier, no_dropout, tmp_path,
     assert accuracy(one.stdout) == accuracy(two.stdout)
     assert_same_weights(tmp_path / "one", tmp_path / "two")
     losses = [[r["loss"] for r in records(tmp_path / name, "step")] for name in ("one", "two")]
+    assert len(losses[0]) == math.ceil(401 / (8 * accumulation))
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
     # Rank 0 writes what one process writes; each has a log; one of them tokenized.
     written = [{f.name for f in (tmp_path / name).iterdir()} for name in ("one", "two")]

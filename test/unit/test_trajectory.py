@@ -75,7 +75,12 @@ class Peer:
         self.m = [np.zeros(tuple(p.shape)) for p in self.model.parameters()]
         self.v = [np.zeros(tuple(p.shape)) for p in self.model.parameters()]
 
-    def backward(self, features, rows, regression, share):
+    def backward(self, features, batches, regression):
+        """Add the gradients of the mean loss over all examples of ``batches``; return that loss."""
+        count = sum(map(len, batches))
+        return sum(self._add(features, rows, regression, len(rows) / count) for rows in batches)
+
+    def _add(self, features, rows, regression, share):
         width = int(features.lengths[rows].max())
         ids, mask, types = (torch.zeros(len(rows), width, dtype=torch.long) for _ in range(3))
         for i, row in enumerate(rows):
@@ -128,14 +133,10 @@ def test_losses_agree_at_every_step(tmp_path, tokenizer, task, accumulation):
         max_length=128,
     )
     theirs = []
-    per_epoch = math.ceil(12 / accumulation)  # 100 examples make 12 batches of 8
+    per_epoch = math.ceil(100 / (8 * accumulation))
     for step in range(STEPS):
-        batches = plan.epoch(step // per_epoch)[step % per_epoch]
-        assert len(batches) == accumulation
-        share = 1 / len(batches)
-        theirs.append(
-            sum(peer.backward(features, b.rows, task.is_regression, share) for b in batches)
-        )
+        rows = [batch.rows for batch in plan.epoch(step // per_epoch)[step % per_epoch]]
+        theirs.append(peer.backward(features, rows, task.is_regression))
         rate = RATE * (step / 20 if step < 20 else (STEPS - step) / (STEPS - 20))
         peer.step(rate)
     assert len(ours) == STEPS
@@ -155,10 +156,9 @@ def test_a_last_partial_accumulation_is_a_step_of_its_own_size(tmp_path, tokeniz
     plan = TrainingPlan(features.lengths, batch_size=8, accumulation=5, seed=42, max_length=128)
     theirs, total = [], 3
     for step, batches in enumerate(plan.epoch(0)):
-        share = 1 / len(batches)
-        theirs.append(sum(peer.backward(features, b.rows, False, share) for b in batches))
+        theirs.append(peer.backward(features, [batch.rows for batch in batches], False))
         peer.step(RATE * (total - step) / total)
-    assert [len(batches) for batches in plan.epoch(0)] == [5, 5, 2]
+    assert [len(batches) for batches in plan.epoch(0)] == [5, 5, 3]
     assert losses_of(tmp_path / "metrics.jsonl") == pytest.approx(theirs, abs=1e-4)
     weights = peer.model.state_dict()
     for name, weight in model.state_dict().items():

@@ -54,6 +54,7 @@ class Ours:
             seed=setting.seed,
             max_length=setting.max_seq_length,
             policy=contender.batching,
+            drop_last=True,  # all contenders' batches are full
         )
         return [batch for step in plan.epoch(0) for batch in step]
 
