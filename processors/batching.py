@@ -16,12 +16,13 @@ PADDING_POLICIES = ("max_length", "longest", "bucket")
 # A fixed set, so that kernels and graphs compiled for one width serve again; close together where
 # sentences are short, since there one token more is a large share of the batch.
 BUCKET_WIDTHS = (
-    *range(3, 16),
-    *range(16, 32, 2),
+    *range(3, 32),
     *range(32, 64, 4),
     *range(64, 128, 8),
     *range(128, 513, 32),
 )
+# Padding tokens that a batch of an evaluation may have: about what a batch more costs on a CPU.
+MOST_PADDING = 64
 
 
 @dataclass(frozen=True)
@@ -181,11 +182,30 @@ def plan_evaluation(
 ) -> list[BatchPlan]:
     """Return this process's batches of an evaluation: every example once, in some process.
 
-    Examples are sorted by length, so that little is padded. The last batches may be smaller.
+    Examples are sorted by length and padded to the longest of their batch; a batch of fewer than
+    ``batch_size`` ends where one more would bring its padding above :data:`MOST_PADDING`. With
+    ``max_length`` they are in the file's order, and as wide as that.
     """
-    rows = np.arange(len(lengths)) if policy == "max_length" else np.argsort(lengths, kind="stable")
-    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    pads_all = policy == "max_length"
+    rows = np.arange(len(lengths)) if pads_all else np.argsort(lengths, kind="stable")
+    cuts = (
+        range(batch_size, len(rows), batch_size)
+        if pads_all
+        else _cut_by_padding(lengths[rows], batch_size)
+    )
+    batches = np.split(rows, cuts) if len(rows) else []
     return [
-        BatchPlan(batch, padded_width(lengths[batch].max(), max_length, policy))
+        BatchPlan(batch, max_length if pads_all else int(lengths[batch].max()))
         for batch in batches[rank::world_size]
     ]
+
+
+def _cut_by_padding(lengths: np.ndarray, batch_size: int) -> list[int]:
+    """Return where batches begin, but for the first, among examples of rising lengths."""
+    cuts, start, padding = [], 0, 0
+    for index, growth in enumerate(np.diff(lengths).tolist(), start=1):
+        padding += growth * (index - start)
+        if index - start == batch_size or padding > MOST_PADDING:
+            cuts.append(index)
+            start, padding = index, 0
+    return cuts

@@ -9,6 +9,7 @@ from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
 from processors.batching import (
     BUCKET_WIDTHS,
+    MOST_PADDING,
     PADDING_POLICIES,
     BatchPlan,
     TrainingPlan,
@@ -207,6 +208,16 @@ def test_evaluation_has_every_example_once(policy, world_size, batch_size):
     ]
     assert sorted(np.concatenate([b.rows for b in batches])) == list(range(len(LENGTHS)))
     assert all(LENGTHS[b.rows].max() <= b.width for b in batches)
+
+
+@pytest.mark.parametrize("batch_size", [7, 440])
+def test_an_evaluation_pads_little_whatever_the_batch_size(batch_size):
+    batches = [LENGTHS[b.rows] for b in plan_evaluation(LENGTHS, batch_size, 64, "longest")]
+    for lengths, following in zip(batches, [*batches[1:], None], strict=True):
+        assert len(lengths) <= batch_size
+        assert (lengths.max() - lengths).sum() <= MOST_PADDING
+        if following is not None and len(lengths) < batch_size:
+            assert (following.min() - lengths).sum() > MOST_PADDING  # no room for one more
 
 
 def test_padded_tensors(tokenizer):
