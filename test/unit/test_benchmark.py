@@ -120,26 +120,24 @@ def test_a_bf16_contender_computes_in_bf16(setting):
     assert losses[1] == pytest.approx(losses[0], abs=0.01)
 
 
-def test_a_sample_stands_for_its_epoch(setting):
-    lengths = draw_lengths(40_000, 14.3, 128, 1)
-    assert lengths.mean() == pytest.approx(14.3, rel=0.03)
-    assert lengths.min() == 3
+@pytest.mark.parametrize(
+    ("group", "batching"),
+    [("train", "bucket"), ("train", "longest"), ("train", "max_length"), ("eval", "bucket")],
+)
+def test_a_sample_stands_for_its_epoch(setting, group, batching):
+    """An evaluation's batches are of unequal sizes."""
+    lengths = draw_lengths(900 if group == "eval" else 40_000, 14.3, 128, 1)
     features = generate_features(lengths, TASKS["sst-2"], SHAPE.vocab_size, 0)
     wide = replace(setting, batch_size=32, max_seq_length=128)
-    for batching in ("bucket", "longest", "max_length"):
-        plans = Ours(Contender("", "train", "ours", batching), wide, features).epoch()
-        values = np.array([(plan.width, plan.tokens / 32) for plan in plans])
-        chosen = take_sample(values, values.mean(axis=0), sample_size(values[:, 0], 8))
-        assert len(set(chosen)) == len(chosen) <= 8
-        np.testing.assert_allclose(values[chosen].mean(axis=0), values.mean(axis=0), rtol=0.03)
-
-
-def test_a_sample_makes_up_for_the_batch_that_is_not_full():
-    """The means to meet are not those of the batches to choose from."""
-    values = np.array([(8 * width, 7 * width) for width in range(1, 28)], dtype=float)
-    means = values.mean(axis=0) * 1.03
-    chosen = take_sample(values, means, 5)
-    np.testing.assert_allclose(values[chosen].mean(axis=0), means, rtol=0.01)
+    plans = Ours(Contender("", group, "ours", batching), wide, features).epoch()
+    widths = np.array([plan.width for plan in plans])
+    sizes = np.array([len(plan.rows) for plan in plans])
+    tokens = np.array([lengths[plan.rows].sum() for plan in plans])
+    chosen = take_sample(widths, tokens, sizes, sample_size(widths, 8))
+    assert len(set(chosen)) == len(chosen) <= 8
+    for work in (tokens, widths * sizes):
+        mean = work[chosen].sum() / sizes[chosen].sum()
+        assert mean == pytest.approx(work.sum() / sizes.sum(), rel=0.03)
 
 
 def test_wide_batches_make_short_turns():

@@ -20,23 +20,29 @@ def sample_size(widths: np.ndarray, most: int) -> int:
     return min(len(widths), max(least, min(most, wanted)))
 
 
-def take_sample(values: np.ndarray, means: np.ndarray, count: int) -> list[int]:
-    """Return which ``count`` of an epoch's batches have its mean width and mean tokens.
+def take_sample(widths: np.ndarray, tokens: np.ndarray, sizes: np.ndarray, count: int) -> list[int]:
+    """Return which ``count`` of an epoch's batches have an example's mean width and mean tokens.
 
     The batches, sorted by width and then by tokens, are cut into ``count`` equal parts, one from each. The
     middle ones would leave out the few longest: part after part, the middle one gives way to that which
     brings the sample's means nearest to the epoch's.
 
     Args:
-        values: [N, 2] of each batch the width, and the tokens of an example on average.
-        means: [2] the same of all examples of the epoch.
+        widths: [N] of each batch its width.
+        tokens: [N] its tokens, without padding.
+        sizes: [N] its examples.
     """
-    values = values / means
-    parts = np.array_split(np.lexsort((values[:, 1], values[:, 0])), count)
+    work = np.stack([widths * sizes, tokens, sizes], axis=1)
+    means = _per_example(work.sum(axis=0))
+    parts = np.array_split(np.lexsort((tokens, widths)), count)
     chosen = [part[len(part) // 2] for part in parts]
     for _ in range(_PASSES):
         for index, part in enumerate(parts):
-            others = values[chosen[:index] + chosen[index + 1 :]].sum(axis=0)
-            distance = np.abs(others + values[part] - count).sum(axis=1)
+            others = work[chosen[:index] + chosen[index + 1 :]].sum(axis=0)
+            distance = np.abs(_per_example(others + work[part]) / means - 1).sum(axis=1)
             chosen[index] = part[distance.argmin()]
     return [int(index) for index in chosen]
+
+
+def _per_example(work: np.ndarray) -> np.ndarray:
+    return work[..., :2] / work[..., 2:]

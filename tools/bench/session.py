@@ -59,13 +59,12 @@ class Session:
             steps = max(1, setting.sample * _NARROW // contender.width)
             self._sample = [self._epoch[step % len(self._epoch)] for step in range(steps)]
         else:
-            # Not a dev set's last one, unless it is the only one.
-            full = [plan for plan in self._epoch if len(plan.rows) == len(self._epoch[0].rows)]
-            values = np.array([(plan.width, self._lengths[plan.rows].mean()) for plan in full])
-            epoch = self._figures(self._epoch)
-            means = np.array([epoch["padded_tokens"], epoch["tokens"]]) / epoch["samples"]
-            count = sample_size(values[:, 0], setting.sample)
-            self._sample = [full[index] for index in take_sample(values, means, count)]
+            rows = [plan.rows for plan in self._epoch]
+            widths = np.array([plan.width for plan in self._epoch])
+            tokens = np.array([self._lengths[of_batch].sum() for of_batch in rows])
+            sizes = np.array([len(of_batch) for of_batch in rows])
+            count = sample_size(widths, setting.sample)
+            self._sample = [self._epoch[i] for i in take_sample(widths, tokens, sizes, count)]
 
     def prepare(self) -> dict[str, Any]:
         """Warm up, and return what does not change from turn to turn.
