@@ -16,7 +16,8 @@ PADDING_POLICIES = ("max_length", "longest", "bucket")
 # A fixed set, so that kernels and graphs compiled for one width serve again; close together where
 # sentences are short, since there one token more is a large share of the batch.
 BUCKET_WIDTHS = (
-    *range(3, 32),
+    *range(3, 16),
+    *range(16, 32, 2),
     *range(32, 64, 4),
     *range(64, 128, 8),
     *range(128, 513, 32),
