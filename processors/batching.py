@@ -128,13 +128,13 @@ class TrainingPlan:
         if self._policy == "bucket":
             buckets = np.searchsorted(BUCKET_WIDTHS, self._lengths[rows])
             rows = rows[np.argsort(buckets, kind="stable")]
-        batches = []
+        smaller = []
         if rest := len(rows) % self.global_batch:
             # Neighbours, so that little is padded, and from anywhere, since one of few weighs more.
             taken = (generator.integers(len(rows)) + np.arange(rest)) % len(rows)
-            batches.append(rows[taken])
+            smaller = [rows[taken]]
             rows = np.delete(rows, taken)
-        batches = [*rows.reshape(-1, self.global_batch), *batches]
+        batches = [*rows.reshape(-1, self.global_batch), *smaller]
         if self._policy == "bucket":
             batches = [batches[index] for index in generator.permutation(len(batches))]
         return batches
@@ -187,18 +187,11 @@ def plan_evaluation(
     ``batch_size`` ends where one more would bring its padding above :data:`MOST_PADDING`. With
     ``max_length`` they are in the file's order, and as wide as that.
     """
-    pads_all = policy == "max_length"
-    rows = np.arange(len(lengths)) if pads_all else np.argsort(lengths, kind="stable")
-    cuts = (
-        range(batch_size, len(rows), batch_size)
-        if pads_all
-        else _cut_by_padding(lengths[rows], batch_size)
-    )
-    batches = np.split(rows, cuts) if len(rows) else []
-    return [
-        BatchPlan(batch, max_length if pads_all else int(lengths[batch].max()))
-        for batch in batches[rank::world_size]
-    ]
+    if policy == "max_length":
+        lengths = np.full(len(lengths), max_length)  # all alike, so that nothing moves
+    rows = np.argsort(lengths, kind="stable")
+    batches = np.split(rows, _cut_by_padding(lengths[rows], batch_size)) if len(rows) else []
+    return [BatchPlan(batch, int(lengths[batch].max())) for batch in batches[rank::world_size]]
 
 
 def _cut_by_padding(lengths: np.ndarray, batch_size: int) -> list[int]:

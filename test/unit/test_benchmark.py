@@ -126,18 +126,32 @@ def test_a_bf16_contender_computes_in_bf16(setting):
 )
 def test_a_sample_stands_for_its_epoch(setting, group, batching):
     """An evaluation's batches are of unequal sizes."""
-    lengths = draw_lengths(900 if group == "eval" else 40_000, 14.3, 128, 1)
+    lengths = draw_lengths(40_000, 14.3, 128, 1)
+    assert lengths.mean() == pytest.approx(14.3, rel=0.03)
+    assert lengths.min() == 3
+    lengths = lengths[:900] if group == "eval" else lengths
     features = generate_features(lengths, TASKS["sst-2"], SHAPE.vocab_size, 0)
     wide = replace(setting, batch_size=32, max_seq_length=128)
     plans = Ours(Contender("", group, "ours", batching), wide, features).epoch()
     widths = np.array([plan.width for plan in plans])
     sizes = np.array([len(plan.rows) for plan in plans])
     tokens = np.array([lengths[plan.rows].sum() for plan in plans])
+    assert (len(set(sizes)) > 2) == (group == "eval")
     chosen = take_sample(widths, tokens, sizes, sample_size(widths, 8))
     assert len(set(chosen)) == len(chosen) <= 8
     for work in (tokens, widths * sizes):
         mean = work[chosen].sum() / sizes[chosen].sum()
         assert mean == pytest.approx(work.sum() / sizes.sum(), rel=0.03)
+
+
+def test_a_sample_makes_up_for_a_batch_that_is_not_full():
+    """The means to meet are those of all examples, not of the full batches alone."""
+    widths, sizes = np.arange(1, 28), np.array([8] * 26 + [1])
+    tokens = widths * sizes - 1
+    chosen = take_sample(widths, tokens, sizes, 5)
+    for work in (tokens, widths * sizes):
+        mean = work[chosen].sum() / sizes[chosen].sum()
+        assert mean == pytest.approx(work.sum() / sizes.sum(), rel=0.01)
 
 
 def test_wide_batches_make_short_turns():

@@ -136,6 +136,7 @@ def test_losses_agree_at_every_step(tmp_path, tokenizer, task, accumulation):
     per_epoch = math.ceil(100 / (8 * accumulation))
     for step in range(STEPS):
         rows = [batch.rows for batch in plan.epoch(step // per_epoch)[step % per_epoch]]
+        assert len(rows) == (accumulation if (step + 1) % per_epoch else 1)  # 13 batches
         theirs.append(peer.backward(features, rows, task.is_regression))
         rate = RATE * (step / 20 if step < 20 else (STEPS - step) / (STEPS - 20))
         peer.step(rate)

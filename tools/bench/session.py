@@ -59,10 +59,9 @@ class Session:
             steps = max(1, setting.sample * _NARROW // contender.width)
             self._sample = [self._epoch[step % len(self._epoch)] for step in range(steps)]
         else:
-            rows = [plan.rows for plan in self._epoch]
             widths = np.array([plan.width for plan in self._epoch])
-            tokens = np.array([self._lengths[of_batch].sum() for of_batch in rows])
-            sizes = np.array([len(of_batch) for of_batch in rows])
+            tokens = np.array([self._lengths[plan.rows].sum() for plan in self._epoch])
+            sizes = np.array([len(plan.rows) for plan in self._epoch])
             count = sample_size(widths, setting.sample)
             self._sample = [self._epoch[i] for i in take_sample(widths, tokens, sizes, count)]
 
