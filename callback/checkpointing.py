@@ -7,14 +7,13 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from model.checkpoint import WEIGHTS_NAMES, save_model
-from model.configuration_albert import CONFIG_NAME
+from model.checkpoint import WEIGHTS_NAMES, load_model, save_model
+from model.configuration_albert import CONFIG_NAME, AlbertConfig
 from model.files import digest, move_files, temporary_folder
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenization_albert import AlbertTokenizer
@@ -36,27 +35,6 @@ class Stateful(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> Any: ...
 
 
-class Settings:
-    """The flags that a run must be resumed with unchanged, as a part of its checkpoints."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self._values = values
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the settings."""
-        return self._values
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Check that a checkpoint's settings are these.
-
-        Raises:
-            ValueError: they are not; names the first that differs.
-        """
-        for name, value in self._values.items():
-            if state.get(name) != value:
-                raise ValueError(f"{name} was {state.get(name)} there and is {value} now")
-
-
 def save_final(
     output_dir: Path,
     model: AlbertForSequenceClassification,
@@ -72,24 +50,25 @@ def save_final(
 
 def save_checkpoint(
     output_dir: Path,
-    step: int,
+    global_step: int,
     model: AlbertForSequenceClassification,
     tokenizer: AlbertTokenizer,
-    parts: Mapping[str, Stateful],
+    stateful: Stateful,
 ) -> Path:
-    """Write ``output_dir/checkpoint-<step>``: an ALBERT folder with the state of ``parts``.
+    """Write ``output_dir/checkpoint-<step>``: an ALBERT folder with the state of a training.
 
-    It is written under another name, synced to disk, given a manifest and renamed, so a folder of that
-    name is whole. Returns its path.
+    Beside it the classifier as trained, to the last bit: the model file has the bias that Hugging Face
+    needs (:func:`model.checkpoint.save_model`). The folder is written under another name, synced to disk,
+    given a manifest and renamed, so a folder of that name is whole. Returns its path.
     """
-    target = output_dir / f"checkpoint-{step}"
+    target = output_dir / f"checkpoint-{global_step}"
     with temporary_folder(output_dir) as folder:
         save_model(model, folder)
         save_tokenizer(tokenizer, folder)
-        state = {name: part.state_dict() for name, part in parts.items()}
-        torch.save({"step": step, "parts": state}, folder / STATE_NAME)
+        state = {"classifier": model.classifier.state_dict(), "training": stateful.state_dict()}
+        torch.save(state, folder / STATE_NAME)
         digests = {file.name: digest(file) for file in sorted(folder.iterdir())}
-        manifest = json.dumps({"step": step, "sha256": digests}, indent=2) + "\n"
+        manifest = json.dumps({"step": global_step, "sha256": digests}, indent=2) + "\n"
         (folder / MANIFEST_NAME).write_text(manifest, encoding="utf-8")
         for file in (*folder.iterdir(), folder):
             _sync(file)
@@ -104,26 +83,44 @@ def find_checkpoints(output_dir: Path) -> list[Path]:
     """Return the checkpoints in ``output_dir``, the earliest first; damaged ones are left out."""
     found = []
     for entry in output_dir.iterdir() if output_dir.is_dir() else ():
-        match = CHECKPOINT_NAME.fullmatch(entry.name)
-        if match and _is_whole(entry):
-            found.append((int(match[1]), entry))
-    return [entry for _, entry in sorted(found)]
+        if CHECKPOINT_NAME.fullmatch(entry.name) and _is_whole(entry):
+            found.append(entry)
+    return sorted(found, key=checkpoint_step)
 
 
-def load_training_state(checkpoint: Path, parts: Mapping[str, Stateful]) -> int:
-    """Give ``parts`` their state back and return the number of steps done.
+def checkpoint_step(checkpoint: Path) -> int:
+    """Return how many steps were done when a checkpoint was written."""
+    return int(CHECKPOINT_NAME.fullmatch(checkpoint.name)[1])
+
+
+def load_checkpoint_model(
+    checkpoint: Path, config: AlbertConfig
+) -> AlbertForSequenceClassification:
+    """Return the model of a checkpoint as it was trained, to the last bit.
 
     Raises:
-        ValueError: the checkpoint's parts are not these.
+        ValueError: it does not fit ``config``.
     """
-    saved = torch.load(checkpoint / STATE_NAME, map_location="cpu", weights_only=True)
+    model = load_model(checkpoint, config)
+    model.classifier.load_state_dict(_read_state(checkpoint)["classifier"])
+    return model
+
+
+def load_training_state(checkpoint: Path, stateful: Stateful) -> None:
+    """Give ``stateful`` the state that it had when the checkpoint was written.
+
+    Raises:
+        ValueError: the checkpoint is of another run.
+    """
     try:
-        for name, part in parts.items():
-            part.load_state_dict(saved["parts"][name])
+        stateful.load_state_dict(_read_state(checkpoint)["training"])
     except (KeyError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{checkpoint} is of another run: {reason}") from error
-    return saved["step"]
+
+
+def _read_state(checkpoint: Path) -> dict[str, Any]:
+    return torch.load(checkpoint / STATE_NAME, map_location="cpu", weights_only=True)
 
 
 def _is_whole(checkpoint: Path) -> bool:

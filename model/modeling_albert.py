@@ -55,7 +55,7 @@ class AlbertEmbeddings(nn.Module):
         return self.dropout(self.LayerNorm(embeddings))
 
 
-class LayerMaps(NamedTuple):
+class SharedProjections(NamedTuple):
     """A layer's linear maps: query, key and value in one; attention's output; the feed-forward's two."""
 
     projection: SharedLinear
@@ -93,7 +93,7 @@ class AlbertAttention(nn.Module):
         return SharedLinear(weight, bias)
 
     def forward(
-        self, hidden: Tensor, mask: Tensor | None, maps: LayerMaps, first_only: bool
+        self, hidden: Tensor, mask: Tensor | None, maps: SharedProjections, first_only: bool
     ) -> Tensor:
         if first_only:
             context = self._first_context(hidden, mask)
@@ -146,7 +146,7 @@ class AlbertLayer(nn.Module):
     """One post-LN transformer layer: attention, then a two-layer feed-forward network.
 
     Its linear layers hold the weights under their saved names. The products are those of
-    :meth:`shared_maps`, so forward hooks on these layers do not run.
+    :meth:`shared_projections`, so forward hooks on these layers do not run.
     """
 
     def __init__(self, config: AlbertConfig) -> None:
@@ -158,15 +158,15 @@ class AlbertLayer(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.full_layer_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
-    def shared_maps(self) -> LayerMaps:
+    def shared_projections(self) -> SharedProjections:
         """Return the layer's linear maps for one forward pass through all layers that share them."""
         attention = self.attention
         linears = (attention.dense, self.ffn, self.ffn_output)
         others = (SharedLinear(linear.weight, linear.bias) for linear in linears)
-        return LayerMaps(attention.joint_projection(), *others)
+        return SharedProjections(attention.joint_projection(), *others)
 
     def forward(
-        self, hidden: Tensor, mask: Tensor | None, maps: LayerMaps, first_only: bool
+        self, hidden: Tensor, mask: Tensor | None, maps: SharedProjections, first_only: bool
     ) -> Tensor:
         hidden = self.attention(hidden, mask, maps, first_only)
         output = self.dropout(maps.ffn_output(self.activation(maps.ffn(hidden))))
@@ -204,7 +204,7 @@ class AlbertTransformer(nn.Module):
         """Return the last hidden states: [B, S, H], or of the first token alone [B, 1, H]."""
         hidden = self.embedding_hidden_mapping_in(embeddings)
         groups = [
-            [(layer, layer.shared_maps()) for layer in group.albert_layers]
+            [(layer, layer.shared_projections()) for layer in group.albert_layers]
             for group in self.albert_layer_groups
         ]
         passes = [layer for group in self.group_of_layer for layer in groups[group]]

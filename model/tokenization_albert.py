@@ -7,6 +7,7 @@ made plain, accents dropped, lower case, and a piece that ends in digit + comma 
 from __future__ import annotations
 
 import json
+import logging
 import unicodedata
 from collections.abc import Sequence
 from itertools import chain
@@ -15,7 +16,10 @@ from pathlib import Path
 import numpy as np
 import sentencepiece
 
+from model.configuration_albert import AlbertConfig
 from model.files import find_file
+
+logger = logging.getLogger(__name__)
 
 VOCABULARY_NAMES = ("spiece.model", "30k-clean.model")  # Hugging Face's name, albert_pytorch's
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -29,6 +33,26 @@ def find_vocabulary(folder: str | Path) -> Path:
         FileNotFoundError: neither is there.
     """
     return find_file(folder, VOCABULARY_NAMES, "vocabulary")
+
+
+def check_vocabulary(config: AlbertConfig, tokenizer: AlbertTokenizer) -> None:
+    """See that the model knows every piece of the vocabulary; a warning tells of a smaller one.
+
+    Raises:
+        ValueError: the vocabulary has more pieces than the model.
+    """
+    if tokenizer.vocab_size < config.vocab_size:
+        logger.warning(
+            "%s has %d pieces, fewer than the model's vocab_size %d: is it the model's own?",
+            tokenizer.vocabulary,
+            tokenizer.vocab_size,
+            config.vocab_size,
+        )
+    if tokenizer.vocab_size > config.vocab_size:
+        raise ValueError(
+            f"{tokenizer.vocabulary} has {tokenizer.vocab_size} pieces, "
+            f"but the model's vocab_size is {config.vocab_size}"
+        )
 
 
 def clean_text(text: str, do_lower_case: bool = True) -> str:

@@ -36,8 +36,15 @@ def save_tokenizer(tokenizer: AlbertTokenizer, folder: str | Path) -> None:
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            {"id": index, "content": name, "single_word": False, "lstrip": False, "rstrip": False,
-             "normalized": False, "special": True}
+            {
+                "id": index,
+                "content": name,
+                "single_word": False,
+                "lstrip": False,
+                "rstrip": False,
+                "normalized": False,
+                "special": True,
+            }
             for index, name in zip(special, names, strict=True)
         ],
         "normalizer": {"type": "Sequence", "normalizers": _normalizers(tokenizer)},
@@ -50,7 +57,7 @@ def save_tokenizer(tokenizer: AlbertTokenizer, folder: str | Path) -> None:
             "byte_fallback": False,
             "vocab": _scored_pieces(tokenizer),
         },
-    }  # fmt: skip
+    }
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "do_lower_case": tokenizer.do_lower_case,

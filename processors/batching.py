@@ -30,29 +30,29 @@ MOST_PADDING = 64
 class BatchPlan:
     """The rows of one process's batch, and the width that all processes pad it to.
 
-    ``examples`` and ``tokens`` (without padding) count all processes' rows together. ``weight`` is what
-    the mean loss of ``rows`` is multiplied with: summed over the batches of a step and averaged over the
-    processes, that gives the mean over the step's examples.
+    ``examples`` and ``tokens`` (without padding) count all processes' rows together. ``loss_weight``
+    is what the mean loss of ``rows`` is multiplied with: summed over the batches of a step and averaged
+    over the processes, that gives the mean over the step's examples.
     """
 
     rows: np.ndarray
     width: int
     examples: int = 0
     tokens: int = 0
-    weight: float = 1.0
+    loss_weight: float = 1.0
 
 
-def padded_width(longest: int, max_length: int, policy: str) -> int:
+def padded_width(longest: int, max_seq_length: int, padding: str) -> int:
     """Return the width of a batch whose longest example has ``longest`` tokens.
 
     ``max_length`` pads every batch to the maximum (as the references do), ``longest`` to its longest
     example, ``bucket`` to the next of :data:`BUCKET_WIDTHS`.
     """
-    if policy == "max_length":
-        return max_length
-    if policy == "longest":
+    if padding == "max_length":
+        return max_seq_length
+    if padding == "longest":
         return int(longest)
-    return min(max_length, next((w for w in BUCKET_WIDTHS if w >= longest), max_length))
+    return min(max_seq_length, next((w for w in BUCKET_WIDTHS if w >= longest), max_seq_length))
 
 
 class TrainingPlan:
@@ -67,10 +67,11 @@ class TrainingPlan:
     Args:
         lengths: [N] tokens of each training example.
         batch_size: examples per process in a micro-batch.
-        accumulation: micro-batches of one optimizer step.
-        epochs: passes over the data, a fraction allowed.
+        gradient_accumulation_steps: micro-batches of one optimizer step.
+        num_train_epochs: passes over the data, a fraction allowed.
         max_steps: if above 0, the number of optimizer steps instead.
-        max_length: the width that ``policy`` never exceeds.
+        max_seq_length: the width that no batch exceeds.
+        padding: one of :data:`PADDING_POLICIES`.
         drop_last: have full batches alone.
 
     Raises:
@@ -82,20 +83,20 @@ class TrainingPlan:
         lengths: np.ndarray,
         *,
         batch_size: int,
-        accumulation: int = 1,
-        epochs: float = 1.0,
+        gradient_accumulation_steps: int = 1,
+        num_train_epochs: float = 1.0,
         max_steps: int = -1,
         seed: int,
-        max_length: int,
-        policy: str = "bucket",
+        max_seq_length: int,
+        padding: str = "bucket",
         drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self._lengths = lengths
         self._rank, self._world_size = rank, world_size
-        self._accumulation, self._seed = accumulation, seed
-        self._max_length, self._policy = max_length, policy
+        self._accumulation, self._seed = gradient_accumulation_steps, seed
+        self._max_seq_length, self._padding = max_seq_length, padding
         self.global_batch = batch_size * world_size
         dropped = len(lengths) % self.global_batch if drop_last else 0
         self._examples = len(lengths) - dropped
@@ -104,9 +105,10 @@ class TrainingPlan:
                 f"{len(lengths)} training examples do not fill one batch of {self.global_batch}: "
                 "lower --batch_size or leave out --drop_last"
             )
-        self.steps_per_epoch = math.ceil(self._examples / (self.global_batch * accumulation))
+        examples_per_step = self.global_batch * gradient_accumulation_steps
+        self.steps_per_epoch = math.ceil(self._examples / examples_per_step)
         self.total_steps = (
-            max_steps if max_steps > 0 else max(1, round(self.steps_per_epoch * epochs))
+            max_steps if max_steps > 0 else max(1, round(self.steps_per_epoch * num_train_epochs))
         )
 
     def epoch(self, epoch: int) -> list[list[BatchPlan]]:
@@ -123,20 +125,20 @@ class TrainingPlan:
 
     def _shuffle(self, epoch: int) -> list[np.ndarray]:
         """Return the rows of each global batch."""
-        generator = np.random.default_rng([self._seed, epoch])
-        rows = generator.permutation(len(self._lengths))[: self._examples]
-        if self._policy == "bucket":
+        rng = np.random.default_rng([self._seed, epoch])
+        rows = rng.permutation(len(self._lengths))[: self._examples]
+        if self._padding == "bucket":
             buckets = np.searchsorted(BUCKET_WIDTHS, self._lengths[rows])
             rows = rows[np.argsort(buckets, kind="stable")]
         smaller = []
         if rest := len(rows) % self.global_batch:
             # Neighbours, so that little is padded, and from anywhere, since one of few weighs more.
-            taken = (generator.integers(len(rows)) + np.arange(rest)) % len(rows)
-            smaller = [rows[taken]]
-            rows = np.delete(rows, taken)
+            places = (rng.integers(len(rows)) + np.arange(rest)) % len(rows)
+            smaller = [rows[places]]
+            rows = np.delete(rows, places)
         batches = [*rows.reshape(-1, self.global_batch), *smaller]
-        if self._policy == "bucket":
-            batches = [batches[index] for index in generator.permutation(len(batches))]
+        if self._padding == "bucket":
+            batches = [batches[index] for index in rng.permutation(len(batches))]
         return batches
 
     def _share(self, batches: list[np.ndarray]) -> list[BatchPlan]:
@@ -144,31 +146,28 @@ class TrainingPlan:
         examples = sum(map(len, batches))
         shares = []
         for rows in batches:
-            own, lengths = rows[self._rank :: self._world_size], self._lengths[rows]
-            # A process without a row of its own takes part, too: with one of no weight.
+            taken, lengths = rows[self._rank :: self._world_size], self._lengths[rows]
+            # A process that gets no row takes part all the same, with one of no weight.
             shares.append(
                 BatchPlan(
-                    rows=own if len(own) else rows[:1],
-                    width=padded_width(lengths.max(), self._max_length, self._policy),
+                    rows=taken if len(taken) else rows[:1],
+                    width=padded_width(lengths.max(), self._max_seq_length, self._padding),
                     examples=len(rows),
                     tokens=int(lengths.sum()),
-                    weight=len(own) * self._world_size / examples,
+                    loss_weight=len(taken) * self._world_size / examples,
                 )
             )
         return shares
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What must be the same for a resumed run to see the same batches."""
+        """What must be the same for a resumed run to see the same batches, beside the flags."""
         return {
             "training examples": len(self._lengths),
             "training tokens": int(self._lengths.sum()),
             "global batch": self.global_batch,
             "examples of an epoch": self._examples,
-            "gradient_accumulation_steps": self._accumulation,
-            "seed": self._seed,
-            "padding": self._policy,
-            "max_seq_length": self._max_length,
+            "max_seq_length": self._max_seq_length,
             "optimizer steps": self.total_steps,
         }
 
@@ -176,8 +175,8 @@ class TrainingPlan:
 def plan_evaluation(
     lengths: np.ndarray,
     batch_size: int,
-    max_length: int,
-    policy: str = "bucket",
+    max_seq_length: int,
+    padding: str = "bucket",
     rank: int = 0,
     world_size: int = 1,
 ) -> list[BatchPlan]:
@@ -187,8 +186,8 @@ def plan_evaluation(
     ``batch_size`` ends where one more would bring its padding above :data:`MOST_PADDING`. With
     ``max_length`` they are in the file's order, and as wide as that.
     """
-    if policy == "max_length":
-        lengths = np.full(len(lengths), max_length)  # all alike, so that nothing moves
+    if padding == "max_length":
+        lengths = np.full(len(lengths), max_seq_length)  # all alike, so that nothing moves
     rows = np.argsort(lengths, kind="stable")
     batches = np.split(rows, _cut_by_padding(lengths[rows], batch_size)) if len(rows) else []
     return [BatchPlan(batch, int(lengths[batch].max())) for batch in batches[rank::world_size]]

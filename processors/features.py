@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from model.files import digest, write_whole
 from model.tokenization_albert import AlbertTokenizer
 from processors.glue import Task
-from processors.reading import Example, read_examples
+from processors.reading import Examples, read_examples
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,35 @@ class Features:
             total.update(array)
         return total.hexdigest()
 
+    def save(self, path: Path) -> None:
+        """Write them to ``path``, whole or not at all.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        write_whole(path, save(vars(self), {_CHECKSUM: self.checksum()}))
+
+    @classmethod
+    def load(cls, path: Path) -> Features:
+        """Return what :meth:`save` wrote to ``path``.
+
+        Raises:
+            ValueError: the file is damaged, or holds something else.
+        """
+        try:
+            # Torch's reader maps the file, where NumPy's copies it: processes of one machine share the
+            # pages. The mapping is private, so the arrays may be written to; and a file that is written
+            # anew gets its name by a rename, which leaves the mapped one as it is.
+            with safe_open(path, framework="pt") as file:
+                names = [field.name for field in fields(cls)]
+                features = cls(**{name: file.get_tensor(name).numpy() for name in names})
+                checksum = (file.metadata() or {}).get(_CHECKSUM)
+        except (SafetensorError, TypeError, OSError) as error:
+            raise ValueError(str(error)) from error
+        if checksum != features.checksum():
+            raise ValueError("its checksum is another")
+        return features
+
 
 def truncate(
     lengths_a: np.ndarray, lengths_b: np.ndarray, budget: int
@@ -78,30 +107,29 @@ def truncate(
 
 
 def build_features(
-    examples: list[Example], tokenizer: AlbertTokenizer, max_seq_length: int, is_regression: bool
+    examples: Examples, tokenizer: AlbertTokenizer, max_seq_length: int, is_regression: bool
 ) -> Features:
     """Tokenize ``examples``, with special tokens, to ``max_seq_length`` tokens at most."""
-    pairs = examples[0].text_b is not None
-    ids_a, lengths_a = tokenizer.encode_flat([example.text_a for example in examples])
+    pairs = examples.texts_b is not None
+    ids_a, lengths_a = tokenizer.encode_flat(examples.texts_a)
     if pairs:
-        ids_b, lengths_b = tokenizer.encode_flat([example.text_b or "" for example in examples])
+        ids_b, lengths_b = tokenizer.encode_flat(examples.texts_b)
     else:
         ids_b, lengths_b = ids_a[:0], np.zeros_like(lengths_a)
     kept_a, kept_b = truncate(lengths_a, lengths_b, max_seq_length - (3 if pairs else 2))
     first_lengths = kept_a + 2
-    offsets = np.zeros(len(examples) + 1, dtype=np.int64)
+    offsets = np.zeros(len(first_lengths) + 1, dtype=np.int64)
     np.cumsum(first_lengths + kept_b + pairs, out=offsets[1:])
     starts = offsets[:-1]
     flat = np.full(offsets[-1], tokenizer.sep_id, dtype=np.int32)  # the rest is written over
     flat[starts] = tokenizer.cls_id
     flat[_places(starts + 1, kept_a)] = ids_a[_places(_starts(lengths_a), kept_a)]
     flat[_places(starts + first_lengths, kept_b)] = ids_b[_places(_starts(lengths_b), kept_b)]
-    labels = [example.label for example in examples if example.label is not None]
     return Features(
         input_ids=flat,
         offsets=offsets,
         first_lengths=first_lengths.astype(np.int32),
-        labels=np.array(labels, dtype=np.float32 if is_regression else np.int64),
+        labels=np.array(examples.labels or [], dtype=np.float32 if is_regression else np.int64),
     )
 
 
@@ -162,23 +190,14 @@ def _read_cache(cache: Path) -> Features | None:
     if not cache.is_file():
         return None
     try:
-        # Torch's reader maps the file, where NumPy's copies it: processes of one machine share the
-        # pages. The mapping is private, so the arrays may be written to; and a cache that is written
-        # anew gets its name by a rename, which leaves the mapped file as it is.
-        with safe_open(cache, framework="pt") as file:
-            names = [field.name for field in fields(Features)]
-            features = Features(**{name: file.get_tensor(name).numpy() for name in names})
-            checksum = (file.metadata() or {}).get(_CHECKSUM)
-        if checksum != features.checksum():
-            raise ValueError("its checksum is another")
-    except (SafetensorError, TypeError, ValueError, OSError) as error:
+        return Features.load(cache)
+    except ValueError as error:
         logger.warning("%s is damaged and is built again: %s", cache, error)
         return None
-    return features
 
 
 def _write_cache(cache: Path, features: Features) -> None:
     try:
-        write_whole(cache, save(vars(features), {_CHECKSUM: features.checksum()}))
+        features.save(cache)
     except OSError as error:
         logger.warning("features are not cached: %s", error)

@@ -112,49 +112,68 @@ def _end_on_sigterm(_: int) -> None:
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """One optimizer step: its batches, and by what the loss of each is multiplied (BatchPlan.weight).
+    """One optimizer step: its batches, and by what the loss of each is multiplied.
 
-    ``examples``, ``tokens`` and ``padded_tokens`` (tokens and padding) count all processes together;
-    ``steps_left`` counts the steps of this epoch from this one on; ``opens_epoch`` is True for the first
-    that this run sees of it.
+    ``global_step`` is its number, from 1, in the whole training; ``loss_weights`` are those of
+    :class:`processors.batching.BatchPlan`. ``examples``, ``tokens`` and ``padded_tokens`` (tokens and
+    padding) count all processes together; ``steps_left`` counts the steps of this epoch from this one
+    on; ``opens_epoch`` is True for the first that this run sees of it.
     """
 
+    global_step: int
     epoch: int
     steps_left: int
     opens_epoch: bool
     examples: int
     tokens: int
     padded_tokens: int
-    weights: list[float]
+    loss_weights: list[float]
     batches: Iterator[Batch]
+
+    @property
+    def closes_epoch(self) -> bool:
+        """Whether it is the last of its epoch."""
+        return self.steps_left == 1
 
 
 def training_steps(
     plan: TrainingPlan,
     features: Features,
     device: torch.device,
-    done: int = 0,
+    global_step: int = 0,
     workers: int = 0,
 ) -> Iterator[TrainingStep]:
-    """Yield the steps of a run that are left after ``done`` of them, over as many epochs as it takes.
+    """Yield the steps of a run that come after ``global_step``, epoch by epoch; see :func:`load_steps`."""
+    while global_step < plan.total_steps:
+        epoch, skip = divmod(global_step, plan.steps_per_epoch)
+        plans = plan.epoch(epoch)[skip:]
+        yield from load_steps(plans, features, device, global_step, epoch, workers)
+        global_step += len(plans)
+
+
+def load_steps(
+    plans: list[list[BatchPlan]],
+    features: Features,
+    device: torch.device,
+    global_step: int = 0,
+    epoch: int = 0,
+    workers: int = 0,
+) -> Iterator[TrainingStep]:
+    """Yield the steps that ``plans`` describe, each by its micro-batches, after ``global_step`` others.
 
     Their batches are :func:`load_batches`'s; those of a step must be used up before the next step is
     asked for.
     """
-    while done < plan.total_steps:
-        epoch, skip = divmod(done, plan.steps_per_epoch)
-        steps = plan.epoch(epoch)[skip:]
-        plans = [batch for step in steps for batch in step]
-        batches = load_batches(features, plans, device, workers)
-        for index, step in enumerate(steps):
-            yield TrainingStep(
-                epoch=epoch,
-                steps_left=len(steps) - index,
-                opens_epoch=index == 0,
-                examples=sum(batch.examples for batch in step),
-                tokens=sum(batch.tokens for batch in step),
-                padded_tokens=sum(batch.examples * batch.width for batch in step),
-                weights=[batch.weight for batch in step],
-                batches=islice(batches, len(step)),
-            )
-        done += len(steps)
+    batches = load_batches(features, [batch for step in plans for batch in step], device, workers)
+    for index, step in enumerate(plans):
+        yield TrainingStep(
+            global_step=global_step + index + 1,
+            epoch=epoch,
+            steps_left=len(plans) - index,
+            opens_epoch=index == 0,
+            examples=sum(batch.examples for batch in step),
+            tokens=sum(batch.tokens for batch in step),
+            padded_tokens=sum(batch.examples * batch.width for batch in step),
+            loss_weights=[batch.loss_weight for batch in step],
+            batches=islice(batches, len(step)),
+        )

@@ -70,12 +70,14 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 }
 
 
-def predicted(logits: np.ndarray) -> np.ndarray:
+def classes_or_scores(logits: np.ndarray) -> np.ndarray:
     """Return the class of the largest of [N, C] logits: [N]; with one output, the numbers themselves."""
     return logits[:, 0] if logits.shape[1] == 1 else logits.argmax(axis=1)
 
 
-def compute(names: Sequence[str], predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def compute_metrics(
+    names: Sequence[str], predictions: np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
     """Return the :data:`METRICS` called ``names`` of [N] predicted classes or numbers.
 
     Raises:

@@ -7,9 +7,9 @@ import io
 import logging
 import math
 from collections.abc import Iterator
-from itertools import chain, repeat
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 from processors.glue import Task
 
@@ -21,18 +21,25 @@ _SEPARATORS = {".csv": "comma"}  # by a file's ending; all others are tab-separa
 Row = tuple[int, list[str]]  # the line it ends on, from 1, and its cells
 
 
-class Example(NamedTuple):
-    """One row: ``text_b`` is None for single sentences, ``label`` None in a test file.
+@dataclass(frozen=True)
+class Examples:
+    """N examples as columns.
 
-    ``label`` is the class index (int), or the target (float) in regression.
+    Attributes:
+        texts_a: [N] the texts, or the first ones of pairs.
+        texts_b: [N] the second ones; None for single sentences.
+        labels: [N] class indices (int), or targets (float) in regression; None in a test file.
     """
 
-    text_a: str
-    text_b: str | None
-    label: int | float | None
+    texts_a: list[str]
+    texts_b: list[str] | None = None
+    labels: list[int] | list[float] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts_a)
 
 
-def read_examples(task: Task, path: str | Path, split: str) -> list[Example]:
+def read_examples(task: Task, path: str | Path, split: str) -> Examples:
     """Read the texts of one file, and their labels unless ``split`` is ``test``.
 
     Raises:
@@ -41,9 +48,11 @@ def read_examples(task: Task, path: str | Path, split: str) -> list[Example]:
     """
     path = Path(path)
     numbers, columns = read_columns(task, path, split, task.columns(split))
-    second = columns[1] if task.has_pairs else repeat(None)
-    labels = repeat(None) if split == "test" else _parse_labels(task, path, numbers, columns[-1])
-    return list(map(Example, columns[0], second, labels))
+    return Examples(
+        texts_a=columns[0],
+        texts_b=columns[1] if task.has_pairs else None,
+        labels=None if split == "test" else _parse_labels(task, path, numbers, columns[-1]),
+    )
 
 
 def read_columns(

@@ -11,7 +11,7 @@ import numpy as np
 
 from model.files import write_whole
 from processors.glue import Task
-from processors.metrics import predicted
+from processors.metrics import classes_or_scores
 
 
 def write_submission(folder: Path, name: str, task: Task, logits: np.ndarray) -> Path:
@@ -26,7 +26,7 @@ def write_submission(folder: Path, name: str, task: Task, logits: np.ndarray) ->
         regression, the number.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    records = describe(logits, task.labels)
+    records = prediction_records(logits, task.labels)
     rows = [f"{index}\t{record['prediction']}" for index, record in enumerate(records)]
     details = [json.dumps({"index": index, **record}) for index, record in enumerate(records)]
     submission = folder / f"{name}.tsv"
@@ -35,13 +35,13 @@ def write_submission(folder: Path, name: str, task: Task, logits: np.ndarray) ->
     return submission
 
 
-def describe(logits: np.ndarray, labels: Sequence[str] | None) -> list[dict[str, Any]]:
+def prediction_records(logits: np.ndarray, labels: Sequence[str] | None) -> list[dict[str, Any]]:
     """Return, for each row of [N, num_labels] logits, the prediction and what it rests on.
 
     ``prediction`` is a class name with ``probabilities`` of all of them, or, without ``labels``, a number
     with three decimals and the ``score`` itself.
     """
-    values = predicted(logits)
+    values = classes_or_scores(logits)
     if labels is None:
         return [{"prediction": f"{value:.3f}", "score": float(value)} for value in values]
     return [

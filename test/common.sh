@@ -181,7 +181,7 @@ run_and_report() {
     local command=("$PYTHON" -u run_classifier.py "${flags[@]}" --device_id "$device_id")
     if [ $((nproc * nnodes)) -gt 1 ]; then
         command=(
-            "$PYTHON" -u tools/launch.py --nproc "$nproc" --nnodes "$nnodes" --node_rank "$node_rank"
+            "$PYTHON" -u -m tools.launch --nproc "$nproc" --nnodes "$nnodes" --node_rank "$node_rank"
             --master_addr "$master_addr" --master_port "$master_port" --device "$device"
             --log_dir "$log_dir" -- run_classifier.py "${flags[@]}" --bind_cores
         )
@@ -208,6 +208,6 @@ run_and_report() {
         echo "the report is on $master_addr, the machine with --node_rank=0"
         return
     fi
-    "$PYTHON" tools/report.py --network "$NETWORK" --kind "$kind" --log "$log" \
+    "$PYTHON" -m tools.report --network "$NETWORK" --kind "$kind" --log "$log" \
         --batch_size "$batch_size" --processes $((nproc * nnodes)) --seconds $((SECONDS - began))
 }

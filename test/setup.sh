@@ -56,7 +56,7 @@ try_requirements() {
         echo "$what will be skipped: pip could not install $missing: $PIP_REASON"
 }
 
-missing_in() { "$PYTHON" "$ROOT/tools/missing_requirements.py" "$ROOT/constraints.txt" "$@"; }
+missing_in() { "$PYTHON" "$ROOT/tools/cli/missing_requirements.py" "$ROOT/constraints.txt" "$@"; }
 
 check_version() {
     [ -x "$PYTHON" ] || fail 1 "the active environment has no $PYTHON: deactivate it"

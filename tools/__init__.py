@@ -1,1 +1,1 @@
-"""The machine and the command line: device, precision, processes, flags, reports, downloads."""
+"""Commands, each a module here (python -m tools.NAME --help), and the rooms that hold their parts."""

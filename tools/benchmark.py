@@ -1,8 +1,8 @@
 """Compare this project's speed with transformers' and with the references' recipe, all in one run:
 
-python tools/benchmark.py                      albert_base_v2's shape, examples as long as SST-2's
-python tools/benchmark.py --data_dir dataset/SST-2 --config prev_trained_model/albert_base_v2 --json b.json
-python tools/benchmark.py --parts train --contenders ours-bucket,hf-dynamic --rounds 5
+python -m tools.benchmark                      albert_base_v2's shape, examples as long as SST-2's
+python -m tools.benchmark --data_dir dataset/SST-2 --config prev_trained_model/albert_base_v2 --json b.json
+python -m tools.benchmark --parts train --contenders ours-bucket,hf-dynamic --rounds 5
 
 Every contender is a process of its own, and they take turns: one computes, the others idle. So each has
 its own memory, and what else the machine does meets all of them alike. The ratios are of turns of the same
@@ -15,89 +15,132 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import shlex
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # finds the packages beside tools/
-
-import tools.packages  # noqa: E402, F401 (first: says in one line what is not installed)
+import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
 # isort: split
-from callback.optimization import OPTIMIZERS  # noqa: E402
-from processors.glue import TASKS  # noqa: E402
-from tools.bench.contenders import ATTENTIONS, make_contenders  # noqa: E402
-from tools.bench.data import SHORTEST  # noqa: E402
-from tools.bench.run import PARTS, Benchmark  # noqa: E402
-from tools.command_line import Parser, number  # noqa: E402
-from tools.device import DEVICES, usable_cores  # noqa: E402
-from tools.errors import UsageError, run_program  # noqa: E402
+from callback.optimization import OPTIMIZERS
+from processors.glue import TASKS
+from tools.bench.contenders import ATTENTIONS, make_contenders
+from tools.bench.data import SHORTEST
+from tools.bench.run import PARTS, Benchmark
+from tools.cli.errors import UsageError
+from tools.cli.parser import Parser, number
+from tools.cli.program import end_program, run_command
+from tools.machine.device import DEVICES, usable_cores
 
 _DEFAULT_PARTS = ("train", "static", "eval")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser; :func:`parse_arguments` is what the program calls."""
-    parser = Parser("benchmark", description=__doc__)
+    """Return the parser of the command line."""
+    parser = Parser("benchmark", _complete, description=__doc__)
     add = parser.add_argument
-    add("--parts", type=_words, metavar="A,B,…",
-        help=f"of {','.join(PARTS)} (default: those that the other flags allow)")  # fmt: skip
+    add(
+        "--parts",
+        type=_words,
+        metavar="A,B,…",
+        help=f"of {','.join(PARTS)} (default: those that the other flags allow)",
+    )
     add("--contenders", type=_words, metavar="A,B,…", help="only these (default: all of the parts)")
-    add("--data_dir", type=Path, metavar="DIR",
-        help="train.tsv and dev.tsv (default: generated examples)")  # fmt: skip
-    add("--config", type=Path, metavar="DIR",
-        help="config.json, and spiece.model for --data_dir (default: albert_base_v2's shape)")  # fmt: skip
+    add(
+        "--data_dir",
+        type=Path,
+        metavar="DIR",
+        help="train.tsv and dev.tsv (default: generated examples)",
+    )
+    add(
+        "--config",
+        type=Path,
+        metavar="DIR",
+        help="config.json, and spiece.model for --data_dir (default: albert_base_v2's shape)",
+    )
     add("--task_name", default="sst-2", choices=list(TASKS), metavar="TASK", help="default: sst-2")
-    add("--mean_length", type=number(float, SHORTEST), default=14.3, metavar="X",
-        help="tokens of a generated example on average (default: 14.3, SST-2's)")  # fmt: skip
-    add("--max_seq_length", type=number(int, 8), default=128, metavar="N",
-        help="longest input (default: 128)")  # fmt: skip
+    add(
+        "--mean_length",
+        type=number(float, SHORTEST),
+        default=14.3,
+        metavar="X",
+        help="tokens of a generated example on average",
+    )
+    add(
+        "--max_seq_length",
+        type=number(int, 8),
+        default=128,
+        metavar="N",
+        help="longest input",
+    )
     add("--batch_size", type=number(int, 1), default=32, metavar="N", help="default: 32")
-    add("--optimizer", default="lamb", choices=OPTIMIZERS, metavar="NAME",
-        help="for all contenders (default: lamb)")  # fmt: skip
-    add("--hf_attention", default="sdpa", choices=[*ATTENTIONS, "both"],
-        help="of transformers in training and evaluation (default: sdpa)")  # fmt: skip
+    add(
+        "--optimizer",
+        default="lamb",
+        choices=OPTIMIZERS,
+        metavar="NAME",
+        help="for all contenders",
+    )
+    add(
+        "--hf_attention",
+        default="sdpa",
+        choices=[*ATTENTIONS, "both"],
+        help="of transformers in training and evaluation",
+    )
     add("--torch_compile", action="store_true", help="also ours with that flag")
     add("--bf16", action="store_true", help="also ours with that flag, against fp32")
-    add("--processes", type=number(int, 1), default=1, metavar="N",
-        help="also N processes against one; needs --data_dir")  # fmt: skip
-    add("--rounds", type=number(int, 1), default=3, metavar="N",
-        help="turns of each contender (default: 3)")  # fmt: skip
-    add("--sample", type=number(int, 1), default=6, metavar="N",
-        help="batches of a turn, fewer where they are wide (default: 6)")  # fmt: skip
-    add("--device", choices=DEVICES, default="auto", help="where to compute (default: auto)")
-    add("--device_id", type=number(int, 0), default=0, metavar="N",
-        help="which of several (default: 0)")  # fmt: skip
-    add("--threads", type=number(int, 1, usable_cores()), default=usable_cores(), metavar="N",
-        help="CPU threads (default: all cores)")  # fmt: skip
-    add("--precision", choices=["fp32", "bf16"], default="fp32",
-        help="of training; evaluation is in fp32 (default: fp32)")  # fmt: skip
+    add(
+        "--processes",
+        type=number(int, 1),
+        default=1,
+        metavar="N",
+        help="also N processes against one; needs --data_dir",
+    )
+    add(
+        "--rounds",
+        type=number(int, 1),
+        default=3,
+        metavar="N",
+        help="turns of each contender",
+    )
+    add(
+        "--sample",
+        type=number(int, 1),
+        default=6,
+        metavar="N",
+        help="batches of a turn, fewer where they are wide",
+    )
+    add("--device", choices=DEVICES, default="auto", help="where to compute")
+    add(
+        "--device_id",
+        type=number(int, 0),
+        default=0,
+        metavar="N",
+        help="which of several",
+    )
+    add(
+        "--threads",
+        type=number(int, 1, usable_cores()),
+        default=usable_cores(),
+        metavar="N",
+        help="CPU threads",
+    )
+    add(
+        "--precision",
+        choices=["fp32", "bf16"],
+        default="fp32",
+        help="of training; evaluation is in fp32 (default: fp32)",
+    )
     add("--json", type=Path, metavar="FILE", help="a new file for all figures")
-    add("--debug", action="store_true", help="on an error, show where in the code it happened")
     return parser
-
-
-def parse_arguments(argv: list[str]) -> argparse.Namespace:
-    """Parse the flags and fill in the defaults that follow from others.
-
-    ``chosen`` holds the contenders. Wrong usage ends the program with exit status 2.
-    """
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    try:
-        _complete(args)
-    except UsageError as error:
-        parser.error(str(error))
-    args.command = shlex.join(["python", "tools/benchmark.py", *argv])
-    return args
 
 
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _complete(args: argparse.Namespace) -> None:
+def _complete(args: argparse.Namespace) -> argparse.Namespace:
     if args.json:
         folder = args.json.absolute().parent
         if args.json.exists():
@@ -134,6 +177,7 @@ def _complete(args: argparse.Namespace) -> None:
             "transformers, to compare with, is not installed: python3 -m pip install -r "
             f"requirements-test.txt{without}"
         )
+    return args
 
 
 def _choose(args: argparse.Namespace) -> list:
@@ -153,17 +197,17 @@ def _choose(args: argparse.Namespace) -> list:
     ]
 
 
-def main(argv: list[str]) -> int:
+def compare(args: argparse.Namespace) -> None:
+    """Compare what the flags name."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        Benchmark(args, Path(folder)).run()
+
+
+def main(words: Sequence[str]) -> int:
     """Parse the flags and compare; returns the exit status."""
-    args = parse_arguments(argv)
-
-    def compare() -> None:
-        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-            Benchmark(args, Path(folder)).run()
-
     sys.stdout.reconfigure(errors="replace")  # a terminal without × or – is no reason to fail
-    return run_program(compare, "benchmark", args.debug)
+    return run_command(build_parser(), compare, words)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_program(main(sys.argv[1:]))

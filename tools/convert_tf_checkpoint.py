@@ -1,6 +1,6 @@
 """Turn a TensorFlow checkpoint of Google's ALBERT into an ALBERT folder of this project:
 
-python tools/convert_tf_checkpoint.py --checkpoint albert_base --output_dir prev_trained_model/mine
+python -m tools.convert_tf_checkpoint --checkpoint albert_base --output_dir prev_trained_model/mine
 
 Needs TensorFlow: python3 -m pip install -r requirements-tensorflow.txt -c constraints.txt
 """
@@ -13,28 +13,26 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # finds the packages beside tools/
-
-import tools.packages  # noqa: E402, F401 (first: says in one line what is not installed)
+import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
 # isort: split
-import numpy as np  # noqa: E402
+import numpy as np
 
-from callback.checkpointing import MODEL_FILES  # noqa: E402
-from model.checkpoint import save_model  # noqa: E402
-from model.files import move_files, temporary_folder  # noqa: E402
-from model.google_albert import (  # noqa: E402
+from callback.checkpointing import MODEL_FILES
+from model.checkpoint import save_model
+from model.files import move_files, temporary_folder
+from model.google_albert import (
     CLASSIFIER,
     GOOGLE_CONFIG_NAME,
     build_from_variables,
     is_used,
     read_google_config,
 )
-from model.tokenization_albert import VOCABULARY_NAMES, AlbertTokenizer  # noqa: E402
-from model.tokenizer_export import save_tokenizer  # noqa: E402
-from tools.command_line import Parser  # noqa: E402
-from tools.errors import UsageError, run_program  # noqa: E402
-from tools.model_files import check_vocabulary  # noqa: E402
+from model.tokenization_albert import VOCABULARY_NAMES, AlbertTokenizer, check_vocabulary
+from model.tokenizer_export import save_tokenizer
+from tools.cli.errors import UsageError
+from tools.cli.parser import Parser
+from tools.cli.program import end_program, run_command
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -134,20 +132,30 @@ def convert(args: Namespace) -> None:
     )
 
 
-def main(argv: list[str]) -> int:
-    """Parse the flags and convert; returns the exit status."""
+def build_parser() -> Parser:
+    """Return the parser of the command line."""
     parser = Parser("convert_tf_checkpoint", description=__doc__)
     add = parser.add_argument
-    add("--checkpoint", type=Path, required=True,
-        help="the folder of the checkpoint, or its path up to .index")  # fmt: skip
+    add(
+        "--checkpoint",
+        type=Path,
+        required=True,
+        help="the folder of the checkpoint, or its path up to .index",
+    )
     add("--config", type=Path, help=f"default: {GOOGLE_CONFIG_NAME} beside the checkpoint")
-    add("--vocabulary", type=Path,
-        help=f"default: {' or '.join(VOCABULARY_NAMES)} beside the checkpoint")  # fmt: skip
+    add(
+        "--vocabulary",
+        type=Path,
+        help=f"default: {' or '.join(VOCABULARY_NAMES)} beside the checkpoint",
+    )
     add("--output_dir", type=Path, required=True, help="the folder to write")
-    add("--debug", action="store_true", help="on an error, show where in the code it happened")
-    args = parser.parse_args(argv)
-    return run_program(lambda: convert(args), "convert_tf_checkpoint", args.debug)
+    return parser
+
+
+def main(words: Sequence[str]) -> int:
+    """Parse the flags and convert; returns the exit status."""
+    return run_command(build_parser(), convert, words)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_program(main(sys.argv[1:]))

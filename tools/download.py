@@ -7,21 +7,23 @@ appears under its name only when it is whole.
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import sys
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # so that `python tools/download.py` finds the packages beside it
+from tools.cli.parser import Parser  # tools comes first in every command (tools/tools.py)
+from tools.cli.paths import ROOT
+from tools.cli.program import end_program, run_command
 
-from model.files import digest, write_whole  # noqa: E402
-from processors.glue import SPLITS, TASKS  # noqa: E402
-from tools.command_line import Parser  # noqa: E402
-from tools.errors import run_program  # noqa: E402
+# isort: split
+from model.files import digest, write_whole
+from processors.glue import SPLITS, TASKS
 
 GLUE = "https://dl.fbaipublicfiles.com/glue/data"
 HUB = "https://huggingface.co"
@@ -86,27 +88,36 @@ def download_model(name: str, model_path: Path, hub: str) -> None:
         write(path, data)
 
 
-def main(argv: list[str]) -> int:
-    """Parse the flags and fetch; returns the exit status."""
+def download(args: argparse.Namespace) -> None:
+    """Fetch what the flags name."""
+    for asset in args.assets:
+        if asset in TASKS:
+            download_task(asset, args.data_path, args.glue_url)
+        else:
+            download_model(asset, args.model_path, os.environ.get("HF_ENDPOINT", HUB))
+
+
+def build_parser() -> Parser:
+    """Return the parser of the command line."""
     parser = Parser("download", description=__doc__)
     add = parser.add_argument
-    add("assets", nargs="+", choices=[*ARCHIVED, *MODELS], metavar="ASSET",
-        help=", ".join([*ARCHIVED, *MODELS]))  # fmt: skip
+    add(
+        "assets",
+        nargs="+",
+        choices=[*ARCHIVED, *MODELS],
+        metavar="ASSET",
+        help=", ".join([*ARCHIVED, *MODELS]),
+    )
     add("--data_path", type=Path, default=ROOT / "dataset", help="where data sets go")
     add("--model_path", type=Path, default=ROOT / "prev_trained_model", help="where models go")
-    add("--glue_url", default=GLUE, help="a mirror of GLUE's archives")
-    add("--debug", action="store_true", help="on an error, show where in the code it happened")
-    args = parser.parse_args(argv)
+    add("--glue_url", default=GLUE, help="where GLUE's archives are")
+    return parser
 
-    def download() -> None:
-        for asset in args.assets:
-            if asset in TASKS:
-                download_task(asset, args.data_path, args.glue_url)
-            else:
-                download_model(asset, args.model_path, os.environ.get("HF_ENDPOINT", HUB))
 
-    return run_program(download, "download", args.debug)
+def main(words: Sequence[str]) -> int:
+    """Parse the flags and fetch; returns the exit status."""
+    return run_command(build_parser(), download, words)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_program(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """Start run_classifier.py in several processes with torchrun, and say in one line which failed and why:
 
-python tools/launch.py --nproc 8 --device npu -- run_classifier.py --task_name sst-2 --do_train --do_eval
+python -m tools.launch --nproc 8 --device npu -- run_classifier.py --task_name sst-2 --do_train --do_eval
 
 On two machines, the same line on each, with --nnodes 2 --master_addr HOST and --node_rank 0 or 1. The
 processes, their rendezvous and their restarts are torchrun's (torch.distributed.run).
@@ -14,23 +14,23 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # finds the packages beside tools/
-
-import tools.packages  # noqa: E402, F401 (first: says in one line what is not installed)
+import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
 # isort: split
-from torch.distributed import run as torchrun  # noqa: E402
-from torch.distributed.elastic.multiprocessing.api import SignalException  # noqa: E402
-from torch.distributed.elastic.multiprocessing.errors import (  # noqa: E402
+from torch.distributed import run as torchrun
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import (
     ChildFailedError,
     ProcessFailure,
 )
 
-from tools.command_line import Parser, number  # noqa: E402
-from tools.device import DEVICES, select_device, usable_cores  # noqa: E402
-from tools.errors import FAILURE_STATUS, run_program  # noqa: E402
+from tools.cli.errors import UsageError
+from tools.cli.parser import Parser, number
+from tools.cli.program import end_program, run_command
+from tools.machine.device import DEVICES, select_device, usable_cores
 
 DEFAULT_PORT = (
     29500  # of the first machine's rendezvous, as torchrun's; one machine takes a free port
@@ -60,7 +60,9 @@ def launch(args: argparse.Namespace) -> int:
             rank, failure = error.get_first_failure()
             log = args.log_dir / f"rank_{rank}.log"
             place = f"; its log is {log}" if log.exists() else ""
-            print(f"launch: error: {describe(rank, failure)}{place}", file=sys.stderr, flush=True)
+            print(
+                f"launch: error: {failure_line(rank, failure)}{place}", file=sys.stderr, flush=True
+            )
             return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
         except SignalException as error:
             name = "interrupted" if error.sigval == signal.SIGINT else "terminated"
@@ -69,7 +71,7 @@ def launch(args: argparse.Namespace) -> int:
     return 0
 
 
-def describe(rank: int, failure: ProcessFailure) -> str:
+def failure_line(rank: int, failure: ProcessFailure) -> str:
     """Return one line on the process that failed first: its rank, what happened, its error."""
     if failure.exitcode < 0:
         return f"rank {rank} (process {failure.pid}) was killed by {failure.signal_name()}"
@@ -78,50 +80,74 @@ def describe(rank: int, failure: ProcessFailure) -> str:
     return f"rank {rank} (process {failure.pid}) ended with status {failure.exitcode}"
 
 
-def parse_arguments(argv: list[str]) -> argparse.Namespace:
-    """Parse the flags; ``program`` holds the program to start and its own flags."""
-    parser = Parser("launch", description=__doc__)
+def build_parser() -> Parser:
+    """Return the parser; ``program`` holds the program to start and its own flags."""
+    parser = Parser(
+        "launch", _check, debug_help="show torchrun's own messages", description=__doc__
+    )
     add = parser.add_argument
-    add("--nproc", type=number(int, 1), default=1, metavar="N",
-        help="processes on this machine (default: 1)")  # fmt: skip
-    add("--nnodes", type=number(int, 1), default=1, metavar="N", help="machines (default: 1)")
-    add("--node_rank", type=number(int, 0), default=0, metavar="N",
-        help="this machine's number, from 0")  # fmt: skip
+    add(
+        "--nproc",
+        type=number(int, 1),
+        default=1,
+        metavar="N",
+        help="processes on this machine",
+    )
+    add("--nnodes", type=number(int, 1), default=1, metavar="N", help="machines")
+    add(
+        "--node_rank",
+        type=number(int, 0),
+        default=0,
+        metavar="N",
+        help="this machine's number, from 0",
+    )
     add("--master_addr", metavar="HOST", help="the machine with --node_rank 0")
-    add("--master_port", type=number(int, 1, 65535), default=DEFAULT_PORT, metavar="N",
-        help=f"a free port on it (default: {DEFAULT_PORT})")  # fmt: skip
-    add("--max_restarts", type=number(int, 0), default=0, metavar="N",
-        help="start all processes again when one fails, so often (give the program --resume)")  # fmt: skip
+    add(
+        "--master_port",
+        type=number(int, 1, 65535),
+        default=DEFAULT_PORT,
+        metavar="N",
+        help="a free port on it",
+    )
+    add(
+        "--max_restarts",
+        type=number(int, 0),
+        default=0,
+        metavar="N",
+        help="start all processes again when one fails, so often (give the program --resume)",
+    )
     add("--device", choices=DEVICES, default="auto", help="what the program is going to use")
-    add("--log_dir", type=Path, default=Path("outputs/logs"), metavar="DIR",
-        help="each process writes rank_<n>.log there (default: outputs/logs)")  # fmt: skip
-    add("--debug", action="store_true", help="show torchrun's own messages")
+    add(
+        "--log_dir",
+        type=Path,
+        default=Path("outputs/logs"),
+        metavar="DIR",
+        help="each process writes rank_<n>.log there",
+    )
     add("program", nargs=argparse.REMAINDER, metavar="-- PROGRAM …", help="what to start")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def _check(args: argparse.Namespace) -> argparse.Namespace:
     if args.program[:1] == ["--"]:
         args.program = args.program[1:]
     if not args.program:
-        parser.error("no program to start: give it after --")
+        raise UsageError("no program to start: give it after --")
     if any(word.partition("=")[0] in ("--log_dir", "--log-dir") for word in args.program):
-        parser.error("give --log_dir before the --")
+        raise UsageError("give --log_dir before the --")
     if args.nnodes > 1 and not args.master_addr:
-        parser.error(f"--nnodes {args.nnodes} needs --master_addr, the machine with --node_rank 0")
+        raise UsageError(
+            f"--nnodes {args.nnodes} needs --master_addr, the machine with --node_rank 0"
+        )
     if args.node_rank >= args.nnodes:
-        parser.error(f"--node_rank {args.node_rank} is not below --nnodes {args.nnodes}")
+        raise UsageError(f"--node_rank {args.node_rank} is not below --nnodes {args.nnodes}")
     return args
 
 
-def main(argv: list[str]) -> int:
+def main(words: Sequence[str]) -> int:
     """Parse the flags and launch; returns the exit status."""
-    args = parse_arguments(argv)
-    status = FAILURE_STATUS
-
-    def start() -> None:
-        nonlocal status
-        status = launch(args)
-
-    return run_program(start, "launch", args.debug) or status
+    return run_command(build_parser(), launch, words)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_program(main(sys.argv[1:]))

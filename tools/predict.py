@@ -1,8 +1,8 @@
 """Classify sentences with a trained folder:
 
-python tools/predict.py --model outputs/SST-2 "a gripping film" "dull from start to end"
-python tools/predict.py --model outputs/SST-2 --file sentences.txt
-cat sentences.txt | python tools/predict.py --model outputs/SST-2
+python -m tools.predict --model outputs/SST-2 "a gripping film" "dull from start to end"
+python -m tools.predict --model outputs/SST-2 --file sentences.txt
+cat sentences.txt | python -m tools.predict --model outputs/SST-2
 
 Prints one JSON object a line. In a file or on standard input, both in UTF-8, a line is a sentence; for a
 model of pairs (STS-B), two sentences with a tab between them.
@@ -13,25 +13,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # finds the packages beside tools/
-
-import tools.packages  # noqa: E402, F401 (first: says in one line what is not installed)
+import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
 # isort: split
-from model.checkpoint import has_classifier, load_model  # noqa: E402
-from model.configuration_albert import AlbertConfig  # noqa: E402
-from model.tokenization_albert import AlbertTokenizer, find_vocabulary  # noqa: E402
-from processors.features import Features, build_features  # noqa: E402
-from processors.reading import Example  # noqa: E402
-from processors.submission import describe  # noqa: E402
-from tools.command_line import Parser, number  # noqa: E402
-from tools.device import DEVICES, select_device  # noqa: E402
-from tools.errors import UsageError, run_program  # noqa: E402
-from tools.inference import compute_logits  # noqa: E402
+from model.checkpoint import has_classifier, load_model
+from model.configuration_albert import AlbertConfig
+from model.tokenization_albert import AlbertTokenizer, find_vocabulary
+from processors.features import Features, build_features
+from processors.reading import Examples
+from processors.submission import prediction_records
+from tools.cli.errors import UsageError
+from tools.cli.parser import Parser, number
+from tools.cli.program import end_program, run_command
+from tools.machine.device import DEVICES, select_device
+from tools.run.scoring import compute_logits
 
 _CHUNK = 1024  # sentences that are sorted by length together; results come after each chunk
 
@@ -72,9 +71,10 @@ def _read_lines(file: Path | None) -> Iterator[str]:
 
 def tokenize(texts: list[str], tokenizer: AlbertTokenizer, max_seq_length: int) -> Features:
     """Return the features of ``texts``; all of them are pairs, with a tab, or none is."""
-    pairs = [text.partition("\t") for text in texts]
-    examples = [Example(a, b if tab else None, None) for a, tab, b in pairs]
-    return build_features(examples, tokenizer, max_seq_length, is_regression=False)
+    columns = [
+        list(column) for column in zip(*(text.split("\t", 1) for text in texts), strict=True)
+    ]
+    return build_features(Examples(*columns), tokenizer, max_seq_length, is_regression=False)
 
 
 def predict(args: argparse.Namespace) -> None:
@@ -92,7 +92,7 @@ def predict(args: argparse.Namespace) -> None:
         features = tokenize(texts, tokenizer, length)
         logits = compute_logits(model, features, device, args.batch_size, length)
         labels = None if config.num_labels == 1 else config.labels
-        for text, record in zip(texts, describe(logits, labels), strict=True):
+        for text, record in zip(texts, prediction_records(logits, labels), strict=True):
             print(json.dumps({"text": text, **record}, ensure_ascii=False))
 
 
@@ -103,27 +103,43 @@ def chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:
         yield chunk
 
 
-def main(argv: list[str]) -> int:
-    """Parse the flags and predict; returns the exit status."""
-    parser = Parser("predict", description=__doc__)
+def build_parser() -> Parser:
+    """Return the parser of the command line."""
+    parser = Parser("predict", _check, description=__doc__)
     add = parser.add_argument
     add("sentences", nargs="*", help="what to classify (default: the lines of standard input)")
     add("--model", type=Path, required=True, help="the output folder of a training run")
     add("--file", type=Path, help="a file with a sentence a line")
-    add("--batch_size", type=number(int, 1), default=32, metavar="N",
-        help="sentences computed together (default: 32)")  # fmt: skip
-    add("--max_seq_length", type=number(int, 5), default=128, metavar="N",
-        help="longer texts are cut (default: 128)")  # fmt: skip
-    add("--device", choices=DEVICES, default="auto", help="where to compute (default: auto)")
-    add("--device_id", type=number(int, 0), default=0, metavar="N",
-        help="which of several (default: 0)")  # fmt: skip
-    add("--debug", action="store_true", help="on an error, show where in the code it happened")
-    args = parser.parse_args(argv)
+    add(
+        "--batch_size",
+        type=number(int, 1),
+        default=32,
+        metavar="N",
+        help="sentences computed together",
+    )
+    add(
+        "--max_seq_length",
+        type=number(int, 5),
+        default=128,
+        metavar="N",
+        help="longer texts are cut",
+    )
+    add("--device", choices=DEVICES, default="auto", help="where to compute")
+    add("--device_id", type=number(int, 0), default=0, metavar="N", help="which of several")
+    return parser
+
+
+def _check(args: argparse.Namespace) -> argparse.Namespace:
     if args.sentences and args.file:
-        parser.error("sentences and --file exclude each other")
+        raise UsageError("sentences and --file exclude each other")
+    return args
+
+
+def main(words: Sequence[str]) -> int:
+    """Parse the flags and predict; returns the exit status."""
     sys.stdout.reconfigure(encoding="utf-8")  # as JSON is, whatever the locale says
-    return run_program(lambda: predict(args), "predict", args.debug)
+    return run_command(build_parser(), predict, words)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_program(main(sys.argv[1:]))

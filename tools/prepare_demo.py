@@ -1,4 +1,6 @@
-"""Make the demonstration: a small data set of film reviews and a small ALBERT that knows nothing yet.
+"""Make the demonstration: a small data set of film reviews and a small ALBERT that knows nothing yet:
+
+python -m tools.prepare_demo
 
 The sentences are the movie-review snippets of Hutto and Gilbert (VADER, ICWSM 2014), each with the mean
 rating of some twenty people from -4 to 4. The source distribution of vaderSentiment 3.0 on PyPI (MIT
@@ -7,36 +9,36 @@ licence) carries them. Sentences rated within ±0.5 are left out; the others are
 
 from __future__ import annotations
 
+import argparse
 import io
 import random
 import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # so that `python tools/prepare_demo.py` finds the packages beside it
-
-import tools.packages  # noqa: E402, F401 (first: says in one line what is not installed)
+import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
 # isort: split
-import sentencepiece  # noqa: E402
+import sentencepiece
 
-from model.checkpoint import WEIGHTS_NAMES, build_model, save_model  # noqa: E402
-from model.configuration_albert import CONFIG_NAME, AlbertConfig  # noqa: E402
-from model.files import digest, move_files, temporary_folder  # noqa: E402
-from model.tokenization_albert import (  # noqa: E402
+from model.checkpoint import WEIGHTS_NAMES, build_model, save_model
+from model.configuration_albert import CONFIG_NAME, AlbertConfig
+from model.files import digest, move_files, temporary_folder
+from model.tokenization_albert import (
     VOCABULARY_NAMES,
     AlbertTokenizer,
     clean_text,
 )
-from model.tokenizer_export import TOKENIZER_FILES, save_tokenizer  # noqa: E402
-from processors.glue import SPLITS  # noqa: E402
-from tools.command_line import Parser  # noqa: E402
-from tools.common import seed_everything  # noqa: E402
-from tools.errors import run_program  # noqa: E402
+from model.tokenizer_export import TOKENIZER_FILES, save_tokenizer
+from processors.glue import SPLITS
+from tools.cli.parser import Parser
+from tools.cli.paths import ROOT
+from tools.cli.program import end_program, run_command
+from tools.machine.seeds import seed_everything
 
 PACKAGE, VERSION = "vaderSentiment", "3.0"
 ARCHIVE_SHA256 = "74d716d26e14a1465d64ab5e48231afa9773a173de01ae9cf37b78c585e2b431"
@@ -178,13 +180,14 @@ def _is_there(folder: Path, names: tuple[str, ...]) -> bool:
     return bool(found)
 
 
-def prepare(data_dir: Path, model_dir: Path, archive: Path | None) -> None:
+def prepare(args: argparse.Namespace) -> None:
     """Write whichever of the two folders is not there."""
+    data_dir, model_dir = args.data_dir, args.model_dir
     have_data = _is_there(data_dir, tuple(f"{split}.tsv" for split in SPLITS))
     have_model = _is_there(model_dir, (CONFIG_NAME, WEIGHTS_NAMES[0], *TOKENIZER_FILES))
     if not (have_data and have_model):
         with tempfile.TemporaryDirectory() as scratch:
-            splits = split_examples(read_ratings(archive or fetch_archive(Path(scratch))))
+            splits = split_examples(read_ratings(args.archive or fetch_archive(Path(scratch))))
         if not have_data:
             with temporary_folder(data_dir) as folder:
                 write_dataset(folder, splits)
@@ -196,20 +199,25 @@ def prepare(data_dir: Path, model_dir: Path, archive: Path | None) -> None:
     print(f"demonstration data: {data_dir}; model, with random weights: {model_dir}")
 
 
-def main(argv: list[str]) -> int:
-    """Parse the flags and prepare; returns the exit status."""
-    parser = Parser("prepare_demo", description=__doc__.split("\n")[0])
+def build_parser() -> Parser:
+    """Return the parser of the command line."""
+    parser = Parser("prepare_demo", description=__doc__)
     add = parser.add_argument
     add("--data_dir", type=Path, default=ROOT / "dataset/demo/SST-2", help="where the TSV files go")
-    add("--model_dir", type=Path, default=ROOT / "prev_trained_model/albert_demo",
-        help="where the ALBERT folder goes")  # fmt: skip
-    add("--archive", type=Path, help=f"a copy of the source archive of {PACKAGE} {VERSION}")
-    add("--debug", action="store_true", help="on an error, show where in the code it happened")
-    args = parser.parse_args(argv)
-    return run_program(
-        lambda: prepare(args.data_dir, args.model_dir, args.archive), "prepare_demo", args.debug
+    add(
+        "--model_dir",
+        type=Path,
+        default=ROOT / "prev_trained_model/albert_demo",
+        help="where the ALBERT folder goes",
     )
+    add("--archive", type=Path, help=f"a copy of the source archive of {PACKAGE} {VERSION}")
+    return parser
+
+
+def main(words: Sequence[str]) -> int:
+    """Parse the flags and prepare; returns the exit status."""
+    return run_command(build_parser(), prepare, words)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_program(main(sys.argv[1:]))

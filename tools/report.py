@@ -1,11 +1,20 @@
-"""The launchers' final report, from the log of a finished run, in the references' words."""
+"""Print the launchers' final report, from the log of a finished run, in the references' words:
+
+python -m tools.report --log test/output/0/train_0.log --network NAME --kind acc --batch_size 440 \\
+    --processes 1 --seconds 600
+"""
 
 from __future__ import annotations
 
 import argparse
 import platform
 import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from tools.cli.parser import Parser
+from tools.cli.program import end_program, run_command
 
 KINDS = ("acc", "perf", "eval")
 # The references' launchers report these of a task's metrics, whichever the log has.
@@ -54,17 +63,8 @@ def report(
     }
 
 
-def main() -> None:
+def write_report(args: argparse.Namespace) -> None:
     """Read the log, print the report, and write the case's files beside the log."""
-    parser = argparse.ArgumentParser(prog="report", description=__doc__)
-    add = parser.add_argument
-    add("--log", type=Path, required=True, help="the output of a finished run")
-    add("--network", required=True, help="name of the network in the report")
-    add("--kind", choices=KINDS, required=True, help="what the run was for")
-    add("--batch_size", type=int, required=True, help="examples per process")
-    add("--processes", type=int, required=True, help="how many trained together")
-    add("--seconds", type=int, required=True, help="how long the run took")
-    args = parser.parse_args()
     log = args.log.read_text(encoding="utf-8", errors="replace")
     result, case = report(
         log, args.network, args.kind, args.batch_size, args.processes, args.seconds
@@ -77,5 +77,23 @@ def main() -> None:
     print("\n".join(result))
 
 
+def build_parser() -> Parser:
+    """Return the parser of the command line."""
+    parser = Parser("report", description=__doc__)
+    add = parser.add_argument
+    add("--log", type=Path, required=True, help="the output of a finished run")
+    add("--network", required=True, help="name of the network in the report")
+    add("--kind", choices=KINDS, required=True, help="what the run was for")
+    add("--batch_size", type=int, required=True, help="examples per process")
+    add("--processes", type=int, required=True, help="how many trained together")
+    add("--seconds", type=int, required=True, help="how long the run took")
+    return parser
+
+
+def main(words: Sequence[str]) -> int:
+    """Parse the flags and report; returns the exit status."""
+    return run_command(build_parser(), write_report, words)
+
+
 if __name__ == "__main__":
-    main()
+    end_program(main(sys.argv[1:]))

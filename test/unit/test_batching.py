@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from helpers import make_examples
 
-from callback.checkpointing import Settings
 from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
 from processors.batching import (
@@ -18,14 +18,14 @@ from processors.batching import (
 from processors.features import build_features, load_features
 from processors.glue import TASKS
 from processors.loading import BatchBuilder, load_batches, training_steps
-from processors.reading import Example
+from tools.run.resume import Settings
 
 CPU = torch.device("cpu")
 LENGTHS = np.random.default_rng(0).integers(3, 60, size=500)
 
 
 def plan(**changes):
-    settings = {"batch_size": 8, "seed": 1, "max_length": 64, "epochs": 2.0} | changes
+    settings = {"batch_size": 8, "seed": 1, "max_seq_length": 64, "num_train_epochs": 2.0} | changes
     return TrainingPlan(LENGTHS, **settings)
 
 
@@ -35,36 +35,36 @@ def rows_of(steps):
 
 @pytest.mark.parametrize("policy", PADDING_POLICIES)
 def test_an_epoch_has_every_example_once(policy):
-    rows = np.concatenate(rows_of(plan(policy=policy).epoch(0)))
+    rows = np.concatenate(rows_of(plan(padding=policy).epoch(0)))
     assert sorted(rows) == list(range(len(LENGTHS)))
 
 
 @pytest.mark.parametrize("policy", PADDING_POLICIES)
 def test_drop_last_leaves_full_batches_alone(policy):
-    batches = rows_of(plan(policy=policy, drop_last=True).epoch(0))
+    batches = rows_of(plan(padding=policy, drop_last=True).epoch(0))
     assert {len(rows) for rows in batches} == {8}
     assert len(set(np.concatenate(batches))) == 496
 
 
 @pytest.mark.parametrize("policy", PADDING_POLICIES)
 def test_epochs_differ_and_follow_from_the_seed(policy):
-    first = rows_of(plan(policy=policy).epoch(0))
-    assert first == rows_of(plan(policy=policy).epoch(0))
-    assert first != rows_of(plan(policy=policy).epoch(1))
-    assert first != rows_of(plan(policy=policy, seed=2).epoch(0))
+    first = rows_of(plan(padding=policy).epoch(0))
+    assert first == rows_of(plan(padding=policy).epoch(0))
+    assert first != rows_of(plan(padding=policy).epoch(1))
+    assert first != rows_of(plan(padding=policy, seed=2).epoch(0))
 
 
 @pytest.mark.parametrize("policy", PADDING_POLICIES)
 @pytest.mark.parametrize("world_size", [2, 4, 8])
 def test_processes_share_out_the_batches_of_one(policy, world_size):
     """The smaller batch has 4 examples, so that of 8 processes 4 get none of them."""
-    whole = plan(policy=policy).epoch(0)
+    whole = plan(padding=policy).epoch(0)
     shares = [
-        plan(policy=policy, batch_size=8 // world_size, rank=r, world_size=world_size).epoch(0)
+        plan(padding=policy, batch_size=8 // world_size, rank=r, world_size=world_size).epoch(0)
         for r in range(world_size)
     ]
     for step, *parts in zip(whole, *shares, strict=True):
-        own = [part[0].rows for part in parts if part[0].weight > 0]
+        own = [part[0].rows for part in parts if part[0].loss_weight > 0]
         assert sorted(step[0].rows) == sorted(np.concatenate(own))
         assert all(len(part[0].rows) for part in parts)
         for name in ("width", "examples", "tokens"):
@@ -76,13 +76,13 @@ def test_processes_share_out_the_batches_of_one(policy, world_size):
 def test_a_steps_loss_is_the_mean_of_its_examples(accumulation, world_size):
     losses = np.random.default_rng(1).normal(size=len(LENGTHS))
     ranks = [
-        plan(accumulation=accumulation, rank=rank, world_size=world_size).epoch(0)
+        plan(gradient_accumulation_steps=accumulation, rank=rank, world_size=world_size).epoch(0)
         for rank in range(world_size)
     ]
     for step in zip(*ranks, strict=True):
         batches = [batch for share in step for batch in share]
-        rows = np.concatenate([batch.rows for batch in batches if batch.weight > 0])
-        summed = sum(batch.weight * losses[batch.rows].mean() for batch in batches)
+        rows = np.concatenate([batch.rows for batch in batches if batch.loss_weight > 0])
+        summed = sum(batch.loss_weight * losses[batch.rows].mean() for batch in batches)
         assert summed / world_size == pytest.approx(losses[rows].mean())
         assert len(rows) == sum(batch.examples for batch in step[0])
         assert LENGTHS[rows].sum() == sum(batch.tokens for batch in step[0])
@@ -90,7 +90,7 @@ def test_a_steps_loss_is_the_mean_of_its_examples(accumulation, world_size):
 
 @pytest.mark.parametrize("policy", PADDING_POLICIES)
 def test_widths(policy):
-    for (batch,) in plan(policy=policy).epoch(0):
+    for (batch,) in plan(padding=policy).epoch(0):
         longest = LENGTHS[batch.rows].max()
         assert longest <= batch.width <= 64
         if policy == "max_length":
@@ -103,7 +103,7 @@ def test_widths(policy):
 
 def test_bucket_pads_less_than_longest():
     def padded(policy):
-        return sum(len(b.rows) * b.width for (b,) in plan(policy=policy).epoch(0))
+        return sum(len(b.rows) * b.width for (b,) in plan(padding=policy).epoch(0))
 
     assert padded("bucket") < padded("longest") < padded("max_length")
 
@@ -112,7 +112,7 @@ def test_bucket_pads_less_than_longest():
 def test_no_part_of_an_epoch_prefers_lengths_or_labels(policy):
     """Labels follow lengths here, so that a bias in one would be seen in both."""
     labels = np.quantile(LENGTHS, 0.7) < LENGTHS
-    made, epochs = plan(policy=policy, epochs=400.0), 400
+    made, epochs = plan(padding=policy, num_train_epochs=400.0), 400
     seen = [[batch.rows for (batch,) in made.epoch(e)] for e in range(epochs)]
     for values in (LENGTHS, labels):
         batches = np.array([[values[rows].mean() for rows in epoch] for epoch in seen])
@@ -131,7 +131,7 @@ def test_no_part_of_an_epoch_prefers_lengths_or_labels(policy):
 
 @pytest.mark.parametrize("policy", PADDING_POLICIES)
 def test_drop_last_leaves_out_any_example(policy):
-    made, epochs = plan(policy=policy, drop_last=True, epochs=400.0), 400
+    made, epochs = plan(padding=policy, drop_last=True, num_train_epochs=400.0), 400
     seen = np.concatenate([batch.rows for e in range(epochs) for (batch,) in made.epoch(e)])
     left_out = epochs - np.bincount(seen, minlength=len(LENGTHS))
     expected = epochs * 4 / 500
@@ -140,7 +140,7 @@ def test_drop_last_leaves_out_any_example(policy):
 
 
 def test_examples_of_a_bucket_meet_others_each_epoch():
-    made = plan(epochs=20.0)
+    made = plan(num_train_epochs=20.0)
     longest = int(LENGTHS.argmax())
     partners = {
         tuple(sorted(batch.rows))
@@ -152,7 +152,7 @@ def test_examples_of_a_bucket_meet_others_each_epoch():
 
 
 def test_the_last_accumulation_of_an_epoch_is_smaller_and_not_dropped():
-    accumulating = plan(accumulation=4)
+    accumulating = plan(gradient_accumulation_steps=4)
     sizes = [len(step) for step in accumulating.epoch(0)]
     assert sizes == [4] * 15 + [3]  # 63 batches
     assert accumulating.steps_per_epoch == 16
@@ -160,21 +160,28 @@ def test_the_last_accumulation_of_an_epoch_is_smaller_and_not_dropped():
 
 @pytest.mark.parametrize(
     ("changes", "total"),
-    [({}, 126), ({"epochs": 0.5}, 32), ({"epochs": 1e-9}, 1), ({"max_steps": 70}, 70)],
+    [
+        ({}, 126),
+        ({"num_train_epochs": 0.5}, 32),
+        ({"num_train_epochs": 1e-9}, 1),
+        ({"max_steps": 70}, 70),
+    ],
 )
 def test_the_number_of_steps(tokenizer, changes, total):
     made = plan(**changes)
     assert made.total_steps == total
-    examples = [Example("film", None, 0)] * len(LENGTHS)
+    examples = make_examples(*[("film", None, 0)] * len(LENGTHS))
     features = build_features(examples, tokenizer, 64, False)
-    steps = list(training_steps(TrainingPlan(features.lengths, batch_size=8, seed=1, max_length=64,
-                                             **({"epochs": 2.0} | changes)), features, CPU))  # fmt: skip
-    assert len(steps) == total
+    changes = {"num_train_epochs": 2.0} | changes
+    made = TrainingPlan(features.lengths, batch_size=8, seed=1, max_seq_length=64, **changes)
+    assert len(list(training_steps(made, features, CPU))) == total
 
 
 def test_a_resumed_run_sees_the_rest(sst2, tokenizer):
     features = load_features(TASKS["sst-2"], sst2 / "train.tsv", "train", tokenizer, 32)
-    made = TrainingPlan(features.lengths, batch_size=8, seed=1, max_length=32, epochs=3.0)
+    made = TrainingPlan(
+        features.lengths, batch_size=8, seed=1, max_seq_length=32, num_train_epochs=3.0
+    )
 
     def seen(done):
         return [
@@ -191,7 +198,7 @@ def test_a_checkpoint_of_another_plan_is_refused():
 
 
 def test_too_few_examples_for_one_batch():
-    ((batch,),) = plan(batch_size=501, epochs=1.0).epoch(0)
+    ((batch,),) = plan(batch_size=501, num_train_epochs=1.0).epoch(0)
     assert len(batch.rows) == batch.examples == 500
     with pytest.raises(ValueError, match="lower --batch_size or leave out --drop_last"):
         plan(batch_size=501, drop_last=True)
@@ -221,7 +228,7 @@ def test_an_evaluation_pads_little_whatever_the_batch_size(batch_size):
 
 
 def test_padded_tensors(tokenizer):
-    examples = [Example("a film", "the sea", 1), Example("a film by the sea", "film", 0)]
+    examples = make_examples(("a film", "the sea", 1), ("a film by the sea", "film", 0))
     features = build_features(examples, tokenizer, 64, False)
     width = int(features.lengths.max())
     batch = BatchBuilder(features, CPU)(BatchPlan(np.array([1, 0]), width))
@@ -238,7 +245,7 @@ def test_padded_tensors(tokenizer):
 
 
 def test_a_set_too_large_for_the_device_is_gathered_on_the_host(tokenizer, monkeypatch):
-    examples = [Example("a film", "the sea", 1), Example("a film by the sea", "film", 0)]
+    examples = make_examples(("a film", "the sea", 1), ("a film by the sea", "film", 0))
     features = build_features(examples, tokenizer, 64, False)
     plans = [BatchPlan(np.array([1, 0]), 20)]
     (whole,) = load_batches(features, plans, CPU)
@@ -249,14 +256,14 @@ def test_a_set_too_large_for_the_device_is_gathered_on_the_host(tokenizer, monke
 
 
 def test_no_types_where_no_text_is_a_pair(tokenizer):
-    features = build_features([Example("a film", None, 1)], tokenizer, 64, False)
+    features = build_features(make_examples(("a film", None, 1)), tokenizer, 64, False)
     batch = BatchBuilder(features, CPU)(BatchPlan(np.array([0]), 16))
     assert batch.keys() == {"input_ids", "attention_mask", "labels"}
     assert batch["input_ids"].dtype == torch.int32
 
 
 def test_no_mask_where_nothing_is_padded(tokenizer):
-    features = build_features([Example("a film", None, 1)], tokenizer, 64, False)
+    features = build_features(make_examples(("a film", None, 1)), tokenizer, 64, False)
     batch = BatchBuilder(features, CPU)(BatchPlan(np.array([0]), int(features.lengths[0])))
     assert "attention_mask" not in batch
 

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, command
+from helpers import ROOT, command
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -270,11 +270,11 @@ def test_a_worker_that_dies_is_named_and_what_was_over_is_shown(setting, tmp_pat
     ],
 )
 def test_wrong_usage_is_told(flags, words, capsys, monkeypatch):
-    from tools.benchmark import parse_arguments
+    from tools.benchmark import build_parser
 
     monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit) as end:
-        parse_arguments(flags.split())
+        build_parser().parse(flags.split())
     assert end.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
@@ -285,10 +285,10 @@ def test_missing_transformers_is_told(monkeypatch, capsys):
 
     monkeypatch.setattr(benchmark.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SystemExit) as end:
-        benchmark.parse_arguments([])
+        benchmark.build_parser().parse([])
     assert end.value.code == 2
     assert "python3 -m pip install -r requirements-test.txt" in capsys.readouterr().err
-    assert benchmark.parse_arguments(["--contenders", "ours-bucket"]).chosen
+    assert benchmark.build_parser().parse(["--contenders", "ours-bucket"])[0].chosen
 
 
 def test_what_the_data_lack_is_told_by_their_own_names(setting, sst2, pretrained, tmp_path):

@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import DATA
-from test_modeling import golden_model
+from helpers import DATA, golden_model
 
 from model.checkpoint import LAYOUTS, has_classifier, load_model, read_weights, save_model
 from model.configuration_albert import AlbertConfig

@@ -6,27 +6,10 @@ import sys
 
 import pytest
 import torch
-from conftest import ROOT, command, write_sst2
+from helpers import ROOT, accuracy, command, one_line_error, records, write_sst2
 from safetensors.torch import load_file
 
 LEARN = ("--learning_rate", "5e-3", "--optimizer", "adamw", "--num_train_epochs", "8")
-
-
-def accuracy(output):
-    return [float(line.split(" = ")[1]) for line in output.splitlines() if "  acc = " in line]
-
-
-def records(folder, event):
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [record for record in map(json.loads, lines) if record["event"] == event]
-
-
-def one_line_error(result, status):
-    assert result.returncode == status, result.stderr
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("run_classifier.py: error: ")
-    return lines[0]
 
 
 def test_train_evaluate_predict_and_load_again(run_classifier, sst2, tmp_path):

@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 import torch
 
-from tools.compilation import Compilation
-from tools.device import Device
-from tools.errors import UsageError
+from tools.cli.errors import UsageError
+from tools.machine.compilation import Compilation
+from tools.machine.device import Device
 
 COMPILER = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
 

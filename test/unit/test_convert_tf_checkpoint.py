@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, command
+from helpers import ROOT, command
 
 from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig

@@ -6,8 +6,7 @@ import sys
 import tarfile
 
 import pytest
-from conftest import ROOT, command
-from test_command_line import accuracy
+from helpers import ROOT, accuracy, command
 
 from model.checkpoint import has_classifier
 from model.tokenization_albert import AlbertTokenizer

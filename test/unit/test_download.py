@@ -7,7 +7,7 @@ import threading
 import zipfile
 
 import pytest
-from conftest import ROOT, command, write_sst2
+from helpers import ROOT, command, write_sst2
 
 from model.files import digest
 from tools import download

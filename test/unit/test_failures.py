@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, command, write_sst2
-from test_command_line import records
+from helpers import ROOT, command, records, write_sst2
 
 # What the test has rank 1 do when a signal comes: hang in Python code, or raise.
 CUSTOMIZE = """
@@ -151,14 +150,14 @@ def test_a_run_that_is_restarted_goes_on_from_its_checkpoint(clone, tmp_path, no
     ("several", "printed"), [({}, "late\n"), ({"WORLD_SIZE": "2", "RANK": "1"}, "")]
 )
 def test_one_process_of_several_ends_without_pythons_own_end(several, printed):
-    code = "import atexit, tools.errors as e; atexit.register(print, 'late'); e.end_program(3)"
+    code = "import atexit, tools.cli.program as p; atexit.register(print, 'late'); p.end_program(3)"
     result = command(sys.executable, "-c", code, cwd=ROOT, **several)
     assert (result.returncode, result.stdout, result.stderr) == (3, printed, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_lost_last_line_is_a_failure_without_a_traceback():
-    code = "import sys, tools.errors as e; sys.stdout.write('last'); e.end_program(0)"
+    code = "import sys, tools.cli.program as p; sys.stdout.write('last'); p.end_program(0)"
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, env={"WORLD_SIZE": "2", "RANK": "0"}, text=True,

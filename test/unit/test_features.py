@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import DATA, encode, sentences
+from helpers import DATA, encode, make_examples, rows_of, sentences
 
 from model.files import write_whole
 from model.tokenization_albert import AlbertTokenizer
@@ -15,7 +15,7 @@ from processors.batching import BatchPlan
 from processors.features import build_features, load_features, truncate
 from processors.glue import TASKS
 from processors.loading import BatchBuilder
-from processors.reading import Example, read_examples
+from processors.reading import read_examples
 
 
 def one_at_a_time(length_a, length_b, budget):
@@ -36,7 +36,7 @@ def test_truncation_equals_taking_one_token_at_a_time():
 
 
 def test_features_of_a_pair(tokenizer):
-    features = build_features([Example("the film", "a film", 2.5)], tokenizer, 64, True)
+    features = build_features(make_examples(("the film", "a film", 2.5)), tokenizer, 64, True)
     (a, b), (cls, sep) = encode(tokenizer, ["the film", "a film"]), (2, 3)
     assert features.input_ids.tolist() == [cls, *a, sep, *b, sep]
     assert features.first_lengths.tolist() == [len(a) + 2]
@@ -45,15 +45,15 @@ def test_features_of_a_pair(tokenizer):
 
 
 def test_an_empty_text_is_still_an_example(tokenizer):
-    features = build_features([Example("", None, 1)], tokenizer, 64, False)
+    features = build_features(make_examples(("", None, 1)), tokenizer, 64, False)
     assert features.input_ids.tolist() == [2, 3]
 
 
 @pytest.mark.parametrize("pair", [None, "a fine and moving film by the sea"])
 def test_no_example_is_longer_than_asked(tokenizer, pair):
-    example = Example("the acting is wonderful from start to end", pair, 0)
+    examples = make_examples(("the acting is wonderful from start to end", pair, 0))
     for limit in (5, 6, 9):
-        features = build_features([example], tokenizer, limit, False)
+        features = build_features(examples, tokenizer, limit, False)
         assert features.lengths.tolist() == [limit]
         assert features.input_ids[-1] == tokenizer.sep_id
 
@@ -139,10 +139,10 @@ def test_a_mapped_cache_gives_tensors_without_a_warning(sst2, stsb, tokenizer, r
     assert not recwarn.list
 
 
-def one_by_one(examples, tokenizer, max_length):
+def one_by_one(rows, tokenizer, max_length):
     """Return the ids of each example and its first length, put together token by token."""
     made = []
-    for a, b, _ in examples:
+    for a, b, _ in rows:
         ids_a, ids_b = encode(tokenizer, [a, b or ""])
         keep_a, keep_b = one_at_a_time(len(ids_a), len(ids_b), max_length - (2 if b is None else 3))
         first = [tokenizer.cls_id, *ids_a[:keep_a], tokenizer.sep_id]
@@ -155,21 +155,21 @@ def one_by_one(examples, tokenizer, max_length):
 @pytest.mark.parametrize("max_length", [5, 16, 33])
 def test_many_examples_are_one_example_many_times(tokenizer, pairs, max_length):
     texts = [text for text, _ in sentences(40)] + ["", "2013, ☃", "☃", "", "in 2, and 12, films"]
-    examples = [
-        Example(a, b if pairs else None, 0)
-        for a, b in zip(texts, [*texts[7:], *texts[:7]], strict=True)
+    rows = [
+        (a, b if pairs else None, 0) for a, b in zip(texts, [*texts[7:], *texts[:7]], strict=True)
     ]
-    features = build_features(examples, tokenizer, max_length, False)
+    features = build_features(make_examples(*rows), tokenizer, max_length, False)
     ids = np.split(features.input_ids, features.offsets[1:-1])
     found = zip(map(np.ndarray.tolist, ids), features.first_lengths, strict=True)
-    assert list(found) == one_by_one(examples, tokenizer, max_length)
+    assert list(found) == one_by_one(rows, tokenizer, max_length)
 
 
 def test_golden_features_of_real_pairs(real_data):
     tokenizer = AlbertTokenizer(real_data / "albert_base_v2" / "spiece.model")
     goldens = json.loads((DATA / "features_stsb_len24.json").read_text())
     examples = read_examples(TASKS["sts-b"], real_data / "STS-B" / "dev.tsv", "dev")
-    features = build_features(examples[: len(goldens)], tokenizer, 24, True)
+    rows = rows_of(examples)[: len(goldens)]
+    features = build_features(make_examples(*rows), tokenizer, 24, True)
     batch = BatchBuilder(features, torch.device("cpu"))(BatchPlan(np.arange(len(goldens)), 24))
     for name, array in batch.items():
         if name != "labels":

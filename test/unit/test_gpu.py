@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import write_sst2
+from helpers import write_sst2
 
 pytestmark = [
     pytest.mark.gpu,

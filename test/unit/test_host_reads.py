@@ -1,16 +1,12 @@
 """A training step asks the device for no number: the references ask for two, and two a tensor in LAMB."""
 
-from test_trajectory import arguments, make
+from helpers import small_training, train, training_flags
 from torch import nn, ones
 
-import run_classifier
-from callback.history import History
 from callback.optimization import Lamb
 from processors.glue import TASKS
 from tools.bench.host_reads import HostReads
-from tools.device import Device
-from tools.distributed import Processes
-from tools.runtime import Runtime
+from tools.machine.device import Device
 
 CPU = Device("cpu")
 
@@ -36,13 +32,11 @@ def test_lamb_reads_nothing():
 def test_steps_between_two_log_lines_read_nothing(tmp_path, tokenizer):
     counts = []
     for steps in (4, 12):  # within one epoch
-        model, features = make(TASKS["sst-2"], tokenizer)
-        args = arguments(tmp_path, TASKS["sst-2"], 1)
-        args.max_steps, args.logging_steps, args.overwrite_output_dir = steps, 1000, True
-        runtime = Runtime(CPU, Processes())
+        task = TASKS["sst-2"]
+        model, features = small_training(task, tokenizer)
+        others = ("--max_steps", steps, "--logging_steps=1000", "--overwrite_output_dir")
+        flags = training_flags(tmp_path, task, *others)
         with HostReads(CPU.torch_device) as reads:
-            run_classifier.train(
-                args, runtime, model, tokenizer, {"train": [features]}, History(None), None
-            )
+            train(flags, model, tokenizer, features)
         counts.append(reads.count)
     assert counts[0] == counts[1]

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, SMALL, command, launch
+from helpers import ROOT, SMALL, command, launch
 
 NETWORK = "albert_ID0335_for_PyTorch"
 
@@ -182,7 +182,7 @@ def test_the_npu_environment_is_harmless_without_cann(clone, tmp_path):
 def test_only_what_is_missing_or_too_old_is_installed(tmp_path):
     (tmp_path / "pins").write_text("numpy==9.9\nno-such-package==1.0  # why\npytest==1.0\n")
     (tmp_path / "needs").write_text("# comment\nnumpy>=99.0\nno-such-package>=0.5\npytest>=1.0\n")
-    tool = ROOT / "tools" / "missing_requirements.py"
+    tool = ROOT / "tools" / "cli" / "missing_requirements.py"
     result = command(sys.executable, tool, "pins", "needs", cwd=tmp_path)
     assert result.stdout.split() == ["numpy==9.9", "no-such-package==1.0"]
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from callback.progressbar import ProgressBar
-from tools.device import Device, select_device
-from tools.distributed import Processes, processes_from_environment
-from tools.errors import UsageError, describe
-from tools.fps_counter import FpsCounter
+from tools.cli.errors import UsageError, error_line
+from tools.machine.device import Device, select_device
+from tools.machine.distributed import Processes, processes_from_environment
+from tools.run.throughput import FpsCounter
 
 
 @pytest.fixture
@@ -128,4 +128,4 @@ def test_progress_lines_in_a_log(caplog):
     ],
 )
 def test_errors_are_one_line(error, line):
-    assert describe(error) == line
+    assert error_line(error) == line

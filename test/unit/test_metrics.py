@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from processors.glue import CORRELATIONS
-from processors.metrics import compute, predicted
+from processors.metrics import classes_or_scores, compute_metrics
 
 PREDICTIONS, LABELS = np.array([1, 0, 1, 1, 0]), np.array([1, 0, 0, 1, 1])
 
@@ -19,18 +19,21 @@ def test_metrics_of_classes():
         "macro_f1": (f0 + f1) / 2,
         "mcc": (2 * 1 - 1 * 1) / np.sqrt(3 * 3 * 2 * 2),
     }
-    result = compute(list(expected), PREDICTIONS, LABELS)
+    result = compute_metrics(list(expected), PREDICTIONS, LABELS)
     assert list(result) == list(expected)
     assert result == pytest.approx(expected)
 
 
 def test_a_class_that_is_never_predicted_counts_as_a_miss():
-    assert compute(["f1", "mcc"], np.zeros(4), np.array([1, 0, 1, 0])) == {"f1": 0.0, "mcc": 0.0}
+    assert compute_metrics(["f1", "mcc"], np.zeros(4), np.array([1, 0, 1, 0])) == {
+        "f1": 0.0,
+        "mcc": 0.0,
+    }
 
 
 def test_correlations():
     x, y = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 3.0, 2.0, 5.0])
-    result = compute(CORRELATIONS, x, y)
+    result = compute_metrics(CORRELATIONS, x, y)
     centred_x, centred_y = x - x.mean(), y - y.mean()
     pearson = (centred_x @ centred_y) / np.sqrt((centred_x @ centred_x) * (centred_y @ centred_y))
     spearman = 1 - 6 * 2 / (4 * (16 - 1))  # two ranks differ by one
@@ -40,15 +43,15 @@ def test_correlations():
 
 
 def test_constant_predictions_have_no_correlation():
-    result = compute(CORRELATIONS, np.ones(5), np.arange(5.0))
+    result = compute_metrics(CORRELATIONS, np.ones(5), np.arange(5.0))
     assert result == {"pearson": 0.0, "spearmanr": 0.0, "corr": 0.0}
 
 
 def test_predictions_of_logits():
-    assert predicted(np.array([[0.1, 0.9], [2.0, -1.0]])).tolist() == [1, 0]
-    assert predicted(np.array([[0.1], [2.0]])).tolist() == [0.1, 2.0]
+    assert classes_or_scores(np.array([[0.1, 0.9], [2.0, -1.0]])).tolist() == [1, 0]
+    assert classes_or_scores(np.array([[0.1], [2.0]])).tolist() == [0.1, 2.0]
 
 
 def test_arrays_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="3 predictions for 4 labels"):
-        compute(["acc"], np.zeros(3), np.zeros(4))
+        compute_metrics(["acc"], np.zeros(3), np.zeros(4))

@@ -1,9 +1,8 @@
 """The network gives the reference's numbers, and Hugging Face's."""
 
-import numpy as np
 import pytest
 import torch
-from conftest import DATA
+from helpers import DATA, golden_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from model.checkpoint import huggingface_key
@@ -11,21 +10,6 @@ from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
 
 GOLDENS = ("albert_sst2_tiny", "albert_stsb_tiny", "albert_two_groups_tiny")
-
-
-def golden_model(name):
-    config = AlbertConfig.from_file(DATA / f"{name}.config.json")
-    config.classifier_input_shift = 0.1
-    arrays = np.load(DATA / f"{name}.npz")
-    model = AlbertForSequenceClassification(config).eval()
-    state = {
-        huggingface_key(key.removeprefix("state/")): torch.from_numpy(arrays[key])
-        for key in arrays
-        if key.startswith("state/")
-    }
-    model.load_state_dict(state)
-    batch = [torch.from_numpy(arrays[k]) for k in ("input_ids", "attention_mask", "token_type_ids")]
-    return model, arrays, batch
 
 
 @pytest.mark.parametrize("name", GOLDENS)

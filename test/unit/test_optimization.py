@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import DATA
+from helpers import DATA
 from torch import nn
 
 from callback.lr_scheduler import SCHEDULES, build_schedule

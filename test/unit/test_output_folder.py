@@ -6,8 +6,7 @@ import shutil
 import sys
 
 import pytest
-from conftest import ROOT, command
-from test_command_line import accuracy, one_line_error, records
+from helpers import ROOT, accuracy, command, one_line_error, records
 
 TRAIN = ("--output_dir", "out", "--do_train", "--max_steps", "4", "--learning_rate", "1e-3")
 

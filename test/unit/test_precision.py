@@ -1,20 +1,19 @@
 """A step that overflows is not a step, and every precision takes full precision's steps."""
 
 import copy
-from argparse import Namespace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from callback.optimization import Lamb
-from tools import precision as choice
-from tools.device import Device
-from tools.distributed import Processes
-from tools.errors import UsageError
-from tools.full_precision import Autocast, FullPrecision
-from tools.native_amp import Fp16Autocast, HalfWeights, MasterWeights
-from tools.precision import build_precision, uses_apex
+from tools.cli.errors import UsageError
+from tools.machine.device import Device
+from tools.precision import choice
+from tools.precision.base import Bf16Autocast, Fp32
+from tools.precision.choice import PrecisionFlags, build_precision, uses_apex
+from tools.precision.native import Fp16Autocast, HalfWeights, MasterWeights
 
 SCALED = (Fp16Autocast, MasterWeights, HalfWeights)
 KEEPS_FP32 = (Fp16Autocast, MasterWeights)
@@ -30,10 +29,10 @@ def make(kind, scale="dynamic"):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    if kind is FullPrecision:
-        return FullPrecision(model, optimizer)
-    if kind is Autocast:
-        return Autocast(model, optimizer, Device("cpu"))
+    if kind is Fp32:
+        return Fp32(model, optimizer)
+    if kind is Bf16Autocast:
+        return Bf16Autocast(model, optimizer, Device("cpu"))
     return kind(model, optimizer, Device("cpu"), scale)
 
 
@@ -48,14 +47,14 @@ def step(precision, value=1.0, micro_batches=1):
 
 
 def weights(precision):
-    return [parameter.detach().clone() for parameter in precision.full_model().parameters()]
+    return [parameter.detach().clone() for parameter in precision.fp32_model().parameters()]
 
 
 @pytest.mark.parametrize("micro_batches", [1, 3])
 @pytest.mark.parametrize("scale", ["dynamic", 128.0])
-@pytest.mark.parametrize("kind", [*SCALED, Autocast])
+@pytest.mark.parametrize("kind", [*SCALED, Bf16Autocast])
 def test_every_precision_takes_the_steps_of_full_precision(kind, scale, micro_batches):
-    plain, mixed = make(FullPrecision), make(kind, scale)
+    plain, mixed = make(Fp32), make(kind, scale)
     for _ in range(3):
         assert step(plain)
         assert step(mixed, micro_batches=micro_batches)
@@ -112,9 +111,7 @@ def test_the_weights_of_o2_are_its_masters_rounded():
 
 def test_o2_starts_from_the_weights_to_the_last_bit():
     """A resumed run must not go on from rounded weights."""
-    torch.testing.assert_close(
-        weights(make(MasterWeights)), weights(make(FullPrecision)), atol=0, rtol=0
-    )
+    torch.testing.assert_close(weights(make(MasterWeights)), weights(make(Fp32)), atol=0, rtol=0)
 
 
 def test_lamb_works_on_master_weights():
@@ -127,7 +124,7 @@ def test_lamb_works_on_master_weights():
 
 
 def test_gradients_are_clipped_to_the_norm():
-    precision = make(FullPrecision)
+    precision = make(Fp32)
     before = weights(precision)
     precision.backward(precision.model(torch.full((1, 4), 100.0)).sum() * 100)
     precision.step(max_norm=1.0)
@@ -136,26 +133,21 @@ def test_gradients_are_clipped_to_the_norm():
     assert norm.item() == pytest.approx(0.1, abs=1e-4)  # the learning rate times the norm
 
 
-def flags(**given):
-    values = {"fp16": False, "bf16": False, "fp16_opt_level": "O1", "loss_scale": "dynamic"}
-    return Namespace(**(values | {"amp_backend": "auto"} | given))
-
-
 def build(device, **given):
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    return build_precision(flags(**given), model, optimizer, device, Processes())
+    return build_precision(PrecisionFlags(**given), model, optimizer, device)
 
 
 @pytest.mark.parametrize(
     ("given", "kind", "words"),
     [
-        ({}, FullPrecision, "fp32"),
-        ({"fp16": True, "fp16_opt_level": "O0"}, FullPrecision, "fp32"),
+        ({}, Fp32, "fp32"),
+        ({"fp16": True, "fp16_opt_level": "O0"}, Fp32, "fp32"),
         ({"fp16": True}, Fp16Autocast, "fp16 autocast and loss scaling (O1"),
         ({"fp16": True, "fp16_opt_level": "O2"}, MasterWeights, "fp32 master copies (O2"),
         ({"fp16": True, "fp16_opt_level": "O3"}, HalfWeights, "fp16 throughout (O3"),
-        ({"bf16": True}, Autocast, "bf16 autocast"),
+        ({"bf16": True}, Bf16Autocast, "bf16 autocast"),
     ],
 )
 def test_what_the_flags_mean_is_said(monkeypatch, given, kind, words):
@@ -165,30 +157,48 @@ def test_what_the_flags_mean_is_said(monkeypatch, given, kind, words):
     assert words in precision.description
 
 
-@pytest.mark.parametrize(("share", "kind"), [(0.3, Autocast), (0.9, FullPrecision)])
-def test_fp16_on_a_cpu_is_what_is_fast_there(monkeypatch, share, kind):
-    monkeypatch.setattr(Device, "bf16_time_share", lambda _: share)
+UNITS = "amx_bf16, avx512_bf16"
+
+
+@pytest.mark.parametrize(
+    ("units", "kind", "words"),
+    [
+        (
+            UNITS,
+            Bf16Autocast,
+            f"bf16 autocast (--fp16 on a CPU: this CPU has units for bf16: {UNITS})",
+        ),
+        ("", Fp32, "fp32 (--fp16 on a CPU: this CPU has no units for bf16)"),
+    ],
+)
+def test_fp16_on_a_cpu_is_what_is_fast_there(monkeypatch, units, kind, words):
+    monkeypatch.setattr(Device, "fast_bf16", units)
     precision = build(Device("cpu"), fp16=True)
     assert type(precision) is kind
-    assert f"a matrix product in bf16 takes {share} of the time in fp32" in precision.description
+    assert precision.description == words
 
 
 def test_level_o0_is_fp32_however_fast_bf16_is(monkeypatch):
-    monkeypatch.setattr(Device, "bf16_time_share", lambda _: 0.1)
+    monkeypatch.setattr(Device, "fast_bf16", UNITS)
     precision = build(Device("cpu"), fp16=True, fp16_opt_level="O0")
-    assert type(precision) is FullPrecision
+    assert type(precision) is Fp32
 
 
-def test_the_cpu_is_measured():
-    assert 0.01 < Device("cpu").bf16_time_share() < 1000
+def test_the_units_of_this_cpu_are_those_that_the_system_lists():
+    info = Path("/proc/cpuinfo")
+    listed = info.read_text().split() if info.is_file() else []
+    if "avx2" not in listed:
+        pytest.skip("this system does not list an x86 CPU's units")
+    expected = [name for name in ("amx_bf16", "avx512_bf16") if name in listed]
+    assert Device("cpu").fast_bf16 == ", ".join(expected)
 
 
 def test_apex_is_used_where_it_is_and_its_absence_said(monkeypatch):
     monkeypatch.setattr(choice, "find_amp", lambda: None)
-    assert not uses_apex(flags(fp16=True), Gpu("cpu"))
+    assert not uses_apex(PrecisionFlags(fp16=True), Gpu("cpu"))
     with pytest.raises(UsageError, match="--amp_backend apex: .* is not installed"):
-        uses_apex(flags(fp16=True, amp_backend="apex"), Gpu("cpu"))
+        uses_apex(PrecisionFlags(fp16=True, amp_backend="apex"), Gpu("cpu"))
     monkeypatch.setattr(choice, "find_amp", lambda: copy)  # any module
-    assert uses_apex(flags(fp16=True), Gpu("cpu"))
-    assert not uses_apex(flags(fp16=True, amp_backend="native"), Gpu("cpu"))
-    assert not uses_apex(flags(), Gpu("cpu"))
+    assert uses_apex(PrecisionFlags(fp16=True), Gpu("cpu"))
+    assert not uses_apex(PrecisionFlags(fp16=True, amp_backend="native"), Gpu("cpu"))
+    assert not uses_apex(PrecisionFlags(), Gpu("cpu"))

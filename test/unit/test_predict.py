@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, command
+from helpers import ROOT, command
 
 TOOL = ROOT / "tools" / "predict.py"
 

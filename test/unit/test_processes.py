@@ -9,9 +9,8 @@ import sys
 
 import pytest
 import torch
-from conftest import ROOT, SMALL, command, launch, write_sst2
+from helpers import ROOT, SMALL, accuracy, command, launch, one_line_error, records, write_sst2
 from safetensors.torch import load_file
-from test_command_line import accuracy, one_line_error, records
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 

@@ -1,9 +1,10 @@
 """Tables are read as they are, and what is wrong with one is said with its line."""
 
 import pytest
+from helpers import rows_of
 
 from processors.glue import TASKS
-from processors.reading import Example, read_examples
+from processors.reading import read_examples
 
 SST2, STSB = TASKS["sst-2"], TASKS["sts-b"]
 
@@ -16,30 +17,30 @@ def write(tmp_path, text, name="file.tsv"):
 
 def test_single_sentences(tmp_path):
     path = write(tmp_path, "sentence\tlabel\ngood \t1\nbad\t0\n")
-    assert read_examples(SST2, path, "dev") == [Example("good ", None, 1), Example("bad", None, 0)]
+    assert rows_of(read_examples(SST2, path, "dev")) == [("good ", None, 1), ("bad", None, 0)]
 
 
 def test_pairs_with_a_number(tmp_path):
     path = write(tmp_path, "index\tsentence1\tsentence2\tscore\n0\ta\tb\t3.800\n")
-    assert read_examples(STSB, path, "train") == [Example("a", "b", 3.8)]
+    assert rows_of(read_examples(STSB, path, "train")) == [("a", "b", 3.8)]
 
 
 def test_a_test_file_needs_no_labels(tmp_path):
     path = write(tmp_path, "index\tsentence\n0\tgood\n")
-    assert read_examples(SST2, path, "test") == [Example("good", None, None)]
+    assert rows_of(read_examples(SST2, path, "test")) == [("good", None, None)]
 
 
 def test_quotes_windows_line_ends_and_odd_separators_are_text(tmp_path):
     path = write(tmp_path, '\ufeffsentence\tlabel\r\n"half a quote\t1\r\na\x0b\u2028b\t0\r\n\r\n')
-    texts = [example.text_a for example in read_examples(SST2, path, "dev")]
+    texts = read_examples(SST2, path, "dev").texts_a
     assert texts == ['"half a quote', "a\x0b\u2028b"]
 
 
 def test_quotes_in_a_csv_file_hold_commas_and_line_ends(tmp_path):
     text = '\ufeffid,sentence,label\r\n1,"one, two",1\r\n\r\n2,"a ""b""\nand c",0\r\n'
-    assert read_examples(SST2, write(tmp_path, text, "file.CSV"), "dev") == [
-        Example("one, two", None, 1),
-        Example('a "b"\nand c', None, 0),
+    assert rows_of(read_examples(SST2, write(tmp_path, text, "file.CSV"), "dev")) == [
+        ("one, two", None, 1),
+        ('a "b"\nand c', None, 0),
     ]
 
 

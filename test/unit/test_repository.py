@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT, command
 
 PACKAGES = ("model", "processors", "callback", "tools")
 SOURCES = sorted(
@@ -54,21 +54,62 @@ def test_imports_form_no_circle():
     assert "model.modeling_albert" in imports_of("run_classifier")
 
 
-@pytest.mark.parametrize(
-    ("package", "may_know"),
-    [("model", ()), ("processors", ("model",)), ("callback", ("model",))],
+# The floors of the house: each room, and those that it may know beside itself.
+BELOW_RUN = ("model", "processors", "callback", "tools.cli", "tools.machine", "tools.precision")
+ROOMS = {
+    "model": (),
+    "processors": ("model",),
+    "callback": ("model",),
+    "tools.cli": (),
+    "tools.machine": ("tools.cli",),
+    "tools.precision": ("tools.cli", "tools.machine"),
+    "tools.run": BELOW_RUN,
+    "tools.bench": ("tools.run", *BELOW_RUN),
+    "tools": ("tools.bench", "tools.run", *BELOW_RUN),
+}
+
+
+def room_of(module):
+    return max((room for room in ROOMS if f"{module}.".startswith(f"{room}.")), key=len)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_know_only_what_is_below_them(room):
+    inside = [name for name in MODULES if name.startswith(room) and room_of(name) == room]
+    assert inside
+    for module in inside:
+        known = imports_of(module) - ROOMS.keys()  # A package is imported with each of its modules.
+        if room == "tools":  # Commands do not know each other.
+            assert {room_of(name) for name in known} <= set(ROOMS[room]), module
+        else:
+            assert {room_of(name) for name in known} <= {room, *ROOMS[room]}, module
+
+
+COMMANDS = sorted(
+    file
+    for file in (ROOT / "tools").glob("*.py")
+    if file.name not in ("__init__.py", "tools.py")  # the latter stands in for the package
 )
-def test_packages_know_only_what_is_below_them(package, may_know):
-    allowed = {package, *may_know}
-    for module in MODULES:
-        if module.split(".")[0] == package:
-            others = {name for name in imports_of(module) if name.split(".")[0] not in allowed}
-            assert not others, module
+
+
+@pytest.mark.parametrize("file", COMMANDS, ids=lambda file: file.stem)
+def test_a_command_is_run_by_its_name_or_its_path(file, tmp_path):
+    text = file.read_text()
+    assert f"python -m tools.{file.stem}" in text
+    assert not [word for word in ("sys.path", "E402", "argparse.ArgumentParser(") if word in text]
+    result = command(sys.executable, file, "--help", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"usage: {file.stem} [-h] [--debug]")
+
+
+def test_only_tables_of_data_are_kept_from_the_formatter():
+    skipped = [file for file in MODULES.values() if "fmt: " + "skip" in file.read_text()]
+    assert skipped == [ROOT / "processors" / "glue.py"]
 
 
 def test_one_file_asks_which_device_it_is():
     for module, file in MODULES.items():
-        if module not in ("tools.device", "tools.arguments"):
+        if module not in ("tools.machine.device", "tools.run.flags"):
             text = file.read_text()
             for word in (
                 "torch.cuda",
@@ -81,10 +122,10 @@ def test_one_file_asks_which_device_it_is():
                 assert word not in text.split('"""', 2)[-1], (module, word)
 
 
-@pytest.mark.parametrize("command", [("check",), ("format", "--check")])
-def test_ruff_is_content(command):
+@pytest.mark.parametrize("words", [("check",), ("format", "--check")])
+def test_ruff_is_content(words):
     result = subprocess.run(
-        [sys.executable, "-m", "ruff", *command, "."],
+        [sys.executable, "-m", "ruff", *words, "."],
         cwd=ROOT,
         capture_output=True,
         text=True,

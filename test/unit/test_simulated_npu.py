@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, SMALL, command, launch, write_sst2
+from helpers import ROOT, SMALL, command, launch, write_sst2
 from safetensors.torch import load_file
 from simulated_npu import install, recorded_calls
 

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from conftest import ROOT, command
+from helpers import ROOT, command
 
 # Each takes from half a second to several. Metrics import scikit-learn and SciPy where they score;
 # torch loads its compiler, torch._dynamo, when an optimizer of its own is built.
@@ -13,12 +13,13 @@ SLOW = ("sklearn", "scipy", "pandas", "matplotlib", "tensorboard", "tensorflow",
 CODE = f"""
 import sys
 import run_classifier, torch
+from callback.optimization import build_optimizer
 try:
-    run_classifier.parse_arguments(["--help"])
+    run_classifier.run_program(["--help"])
 except SystemExit:
     print("after --help:", *(name for name in {SLOW} if name in sys.modules))
 layer = torch.nn.Linear(2, 2)
-optimizer = run_classifier.build_optimizer("lamb", layer, 0.1, 1e-6, 0.01)
+optimizer = build_optimizer("lamb", layer, 0.1, 1e-6, 0.01)
 layer(torch.ones(2)).sum().backward()
 optimizer.step()
 optimizer.zero_grad()

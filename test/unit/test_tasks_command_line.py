@@ -5,9 +5,16 @@ import json
 import shutil
 
 import pytest
-from conftest import sentences, write_stsb
-from test_command_line import accuracy, one_line_error, records
-from test_glue import LAYOUTS, MNLI, MNLI_ROW
+from helpers import (
+    MNLI,
+    MNLI_ROW,
+    TASK_LAYOUTS,
+    accuracy,
+    one_line_error,
+    records,
+    sentences,
+    write_stsb,
+)
 
 from processors.custom import custom_task, with_labels
 
@@ -75,7 +82,7 @@ def test_a_trained_model_keeps_its_own_order_of_classes(run_classifier, mnli, tm
 
 @pytest.mark.parametrize("task", ["cola", "mrpc"])
 def test_metrics_of_the_other_tasks(run_classifier, tmp_path, task):
-    header, row = LAYOUTS[task][:2]
+    header, row = TASK_LAYOUTS[task][:2]
     other = row.replace("1", "0", 1) if task == "mrpc" else row.replace("\t1\t", "\t0\t")
     for split in ("train", "dev"):
         (tmp_path / f"{split}.tsv").write_text(header + (row + other) * 8)

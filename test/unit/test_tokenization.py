@@ -6,7 +6,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from conftest import DATA, encode, sentences
+from helpers import DATA, encode, sentences
 
 from model.tokenization_albert import AlbertTokenizer, clean_text, find_vocabulary
 from model.tokenizer_export import save_tokenizer

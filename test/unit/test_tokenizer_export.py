@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from conftest import encode
+from helpers import encode
 
 from model.tokenization_albert import AlbertTokenizer
 from model.tokenizer_export import save_tokenizer

@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 DOUBLES = Path(__file__).parent / "doubles"
 RELEASE = re.search(r"^torch_npu==(\S+)$", (ROOT / "requirements-npu.txt").read_text(), re.M)[1]

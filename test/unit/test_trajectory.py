@@ -4,61 +4,21 @@ The peer is Hugging Face's ALBERT under torch's autograd, with LAMB written out 
 trajectory has it, the schedule as a formula, and batches gathered one by one.
 """
 
-import json
 import math
 
 import numpy as np
 import pytest
 import torch
-from conftest import sentences
+from helpers import RATE, STEPS, losses_of, small_training, train, training_flags
 from torch import nn
 
-import run_classifier
-from callback.history import History
-from model.checkpoint import build_model
-from model.configuration_albert import AlbertConfig
 from processors.batching import TrainingPlan
-from processors.features import build_features
 from processors.glue import TASKS
-from processors.reading import Example
-from tools.arguments import parse_arguments
-from tools.device import Device
-from tools.distributed import Processes
-from tools.full_precision import FullPrecision
-from tools.runtime import Runtime
+from tools.precision.base import Fp32
+from tools.run import training
 
 transformers = pytest.importorskip("transformers")
-STEPS, RATE, CLIP = 200, 28e-5, 1.0
-
-
-def examples_of(task):
-    texts = sentences(100, seed=3)
-    if task.is_regression:
-        pairs = zip(texts, sentences(100, seed=4), strict=True)
-        return [Example(a, b, 5.0 * (la == lb)) for (a, la), (b, lb) in pairs]
-    return [Example(text, None, int(label)) for text, label in texts]
-
-
-def make(task, tokenizer):
-    config = AlbertConfig(
-        vocab_size=tokenizer.vocab_size, embedding_size=16, hidden_size=32, num_hidden_layers=3,
-        num_attention_heads=4, intermediate_size=64, max_position_embeddings=64,
-        classifier_dropout_prob=0.0, initializer_range=0.1,
-    )  # fmt: skip
-    config.set_task(task.labels)
-    torch.manual_seed(1)
-    return build_model(config), build_features(examples_of(task), tokenizer, 64, task.is_regression)
-
-
-def arguments(tmp_path, task, accumulation):
-    flags = f"--task_name {task.name} --do_train --batch_size 8 --max_steps {STEPS} --device cpu"
-    flags += f" --learning_rate {RATE} --gradient_accumulation_steps {accumulation} --save_steps 0"
-    return parse_arguments([*flags.split(), "--output_dir", str(tmp_path)])
-
-
-def losses_of(path):
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return [row["loss"] for row in rows if row["event"] == "step"]
+CLIP = 1.0
 
 
 class Peer:
@@ -116,21 +76,19 @@ class Peer:
 @pytest.mark.parametrize("accumulation", [1, 4])
 def test_losses_agree_at_every_step(tmp_path, tokenizer, task, accumulation):
     task = TASKS[task]
-    model, features = make(task, tokenizer)
+    model, features = small_training(task, tokenizer)
     peer = Peer(model)
-    args = arguments(tmp_path, task, accumulation)
-    history = History(tmp_path / "metrics.jsonl")
-    runtime = Runtime(Device("cpu"), Processes())
-    run_classifier.train(args, runtime, model, tokenizer, {"train": [features]}, history, None)
+    flags = training_flags(tmp_path, task, "--gradient_accumulation_steps", accumulation)
+    train(flags, model, tokenizer, features, tmp_path / "metrics.jsonl")
     ours = losses_of(tmp_path / "metrics.jsonl")
 
     plan = TrainingPlan(
         features.lengths,
         batch_size=8,
-        accumulation=accumulation,
+        gradient_accumulation_steps=accumulation,
         max_steps=STEPS,
         seed=42,
-        max_length=128,
+        max_seq_length=128,
     )
     theirs = []
     per_epoch = math.ceil(100 / (8 * accumulation))
@@ -147,14 +105,14 @@ def test_losses_agree_at_every_step(tmp_path, tokenizer, task, accumulation):
 
 def test_a_last_partial_accumulation_is_a_step_of_its_own_size(tmp_path, tokenizer):
     task = TASKS["sst-2"]
-    model, features = make(task, tokenizer)
+    model, features = small_training(task, tokenizer)
     peer = Peer(model)
-    args = arguments(tmp_path, task, 5)
-    args.max_steps, args.num_train_epochs = -1, 1.0
-    history = History(tmp_path / "metrics.jsonl")
-    runtime = Runtime(Device("cpu"), Processes())
-    run_classifier.train(args, runtime, model, tokenizer, {"train": [features]}, history, None)
-    plan = TrainingPlan(features.lengths, batch_size=8, accumulation=5, seed=42, max_length=128)
+    one_epoch = ("--max_steps=-1", "--num_train_epochs=1", "--gradient_accumulation_steps=5")
+    flags = training_flags(tmp_path, task, *one_epoch)
+    train(flags, model, tokenizer, features, tmp_path / "metrics.jsonl")
+    plan = TrainingPlan(
+        features.lengths, batch_size=8, gradient_accumulation_steps=5, seed=42, max_seq_length=128
+    )
     theirs, total = [], 3
     for step, batches in enumerate(plan.epoch(0)):
         theirs.append(peer.backward(features, [batch.rows for batch in batches], False))
@@ -167,7 +125,7 @@ def test_a_last_partial_accumulation_is_a_step_of_its_own_size(tmp_path, tokeniz
 
 
 def test_the_schedule_waits_for_skipped_steps(tmp_path, tokenizer, monkeypatch, caplog):
-    class EverySecond(FullPrecision):
+    class EverySecond(Fp32):
         """Skips every second step, as a loss scaler does after an overflow."""
 
         calls = 0
@@ -179,15 +137,11 @@ def test_the_schedule_waits_for_skipped_steps(tmp_path, tokenizer, monkeypatch, 
                 return False
             return super().step(max_norm)
 
-    monkeypatch.setattr(run_classifier, "build_precision", lambda _, m, o, *rest: EverySecond(m, o))
+    monkeypatch.setattr(training, "build_precision", lambda _, m, o, *rest: EverySecond(m, o))
     caplog.set_level("INFO")
-    model, features = make(TASKS["sst-2"], tokenizer)
-    args = arguments(tmp_path, TASKS["sst-2"], 1)
-    args.logging_steps, args.max_steps = 1, 6
-    runtime = Runtime(Device("cpu"), Processes())
-    run_classifier.train(
-        args, runtime, model, tokenizer, {"train": [features]}, History(None), None
-    )
+    model, features = small_training(TASKS["sst-2"], tokenizer)
+    flags = training_flags(tmp_path, TASKS["sst-2"], "--logging_steps=1", "--max_steps=6")
+    train(flags, model, tokenizer, features)
     rates = [line.split("lr: ")[1].split()[0] for line in caplog.messages if "lr: " in line]
     expected = [RATE * (6 - done) / 6 for done in (0, 1, 1, 2, 2, 3)]
     assert rates == [f"{rate:.2e}" for rate in expected]

@@ -1,1 +1,1 @@
-"""The parts of tools/benchmark.py: contenders in processes of their own, and what comes of their turns."""
+"""The benchmark's parts: contenders in processes of their own, and what comes of their turns."""

@@ -1,12 +1,8 @@
-"""The examples of a benchmark: generated ones, and how workers get them."""
+"""The examples of a benchmark: lengths as sentences have them, and random ids."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from pathlib import Path
-
 import numpy as np
-from safetensors.numpy import load_file, save_file
 
 from processors.features import Features
 from processors.glue import Task
@@ -22,8 +18,8 @@ _FIRST_ID = 5  # the ids before stand for [PAD], <unk>, [CLS], [SEP] and [MASK]
 
 def draw_lengths(count: int, mean: float, longest: int, seed: int) -> np.ndarray:
     """Return [count] lengths as sentences have them: log-normal around ``mean``, 3 to ``longest``."""
-    chance = np.random.default_rng([seed, count])
-    drawn = chance.lognormal(np.log(mean) - _SIGMA**2 / 2, _SIGMA, count)
+    rng = np.random.default_rng([seed, count])
+    drawn = rng.lognormal(np.log(mean) - _SIGMA**2 / 2, _SIGMA, count)
     return np.clip(np.rint(drawn), SHORTEST, longest).astype(np.int64)
 
 
@@ -36,26 +32,16 @@ def draw_static_lengths(count: int, width: int, seed: int) -> np.ndarray:
 
 def generate_features(lengths: np.ndarray, task: Task, vocab_size: int, seed: int) -> Features:
     """Return examples of these lengths with random ids and labels; pairs are halved."""
-    chance = np.random.default_rng([seed, len(lengths), 1])
+    rng = np.random.default_rng([seed, len(lengths), 1])
     total = int(lengths.sum())
     if task.is_regression:
-        labels = chance.uniform(0, 5, len(lengths)).astype(np.float32)
+        labels = rng.uniform(0, 5, len(lengths)).astype(np.float32)
     else:
-        labels = chance.integers(0, len(task.labels), len(lengths))
+        labels = rng.integers(0, len(task.labels), len(lengths))
     first = (lengths + 1) // 2 if task.has_pairs else lengths
     return Features(
-        input_ids=chance.integers(min(_FIRST_ID, vocab_size - 1), vocab_size, total, np.int32),
+        input_ids=rng.integers(min(_FIRST_ID, vocab_size - 1), vocab_size, total, np.int32),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         first_lengths=first.astype(np.int32),
         labels=labels,
     )
-
-
-def write_features(path: Path, features: Features) -> None:
-    """Write what :func:`read_features` reads."""
-    save_file({field.name: getattr(features, field.name) for field in fields(features)}, path)
-
-
-def read_features(path: Path) -> Features:
-    """Return the examples that the benchmark left for its workers."""
-    return Features(**load_file(path))

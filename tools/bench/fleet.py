@@ -104,7 +104,7 @@ class Worker:
 def worker_environment(threads: int, plain: bool = False) -> dict[str, str]:
     """Return this process's environment with ``threads`` for a process that computes.
 
-    ``plain`` is without what this project sets for itself (tools/packages.py).
+    ``plain`` is without what this project sets for itself (tools/cli/require_packages.py).
     """
     environment = dict(os.environ)
     if plain:

@@ -22,7 +22,7 @@ from processors.batching import BatchPlan
 from processors.features import Features
 from processors.loading import Batch
 from tools.bench.spec import Contender, Setting
-from tools.common import seed_everything
+from tools.machine.seeds import seed_everything
 
 # LengthGroupedSampler sorts by length within so many batches.
 MEGABATCH = 50

@@ -13,9 +13,9 @@ from processors.batching import BatchPlan, TrainingPlan, plan_evaluation
 from processors.features import Features
 from processors.loading import Batch, load_batches
 from tools.bench.spec import Contender, Setting
-from tools.common import seed_everything, seed_step
-from tools.compilation import Compilation
-from tools.full_precision import Autocast, FullPrecision
+from tools.machine.compilation import Compilation
+from tools.machine.seeds import seed_everything, seed_step
+from tools.precision.base import Bf16Autocast, Fp32, Precision
 
 
 class Ours:
@@ -30,9 +30,9 @@ class Ours:
         model = build_model(setting.config).to(self._device.torch_device)
         optimizer = build_optimizer(setting.optimizer, model, setting.learning_rate, 1e-6, 0.0)
         if setting.precision_of(contender) == "bf16":
-            self._precision: FullPrecision = Autocast(model, optimizer, self._device)
+            self._precision: Precision = Bf16Autocast(model, optimizer, self._device)
         else:
-            self._precision = FullPrecision(model, optimizer)
+            self._precision = Fp32(model, optimizer)
         self.compilation = Compilation(self._device) if contender.compiled else None
         self._network = self.compilation.compile(model) if self.compilation else model
         self._network.train(contender.trains)
@@ -52,8 +52,8 @@ class Ours:
             lengths,
             batch_size=setting.batch_size,
             seed=setting.seed,
-            max_length=setting.max_seq_length,
-            policy=contender.batching,
+            max_seq_length=setting.max_seq_length,
+            padding=contender.batching,
             drop_last=True,  # all contenders' batches are full
         )
         return [batch for step in plan.epoch(0) for batch in step]

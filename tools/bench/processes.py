@@ -65,7 +65,7 @@ class ProcessRuns:
         device = self._setting.device_type
         command = [sys.executable]
         if several:
-            command += ["tools/launch.py", "--nproc", str(processes), "--device", device]
+            command += ["-m", "tools.launch", "--nproc", str(processes), "--device", device]
             command += ["--log_dir", str(output / "logs"), "--"]
         command += ["run_classifier.py", *self._flags(output, processes)]
         status, words = _run(command, max(1, self._setting.threads // processes))

@@ -50,8 +50,17 @@ def _deviation(contenders: dict[str, Any], name: str) -> float:
 
 def _contender_table(contenders: dict[str, Any]) -> list[str]:
     compiled = any(figures["compile_seconds"] for figures in contenders.values())
-    header = ["contender", "samples/s (lowest–highest)", "tokens/s", "no padding", "share of the peak",
-              "of it needed", "peak memory", "optimizer", "host reads"]  # fmt: skip
+    header = [
+        "contender",
+        "samples/s (lowest–highest)",
+        "tokens/s",
+        "no padding",
+        "share of the peak",
+        "of it needed",
+        "peak memory",
+        "optimizer",
+        "host reads",
+    ]
     rows = [
         [
             name,

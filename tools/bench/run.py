@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import shlex
 import shutil
 import sys
 import time
@@ -17,7 +18,7 @@ import torch
 
 from model.configuration_albert import CONFIG_NAME, AlbertConfig
 from model.files import write_whole
-from model.tokenization_albert import AlbertTokenizer, find_vocabulary
+from model.tokenization_albert import AlbertTokenizer, check_vocabulary, find_vocabulary
 from processors.features import Features, build_features
 from processors.glue import TASKS
 from processors.reading import read_examples
@@ -28,17 +29,16 @@ from tools.bench.data import (
     draw_lengths,
     draw_static_lengths,
     generate_features,
-    write_features,
 )
 from tools.bench.fleet import Worker, in_turns, start_workers
 from tools.bench.processes import ProcessRuns
 from tools.bench.report import make_report
 from tools.bench.results import contender_figures, peak_figures, ratio_figures, summary
 from tools.bench.spec import Contender, Setting
-from tools.compilation import Compilation
-from tools.device import select_device
-from tools.errors import UsageError
-from tools.model_files import check_sizes, check_vocabulary
+from tools.cli.errors import UsageError
+from tools.machine.compilation import Compilation
+from tools.machine.device import select_device
+from tools.run.inputs import check_sizes
 
 PARTS = ("train", "static", "eval", "startup", "processes")
 _SEED = 42
@@ -197,12 +197,11 @@ class Benchmark:
                 f"{len(train)} training examples do not fill one batch of {args.batch_size}: lower "
                 "--batch_size"
             )
-        write_features(folder / "train.safetensors", train)
-        write_features(folder / "eval.safetensors", dev)
+        train.save(folder / "train.safetensors")
+        dev.save(folder / "eval.safetensors")
         for width in {c.width for c in args.chosen if c.width}:
             lengths = draw_static_lengths(args.batch_size, width, _SEED)
-            examples = self._generate(lengths)
-            write_features(folder / f"static-{width}.safetensors", examples)
+            self._generate(lengths).save(folder / f"static-{width}.safetensors")
         return {
             "source": str(args.data_dir) if args.data_dir else "generated",
             "train_examples": len(train),
@@ -243,7 +242,7 @@ class Benchmark:
     def _machine(self) -> dict[str, Any]:
         args = self._args
         return {
-            "command": args.command,
+            "command": shlex.join(["python", "-m", "tools.benchmark", *sys.argv[1:]]),
             "processor": _processor(),
             "device": str(self._device),
             "threads": args.threads,

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from processors.batching import BatchPlan
+from processors.features import Features
 from processors.loading import Batch
-from tools.bench.data import read_features
 from tools.bench.flops import TRAINING, model_flops, needed_flops
 from tools.bench.host_reads import HostReads
 from tools.bench.huggingface import HuggingFace
@@ -22,7 +22,7 @@ from tools.bench.ours import Ours
 from tools.bench.sample import sample_size, take_sample
 from tools.bench.spec import Contender, Setting
 from tools.bench.startup import Startup
-from tools.compilation import Compilation
+from tools.machine.compilation import Compilation
 
 _NARROW = 8  # the width where it does not matter
 
@@ -49,7 +49,7 @@ class Session:
     def __init__(self, contender: Contender, setting: Setting) -> None:
         self._contender, self._setting = contender, setting
         self._device = setting.device
-        features = read_features(Path(setting.features, f"{contender.group}.safetensors"))
+        features = Features.load(Path(setting.features, f"{contender.group}.safetensors"))
         self._lengths = features.lengths
         system = {"ours": Ours, "hf": HuggingFace}[contender.system]
         self._engine: Engine = system(contender, setting, features)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from model.configuration_albert import AlbertConfig
 from processors.glue import TASKS
-from tools.device import Device
+from tools.machine.device import Device
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ import sys
 import traceback
 from pathlib import Path
 
-import tools.packages  # noqa: F401 (first: keeps torch from loading an accelerator's package by itself)
+import tools.cli.require_packages  # noqa: F401 (first: keeps torch from loading an accelerator's package by itself)
 
 # isort: split
 import torch
 
 from tools.bench.session import open_session
 from tools.bench.spec import read_spec
-from tools.errors import FAILURE_STATUS, describe
+from tools.cli.errors import FAILURE_STATUS, error_line
 
 
 def main(spec: Path, debug: bool) -> int:
@@ -44,7 +44,7 @@ def main(spec: Path, debug: bool) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        print(describe(error), file=sys.stderr)
+        print(error_line(error), file=sys.stderr)
         return FAILURE_STATUS
     return 0
 

@@ -1,4 +1,4 @@
-"""How a program of this project ends when something is wrong: one line and an exit status."""
+"""How a command starts, and how it ends when something is wrong: one line and an exit status."""
 
 from __future__ import annotations
 
@@ -10,27 +10,18 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-USAGE_STATUS = 2
-FAILURE_STATUS = 1
+from tools.cli.errors import FAILURE_STATUS, USAGE_STATUS, PeerError, UsageError, error_line
+from tools.cli.log import FILE_ONLY
+from tools.cli.parser import Parser
+
 # How long a process that SIGTERM finds in foreign code (a collective that never returns) may take.
 _STUCK_SECONDS = 5.0
-FILE_ONLY = (
-    "file_only"  # marks log records that are printed elsewhere, or are for the log file alone
-)
 
 logger = logging.getLogger(__name__)
-
-
-class UsageError(Exception):
-    """The command line asks for something that cannot be; exit status 2."""
-
-
-class PeerError(Exception):
-    """Another process of the run is gone; what went wrong is for that process to say."""
 
 
 class _Terminated(BaseException):
@@ -41,23 +32,14 @@ def _raise_terminated(*_: object) -> None:
     raise _Terminated
 
 
-def describe(error: BaseException) -> str:
-    """Return one line that says what went wrong.
-
-    Messages of this project's own errors, ValueErrors and OSErrors stand for themselves; the type of any
-    other error is named, since its message was not written for users.
-    """
-    message = " ".join(str(error).split("\n")[0].split())
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    own = UsageError | PeerError | ValueError | OSError | ModuleNotFoundError
-    if isinstance(error, own) and message:
-        return message
-    return f"{type(error).__name__}: {message or 'no message'} (--debug shows where)"
+def run_command(parser: Parser, main: Callable[[Any], int | None], words: Sequence[str]) -> int:
+    """Parse ``words``, call ``main`` with what ``parser`` makes of them, return the exit status."""
+    flags, debug = parser.parse(words)
+    return run_program(lambda: main(flags), parser.prog, debug)
 
 
-def run_program(main: Callable[[], None], program: str, debug: bool) -> int:
-    """Call ``main`` and return the exit status: 0, 2 for wrong usage, 1 for any other failure.
+def run_program(main: Callable[[], int | None], program: str, debug: bool) -> int:
+    """Call ``main`` and return the exit status: its own or 0, 2 for wrong usage, 1 for a failure.
 
     A failure prints ``program: error: …`` on standard error; with ``debug`` it is raised instead.
     SIGTERM unwinds like Ctrl-C, so that half-written files are taken away. One process of several
@@ -69,8 +51,7 @@ def run_program(main: Callable[[], None], program: str, debug: bool) -> int:
     if rank is not None:
         _end_though_stuck()
     try:
-        main()
-        return 0
+        return main() or 0
     except _Terminated as error:
         _note(f"terminated at {_place(error)}")
         status, line = 128 + signal.SIGTERM, f"{program}: terminated"
@@ -86,7 +67,7 @@ def run_program(main: Callable[[], None], program: str, debug: bool) -> int:
             traceback.print_exc()
         status = USAGE_STATUS if isinstance(error, UsageError) else FAILURE_STATUS
         place = "" if rank is None else f"rank {rank}: "
-        line = f"{program}: error: {place}{describe(error)}"
+        line = f"{program}: error: {place}{error_line(error)}"
         loud = not isinstance(error, PeerError) and (not rank or status != USAGE_STATUS)
         _tell_torchrun(line)
     _note(line)

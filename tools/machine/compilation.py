@@ -10,8 +10,8 @@ import time
 import torch
 from torch import nn
 
-from tools.device import Device
-from tools.errors import UsageError
+from tools.cli.errors import UsageError
+from tools.machine.device import Device
 
 
 class Compilation:

@@ -1,17 +1,13 @@
-"""Logging and seeds."""
+"""Where log lines go: to standard output as other tools grep them, and to a file of each process."""
 
 from __future__ import annotations
 
 import logging
-import random
 import sys
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from tools.errors import FILE_ONLY
-
+# This attribute marks log records that are printed elsewhere, or are for the log file alone.
+FILE_ONLY = "file_only"
 # What a log file adds to the lines of standard output: when, and what only concerns one process.
 _FILE_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -42,19 +38,3 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         message = super().format(record)
         return message if record.levelno < logging.WARNING else f"warning: {message}"
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy, and torch on every device."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-def seed_step(seed: int, step: int, rank: int) -> None:
-    """Seed torch for one optimizer step (dropout).
-
-    The random numbers of a step follow from its number, so a resumed run draws what the run without a
-    stop would have drawn, and no generator state needs to be saved.
-    """
-    torch.manual_seed(int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0]))

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from tools.compilation import Compilation
-from tools.device import Device
+from tools.machine.compilation import Compilation
+from tools.machine.device import Device
 
 _WARMUP_STEPS = 6
 

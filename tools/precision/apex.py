@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tools.device import Device
-from tools.full_precision import SkippingPrecision
+from tools.machine.device import Device
+from tools.precision.base import ScaledPrecision
 
 
 def find_amp() -> ModuleType | None:
@@ -28,12 +28,14 @@ def find_amp() -> ModuleType | None:
         return None
 
 
-class ApexAmp(SkippingPrecision):
+class ApexAmp(ScaledPrecision):
     """One of apex's levels O0 to O3.
 
     apex changes model and optimizer in place. At O1 it patches torch's functions for good; here the
     patches act during the forward pass of training only, so that evaluation stays in fp32.
     """
+
+    can_compile = False
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class ApexAmp(SkippingPrecision):
         loss_scale: str | float,
     ) -> None:
         self._amp = find_amp()
-        self._full_copy = copy.deepcopy(model) if opt_level in ("O2", "O3") else None
+        self._fp32_copy = copy.deepcopy(model) if opt_level in ("O2", "O3") else None
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         order = [[names[id(p)] for p in group["params"]] for group in optimizer.param_groups]
         model, optimizer = self._amp.initialize(
@@ -64,7 +66,7 @@ class ApexAmp(SkippingPrecision):
             for group, group_names in zip(optimizer.param_groups, order, strict=True)
             for name, parameter in zip(group_names, group["params"], strict=True)
         }
-        if self._full_copy is not None:
+        if self._fp32_copy is not None:
             self._restore_masters()
         self._outside = ExitStack()
         self._outside.enter_context(self._amp.disable_casts())
@@ -72,7 +74,7 @@ class ApexAmp(SkippingPrecision):
     @torch.no_grad()
     def _restore_masters(self) -> None:
         """Give the master copies the weights' last bits, which apex rounds to fp16 first."""
-        for name, parameter in self._full_copy.named_parameters():
+        for name, parameter in self._fp32_copy.named_parameters():
             self._updated[name].copy_(parameter)
 
     @contextmanager
@@ -94,12 +96,12 @@ class ApexAmp(SkippingPrecision):
         return self._finish_step()
 
     @torch.no_grad()
-    def full_model(self) -> nn.Module:
-        if self._full_copy is None:
+    def fp32_model(self) -> nn.Module:
+        if self._fp32_copy is None:
             return self.model
-        for name, parameter in self._full_copy.named_parameters():
+        for name, parameter in self._fp32_copy.named_parameters():
             parameter.copy_(self._updated[name])
-        return self._full_copy
+        return self._fp32_copy
 
     def loss_scale(self) -> float:
         return float(self._amp.state_dict()["loss_scaler0"]["loss_scale"])

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tools.device import Device
-from tools.full_precision import SkippingPrecision
+from tools.machine.device import Device
+from tools.precision.base import ScaledPrecision
 
 _FIRST_SCALE = 2.0**16  # of a dynamic loss scale; halved after each step that overflows
 
 
-class _LossScaling(SkippingPrecision):
+class _LossScaling(ScaledPrecision):
     """A scaled loss, so that small gradients do not vanish in fp16; steps that overflow are skipped.
 
     Args:
@@ -66,16 +66,16 @@ class _HalfModel(_LossScaling):
     """A network whose weights are fp16."""
 
     def __init__(self, model: nn.Module, *arguments: Any) -> None:
-        self._full_copy = copy.deepcopy(model)
+        self._fp32_copy = copy.deepcopy(model)
         super().__init__(model, *arguments)
         model.half()
 
     @torch.no_grad()
-    def full_model(self) -> nn.Module:
+    def fp32_model(self) -> nn.Module:
         weights = self._weights()
-        for name, parameter in self._full_copy.named_parameters():
+        for name, parameter in self._fp32_copy.named_parameters():
             parameter.copy_(weights[name])
-        return self._full_copy
+        return self._fp32_copy
 
     def _weights(self) -> dict[str, Tensor]:
         return dict(self.model.named_parameters())

@@ -14,8 +14,8 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tools.device import Device
-from tools.errors import PeerError, UsageError
+from tools.cli.errors import PeerError, UsageError
+from tools.machine.device import Device
 
 # What collectives raise when another process is gone, and when it does not answer.
 _GONE = re.compile(r"Connection (closed|reset|refused)|Broken pipe|recvValue failed|remote process")
@@ -82,7 +82,7 @@ class Processes:
             torch.distributed.barrier()
 
     @contextmanager
-    def writer_first(self) -> Iterator[None]:
+    def main_process_first(self) -> Iterator[None]:
         """Let one process through the block before the others: it writes what they read.
 
         On several machines without a disk in common, each machine's first process finds nothing to read
@@ -95,19 +95,19 @@ class Processes:
         for _ in range(turn, 2):
             self.barrier()
 
-    def sum(self, tensor: Tensor) -> Tensor:
+    def all_reduce(self, tensor: Tensor) -> Tensor:
         """Add ``tensor`` up over the processes, in place."""
         if self.world_size > 1:
             torch.distributed.all_reduce(tensor)
         return tensor
 
-    def share(self, model: nn.Module) -> None:
+    def broadcast(self, model: nn.Module) -> None:
         """Give ``model`` the weights that it has in the main process."""
         if self.world_size > 1:
             for tensor in model.state_dict().values():
                 torch.distributed.broadcast(tensor, src=0)
 
-    def largest(self, value: float, device: Device) -> float:
+    def all_reduce_max(self, value: float, device: Device) -> float:
         """Return the largest of the processes' values."""
         tensor = torch.tensor(value, dtype=torch.float32, device=device.torch_device)
         if self.world_size > 1:
@@ -118,7 +118,7 @@ class Processes:
         """Return ``model``, averaging its gradients over the processes if there are several."""
         return model if self.world_size == 1 else DistributedDataParallel(model)
 
-    def local_gradients(self, model: nn.Module, last: bool) -> AbstractContextManager:
+    def no_sync(self, model: nn.Module, last: bool) -> AbstractContextManager:
         """Return the context of one micro-batch: only the ``last`` of a step averages gradients."""
         if last or self.world_size == 1:
             return nullcontext()
@@ -145,7 +145,7 @@ def processes_from_environment(local_rank: int = -1) -> Processes:
         world_size = int(os.environ["WORLD_SIZE"])
         local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
         rank = int(os.environ.get("RANK", max(local_rank, 0)))
-        own = int(os.environ.get("LOCAL_RANK", local_rank if local_rank >= 0 else rank))
+        local_rank = int(os.environ.get("LOCAL_RANK", local_rank if local_rank >= 0 else rank))
     except ValueError as error:
         raise UsageError(f"RANK, WORLD_SIZE or LOCAL_RANK is no number: {error}") from None
     missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
@@ -156,4 +156,4 @@ def processes_from_environment(local_rank: int = -1) -> Processes:
         )
     if not 0 <= rank < world_size:
         raise UsageError(f"RANK is {rank}, but WORLD_SIZE is {world_size}")
-    return Processes(rank, own, world_size, local_world_size)
+    return Processes(rank, local_rank, world_size, local_world_size)

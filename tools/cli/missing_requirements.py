@@ -1,6 +1,6 @@
 """Print what is to be installed for requirements files; needs nothing but Python.
 
-python tools/missing_requirements.py constraints.txt requirements.txt …
+python tools/cli/missing_requirements.py constraints.txt requirements.txt …
 
 Each requirement that this Python does not satisfy is printed on a line, pinned to its version in
 constraints.txt. What is installed and satisfies its lower bound stays as it is: a torch that was built

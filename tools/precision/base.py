@@ -1,4 +1,4 @@
-"""The interface of every numeric precision, and the two that need no scaled loss: fp32 and bf16."""
+"""What every numeric precision does, and the two that need no scaled loss: fp32 and bf16."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tools.device import Device
+from tools.machine.device import Device
 
 
-class FullPrecision:
-    """fp32 throughout; also the interface of the other precisions.
+class Precision:
+    """How a training step computes: what the forward pass, the backward pass and the update are.
 
-    Where one of them keeps the network's weights in another type, it casts ``model`` in place and gives
+    Where a precision keeps the network's weights in another type, it casts ``model`` in place and gives
     ``optimizer`` fp32 copies to update. So it is made before the network is wrapped for several processes.
 
     Args:
         model: the network, in fp32.
         optimizer: over the network's parameters.
+
+    Attributes:
+        description: what runs, in words.
+        can_compile: whether torch.compile may have the network.
+        skipped_steps: how many steps changed no weight, after an overflow.
     """
 
-    description = "fp32"
+    description: str
+    can_compile = True
 
     def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
         self.model, self.optimizer = model, optimizer
@@ -56,7 +62,7 @@ class FullPrecision:
             parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
             nn.utils.clip_grad_norm_(parameters, max_norm)
 
-    def full_model(self) -> nn.Module:
+    def fp32_model(self) -> nn.Module:
         """Return the network with the fp32 weights that training updates: to be scored and saved."""
         return self.model
 
@@ -72,7 +78,13 @@ class FullPrecision:
         """Take over what :meth:`state_dict` returned."""
 
 
-class SkippingPrecision(FullPrecision):
+class Fp32(Precision):
+    """fp32 throughout."""
+
+    description = "fp32"
+
+
+class ScaledPrecision(Precision):
     """A precision that keeps its optimizer from stepping after an overflow, without saying so."""
 
     def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
@@ -91,7 +103,7 @@ class SkippingPrecision(FullPrecision):
         return stepped
 
 
-class Autocast(FullPrecision):
+class Bf16Autocast(Precision):
     """fp32 weights, bf16 arithmetic where torch deems it safe."""
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, device: Device) -> None:

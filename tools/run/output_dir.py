@@ -7,13 +7,13 @@ import json
 import logging
 import os
 import shutil
-from argparse import Namespace
 from pathlib import Path
 
 from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES
 from model.checkpoint import WEIGHTS_NAMES
 from model.files import write_whole
-from tools.errors import UsageError
+from tools.cli.errors import UsageError
+from tools.run.flags import Flags
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ _EVAL_RESULTS = "eval_results.txt"
 _RESULTS = (*MODEL_FILES, "metrics.jsonl", _EVAL_RESULTS, _ARGUMENTS, "predictions")
 
 
-def check_output_dir(args: Namespace, weights: Path | None, checkpoints: list[Path]) -> None:
+def check_output_dir(flags: Flags, weights: Path | None, checkpoints: list[Path]) -> None:
     """Make the output folder, and see that nothing an earlier run left there would be written over.
 
     ``weights`` is the folder of the model that is scored where nothing is trained, ``checkpoints`` what
@@ -35,66 +35,64 @@ def check_output_dir(args: Namespace, weights: Path | None, checkpoints: list[Pa
             the model to start from, or another model than the one to be scored.
         OSError: the folder cannot be made or written to.
     """
-    folder = args.output_dir
+    folder = flags.records.output_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"--output_dir {folder} cannot be made: {error.strerror}") from error
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"--output_dir {folder} cannot be written to: choose another")
-    if not args.do_train:
+    if not flags.goals.do_train:
         if _has_weights(folder) and weights is not None and not folder.samefile(weights):
             raise UsageError(
                 f"--output_dir {folder} holds the results of another model than {weights}: name a "
                 "folder for this one's"
             )
         return
-    if args.resume:
+    if flags.records.resume:
         if _has_weights(folder) and not checkpoints:
             raise UsageError(
                 f"--resume: {folder} holds a finished run but no whole checkpoint to go on from: "
                 "--overwrite_output_dir trains anew and keeps it"
             )
         return
-    start = args.model_name_or_path.resolve()
+    start = flags.inputs.model_name_or_path.resolve()
     if folder.resolve() in (start, *start.parents):
         raise UsageError(
-            f"the model to start from, {args.model_name_or_path}, is in --output_dir {folder}: "
+            f"the model to start from, {flags.inputs.model_name_or_path}, is in --output_dir {folder}: "
             "choose another --output_dir"
         )
-    if _results(folder) and not args.overwrite_output_dir:
+    if _results(folder) and not flags.records.overwrite_output_dir:
         raise UsageError(
             f"{folder} holds an earlier run: --overwrite_output_dir moves it to {folder / PREVIOUS}, "
             "--resume goes on from its last checkpoint, another --output_dir leaves it alone"
         )
 
 
-def claim_output_dir(args: Namespace) -> None:
-    """Keep other runs from training into the folder for as long as this process lives.
+def claim_output_dir(folder: Path) -> None:
+    """Keep other runs from training into ``folder`` for as long as this process lives.
 
     Raises:
         UsageError: another one does.
     """
-    if not args.do_train:
-        return
-    lock = os.open(args.output_dir / ".lock", os.O_CREAT | os.O_RDWR)  # closed with the process
+    lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)  # closed with the process
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise UsageError(
-            f"another run trains into {args.output_dir}: wait for it, or choose another --output_dir"
+            f"another run trains into {folder}: wait for it, or choose another --output_dir"
         ) from None
-    for unfinished in args.output_dir.glob(".writing-*"):  # of a run that was killed
+    for unfinished in folder.glob(".writing-*"):  # of a run that was killed
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def open_training_record(args: Namespace) -> None:
+def open_training_record(flags: Flags) -> None:
     """Make the output folder ready for a run that trains, and write its flags there.
 
     An earlier run moves to ``previous/<n>``; one that failed before it left any weights is dropped.
     """
-    folder = args.output_dir
-    results = [] if args.resume else _results(folder)
+    folder = flags.records.output_dir
+    results = [] if flags.records.resume else _results(folder)
     if results and (_has_weights(folder) or any(entry.is_dir() for entry in results)):
         previous = _next_previous(folder)
         for entry in results:
@@ -103,8 +101,7 @@ def open_training_record(args: Namespace) -> None:
     else:
         for entry in results:
             entry.unlink()
-    values = {name: value for name, value in vars(args).items() if name != "task"}
-    text = json.dumps(values, indent=2, sort_keys=True, default=str)
+    text = json.dumps(flags.as_dict(), indent=2, sort_keys=True, default=str)
     write_whole(folder / _ARGUMENTS, text + "\n")
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from argparse import Namespace
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.checkpoint import WEIGHTS_NAMES, find_weights, has_classifier
 from model.configuration_albert import CONFIG_NAME, AlbertConfig
-from model.tokenization_albert import VOCABULARY_NAMES, AlbertTokenizer, find_vocabulary
+from model.tokenization_albert import VOCABULARY_NAMES, find_vocabulary
 from processors.custom import CUSTOM, NOT_READ_YET, as_regression, with_labels
 from processors.glue import Task
-from tools.arguments import DEFAULT_MODEL
-from tools.errors import UsageError
+from tools.cli.errors import UsageError
+from tools.cli.paths import DEFAULT_MODEL
+from tools.run.flags import Flags, InputFlags
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class ModelFiles:
     weights: Path | None
 
 
-def find_inputs(args: Namespace) -> ModelFiles:
+def find_inputs(flags: Flags) -> ModelFiles:
     """Return the files of the model to start from, after a look at all files the flags call for.
 
     Without --do_train that is the model an earlier run left in --output_dir (as in the references),
@@ -37,35 +37,43 @@ def find_inputs(args: Namespace) -> ModelFiles:
         UsageError: --do_eval or --do_predict without a trained model.
         FileNotFoundError: files are missing; names them and the command that gets them.
     """
-    folder = args.model_name_or_path if args.do_train else _trained_folder(args)
-    missing, assets = _missing_data(args.task, args), []
-    if missing and args.task.archive:
-        assets.append(args.task.name)
-    elif missing and args.task.name != CUSTOM:
-        missing.append(f"dataset/README.md says where {args.task.folder} is to be had")
+    goals, inputs, task = flags.goals, flags.inputs, flags.task
+    folder = inputs.model_name_or_path
+    if not goals.do_train:
+        folder = _trained_folder(inputs, flags.records.output_dir, flags.records.output_dir_given)
+    missing, assets = _missing_data(task, inputs.data_dir, goals.splits), []
+    if missing and task.archive:
+        assets.append(task.name)
+    elif missing and task.name != CUSTOM:
+        missing.append(f"dataset/README.md says where {task.folder} is to be had")
     try:
-        config = _config_file(args.config_name or folder)
-        vocabulary = _vocabulary_file(args, folder)
-        weights = None if args.random_init and args.do_train else find_weights(folder).parent
+        config = _config_file(inputs.config_name or folder)
+        vocabulary = _vocabulary_file(inputs, folder)
+        weights = None if inputs.random_init and goals.do_train else find_weights(folder).parent
     except FileNotFoundError as error:
         missing.append(str(error))
         if folder == Path(DEFAULT_MODEL):
             assets.append(folder.name)
     if missing:
-        raise FileNotFoundError("; ".join(missing) + _remedy(assets, args))
+        raise FileNotFoundError("; ".join(missing) + _remedy(assets, task, inputs.data_dir))
     return ModelFiles(config, vocabulary, weights)
 
 
-def settle_task(args: Namespace, config: AlbertConfig) -> Task:
+def resolve_task(task: Task, config: AlbertConfig, trains: bool, data_dir: Path) -> Task:
     """Return the task with its classes: a trained model has its own order, a custom task its own names.
+
+    Args:
+        task: as the flags describe it.
+        config: of the model to start from or to score.
+        trains: whether the task's training file says what the classes are.
 
     Raises:
         UsageError: the flags ask a classifier for a number.
         FileNotFoundError, ValueError: as :func:`processors.custom.with_labels`.
     """
-    task, known = args.task, tuple(config.labels)
-    if args.do_train:
-        return with_labels(task, args.data_dir) if task.labels == NOT_READ_YET else task
+    if trains:
+        return with_labels(task, data_dir) if task.labels == NOT_READ_YET else task
+    known = tuple(config.labels)
     if task.name == CUSTOM and (config.num_labels == 1) != task.is_regression:
         if task.is_regression:
             raise UsageError(f"--regression, but the model tells {len(known)} classes apart")
@@ -97,28 +105,8 @@ def check_sizes(config: AlbertConfig, task: Task, max_seq_length: int) -> None:
         )
 
 
-def check_vocabulary(config: AlbertConfig, tokenizer: AlbertTokenizer) -> None:
-    """See that the model knows every piece of the vocabulary; a warning tells of a smaller one.
-
-    Raises:
-        ValueError: the vocabulary has more pieces than the model.
-    """
-    if tokenizer.vocab_size < config.vocab_size:
-        logger.warning(
-            "%s has %d pieces, fewer than the model's vocab_size %d: is it the model's own?",
-            tokenizer.vocabulary,
-            tokenizer.vocab_size,
-            config.vocab_size,
-        )
-    if tokenizer.vocab_size > config.vocab_size:
-        raise ValueError(
-            f"{tokenizer.vocabulary} has {tokenizer.vocab_size} pieces, "
-            f"but the model's vocab_size is {config.vocab_size}"
-        )
-
-
-def _missing_data(task: Task, args: Namespace) -> list[str]:
-    files = [path for split in args.splits for path in task.paths(args.data_dir, split)]
+def _missing_data(task: Task, data_dir: Path, splits: list[str]) -> list[str]:
+    files = [path for split in splits for path in task.paths(data_dir, split)]
     return [f"{file} is missing" for file in files if not file.is_file()]
 
 
@@ -135,29 +123,28 @@ def _config_file(path: str | Path) -> Path:
     )
 
 
-def _vocabulary_file(args: Namespace, folder: Path) -> Path:
-    if args.spm_model_file:
-        return Path(args.spm_model_file)
-    return find_vocabulary(args.tokenizer_name or folder)
+def _vocabulary_file(inputs: InputFlags, folder: Path) -> Path:
+    if inputs.spm_model_file:
+        return Path(inputs.spm_model_file)
+    return find_vocabulary(inputs.tokenizer_name or folder)
 
 
-def _remedy(assets: list[str], args: Namespace) -> str:
+def _remedy(assets: list[str], task: Task, data_dir: Path) -> str:
     if not assets:
         return ""
     command = f"python -m tools.download {' '.join(assets)}"
-    default_data = Path("dataset") / args.task.folder
-    if args.task.name in assets and args.data_dir != default_data:
+    if task.name in assets and data_dir != Path("dataset") / task.folder:
         return f"; give --data_dir the folder that has them, or get them: {command}"
     return f"; get them with: {command}"
 
 
-def _trained_folder(args: Namespace) -> Path:
-    own, given = args.output_dir, args.model_name_or_path
-    candidates = [given, own] if args.model_given and not args.output_dir_given else [own, given]
-    for folder in candidates:
+def _trained_folder(inputs: InputFlags, output_dir: Path, output_dir_given: bool) -> Path:
+    start = inputs.model_name_or_path
+    named_model_alone = inputs.model_given and not output_dir_given
+    for folder in (start, output_dir) if named_model_alone else (output_dir, start):
         if has_classifier(folder):
             return folder
     raise UsageError(
-        f"there is no trained model in {own} or {given}: add --do_train, or name its folder with "
-        "--model_name_or_path"
+        f"there is no trained model in {output_dir} or {start}: add --do_train, or name its folder "
+        "with --model_name_or_path"
     )

@@ -7,7 +7,7 @@ import os
 import sys
 
 # torch would load an installed accelerator package by itself, which fails where its driver is missing
-# even if no accelerator is asked for. tools/device.py loads it when one is.
+# even if no accelerator is asked for. tools/machine/device.py loads it when one is.
 os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
 # Large tensors of the CPU on large pages, where Linux leaves the choice to programs: a matrix product then

@@ -6,7 +6,6 @@ import importlib
 import os
 import resource
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,11 +14,12 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from tools.errors import UsageError
-from tools.host_memory import keep_freed_memory
+from tools.cli.errors import UsageError
+from tools.machine.host_memory import keep_freed_memory
 
 DEVICES = ("auto", "npu", "cuda", "cpu")
 _BACKENDS = {"npu": "hccl", "cuda": "nccl", "cpu": "gloo"}
+_FAST_BF16 = ("amx_bf16", "avx512_bf16")
 
 
 @dataclass(frozen=True)
@@ -57,23 +57,18 @@ class Device:
         """Whether torch.compile makes kernels for this device by itself; an NPU's need torchair."""
         return self.type != "npu"
 
-    def bf16_time_share(self) -> float:
-        """Measure a matrix product of a usual size in bf16: its time as a share of the time in fp32.
+    @property
+    def fast_bf16(self) -> str:
+        """The units of a CPU that multiply in bf16, by their names in torch; "" where it has none.
 
-        The best of a few tries each, so that a busy machine does not change the verdict. A small one: in
-        bf16 it can take a hundred times as long where the CPU has no units for it.
+        Without them a product in bf16 can take a hundred times as long as in fp32. Named here are those
+        that this project was measured with (docs/benchmarks.md).
         """
-
-        def best(dtype: torch.dtype) -> float:
-            left, right = (torch.ones(shape, dtype=dtype) for shape in ((128, 768), (768, 768)))
-            times = []
-            for _ in range(4):
-                began = time.perf_counter()
-                torch.mm(left, right)
-                times.append(time.perf_counter() - began)
-            return min(times)
-
-        return best(torch.bfloat16) / best(torch.float32)
+        if self.type != "cpu":
+            return ""
+        # An older torch cannot tell and names none; --bf16 is there all the same.
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        return ", ".join(name for name in _FAST_BF16 if capabilities.get(name))
 
     def grad_scaler(self, init_scale: float) -> torch.amp.GradScaler:
         """Return a loss scaler; the NPU's own also sees overflows that leave no infinity behind."""

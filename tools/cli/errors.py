@@ -1,0 +1,29 @@
+"""What can go wrong, and the one line that a user reads of it."""
+
+from __future__ import annotations
+
+USAGE_STATUS = 2
+FAILURE_STATUS = 1
+
+
+class UsageError(Exception):
+    """The command line asks for something that cannot be; exit status 2."""
+
+
+class PeerError(Exception):
+    """Another process of the run is gone; what went wrong is for that process to say."""
+
+
+def error_line(error: BaseException) -> str:
+    """Return one line that says what went wrong.
+
+    Messages of this project's own errors, ValueErrors and OSErrors stand for themselves; the type of any
+    other error is named, since its message was not written for users.
+    """
+    message = " ".join(str(error).split("\n")[0].split())
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    written_for_users = UsageError | PeerError | ValueError | OSError | ModuleNotFoundError
+    if isinstance(error, written_for_users) and message:
+        return message
+    return f"{type(error).__name__}: {message or 'no message'} (--debug shows where)"

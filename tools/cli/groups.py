@@ -1,0 +1,43 @@
+"""Groups of flags: frozen dataclasses whose fields are flags of a command line, and are filled by it."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import field, fields
+from typing import Any, TypeVar
+
+Group = TypeVar("Group")
+_FLAG = "flag"  # marks, in a field's metadata, the options that argparse gets
+
+
+def flag(default: Any, help: str, **options: Any) -> Any:
+    """Declare a field of a group that is a flag of its name, too.
+
+    Args:
+        default: without the flag. False makes it a flag without a value, which means True.
+        help: what ``--help`` says of it.
+        options: those of :meth:`argparse.ArgumentParser.add_argument`.
+    """
+    if default is False:
+        options["action"] = "store_true"
+    return field(default=default, metadata={_FLAG: {"help": help, **options}})
+
+
+def add_flags(parser: argparse._ActionsContainer, group: type, inherited: bool = True) -> None:
+    """Add the flags of ``group`` to a parser, or to a titled group of one.
+
+    Args:
+        inherited: those of the classes above ``group``, too.
+    """
+    names = [item.name for item in fields(group)] if inherited else group.__annotations__
+    for item in fields(group):
+        if item.name in names and _FLAG in item.metadata:
+            parser.add_argument(f"--{item.name}", default=item.default, **item.metadata[_FLAG])
+
+
+def fill(group: type[Group], flags: argparse.Namespace, **others: Any) -> Group:
+    """Return the group with the flags' values, and those of its fields that are no flags."""
+    values = {
+        item.name: getattr(flags, item.name) for item in fields(group) if _FLAG in item.metadata
+    }
+    return group(**values, **others)

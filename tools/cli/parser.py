@@ -1,0 +1,95 @@
+"""The command line of every command here."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from tools.cli.errors import USAGE_STATUS, UsageError
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of the description, and shows the default of each flag that has one."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34, width=100)
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        shown = not isinstance(action.default, bool | None) and action.default not in (
+            argparse.SUPPRESS,
+            [],
+        )
+        return f"{action.help} (default: %(default)s)" if shown else action.help
+
+
+class Parser(argparse.ArgumentParser):
+    """Its errors are one line, it has ``--debug``, and ``--batch-size`` is ``--batch_size``.
+
+    Args:
+        prog: the command's name in its messages.
+        complete: turns the namespace of the flags into what the command works with. A
+            :class:`UsageError` of it is an error of the command line.
+        debug_help: what ``--debug`` does.
+        options: those of :class:`argparse.ArgumentParser`.
+    """
+
+    def __init__(
+        self,
+        prog: str,
+        complete: Callable[[argparse.Namespace], Any] = lambda flags: flags,
+        debug_help: str = "on an error, show where in the code it happened",
+        **options: Any,
+    ) -> None:
+        super().__init__(prog=prog, allow_abbrev=False, formatter_class=_HelpFormatter, **options)
+        self._complete = complete
+        self.add_argument("--debug", action="store_true", help=debug_help)
+
+    def parse(self, words: Sequence[str]) -> tuple[Any, bool]:
+        """Return what ``complete`` makes of the flags, and whether ``--debug`` is among them.
+
+        Wrong usage ends the program with one line and exit status 2.
+        """
+        flags = self.parse_args([self._with_underscores(word) for word in words])
+        try:
+            return self._complete(flags), flags.debug
+        except UsageError as error:
+            self.error(str(error))
+
+    def _with_underscores(self, word: str) -> str:
+        """Spell ``--batch-size=8`` as ``--batch_size=8`` where that is a flag; leave the rest alone."""
+        flag, equals, value = word.partition("=")
+        spelled = "--" + flag[2:].replace("-", "_")
+        return spelled + equals + value if spelled in self._option_string_actions else word
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and end with exit status 2."""
+        print(f"{self.prog}: error: {message}; see --help", file=sys.stderr)
+        sys.exit(USAGE_STATUS)
+
+
+def number(
+    kind: type, low: float, high: float = float("inf"), above: bool = False
+) -> Callable[[str], float]:
+    """Return an argparse type: a ``kind`` (int or float) from ``low``, or above it, to ``high``."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            word = "whole number" if kind is int else "number"
+            raise argparse.ArgumentTypeError(f"{text!r} is no {word}") from None
+        inside = (low < value if above else low <= value) and value <= high
+        if not inside or value == float("inf"):
+            bound = f"above {low}" if above else f"{low} or more"
+            bound += "" if high == float("inf") else f" and at most {high}"
+            raise argparse.ArgumentTypeError(f"{text} is not {bound}")
+        return value
+
+    return parse
+
+
+def fixed_or_dynamic(text: str) -> str | float:
+    """Be an argparse type: ``dynamic``, or a number above 0."""
+    return text if text == "dynamic" else number(float, 0, above=True)(text)

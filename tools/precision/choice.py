@@ -1,0 +1,96 @@
+"""Which precision the flags mean on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+from torch.optim import Optimizer
+
+from tools.cli.errors import UsageError
+from tools.cli.groups import flag
+from tools.cli.parser import fixed_or_dynamic
+from tools.machine.device import Device
+from tools.precision.apex import ApexAmp, find_amp
+from tools.precision.base import Bf16Autocast, Fp32, Precision
+from tools.precision.native import LEVELS
+
+OPT_LEVELS = ("O0", "O1", "O2", "O3")
+AMP_BACKENDS = ("auto", "apex", "native")
+
+
+@dataclass(frozen=True)
+class PrecisionFlags:
+    """What the network computes in."""
+
+    fp16: bool = flag(False, "mixed precision; on a CPU bf16, or fp32 where that is faster")
+    fp16_opt_level: str = flag(
+        "O1",
+        "O0 fp32, O1 casts operations, O2 fp16 weights with fp32 copies, O3 fp16 only",
+        choices=OPT_LEVELS,
+    )
+    amp_backend: str = flag(
+        "auto",
+        "whose mixed precision: apex's where it is installed, else torch's own",
+        choices=AMP_BACKENDS,
+    )
+    bf16: bool = flag(False, "bf16 arithmetic where torch deems it safe")
+    loss_scale: str | float = flag(
+        "dynamic", "dynamic, or a fixed number", type=fixed_or_dynamic, metavar="X"
+    )
+
+
+def uses_apex(flags: PrecisionFlags, device: Device) -> bool:
+    """Return whether ``--fp16`` is apex's on this device: where it is installed, unless told otherwise.
+
+    Raises:
+        UsageError: ``--amp_backend apex`` where there is none.
+    """
+    if not flags.fp16 or flags.amp_backend == "native" or not device.has_fp16:
+        return False
+    if find_amp() is not None:
+        return True
+    if flags.amp_backend == "apex":
+        raise UsageError(
+            "--amp_backend apex: NVIDIA's or Ascend's apex is not installed (PyPI's is another project); "
+            "--amp_backend native needs none"
+        )
+    return False
+
+
+def build_precision(
+    flags: PrecisionFlags, model: nn.Module, optimizer: Optimizer, device: Device
+) -> Precision:
+    """Return the precision that ``flags`` ask for on ``device``.
+
+    Its ``description`` says in words what runs, also where that is not what was asked for.
+
+    Raises:
+        UsageError: as :func:`uses_apex`; or the device cannot do it.
+    """
+    if flags.bf16:
+        if not device.has_bf16:
+            raise UsageError(f"--bf16: {device} cannot compute in bf16; --fp16 can")
+        return Bf16Autocast(model, optimizer, device)
+    if not flags.fp16:
+        return Fp32(model, optimizer)
+    if uses_apex(flags, device):
+        return ApexAmp(model, optimizer, device, flags.fp16_opt_level, flags.loss_scale)
+    if flags.fp16_opt_level == "O0":
+        return Fp32(model, optimizer)
+    if not device.has_fp16:
+        return _cpu_fp16(model, optimizer, device)
+    return LEVELS[flags.fp16_opt_level](model, optimizer, device, flags.loss_scale)
+
+
+def _cpu_fp16(model: nn.Module, optimizer: Optimizer, device: Device) -> Precision:
+    """Return bf16 autocast where this CPU has units for it, else fp32."""
+    precision: Precision
+    if device.fast_bf16:
+        precision = Bf16Autocast(model, optimizer, device)
+        why = f"this CPU has units for bf16: {device.fast_bf16}"
+    else:
+        precision = Fp32(model, optimizer)
+        why = "this CPU has no units for bf16"
+    precision.description += f" (--fp16 on a CPU: {why})"
+    return precision

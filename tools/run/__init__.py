@@ -1,0 +1,1 @@
+"""A run's parts: its flags, its inputs, its training state, its scores, its output folder."""

@@ -1,0 +1,337 @@
+"""The command line of run_classifier.py: flags, defaults and what they mean, in groups.
+
+Names, defaults and meanings are albert_pytorch's and its Ascend adaptation's, where they have the flag.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from callback.lr_scheduler import SCHEDULES
+from callback.optimization import OPTIMIZERS
+from model.checkpoint import LAYOUTS
+from processors.batching import PADDING_POLICIES
+from processors.custom import CUSTOM, custom_task
+from processors.glue import SPLITS, TASKS, Task
+from tools.cli.errors import UsageError
+from tools.cli.groups import add_flags, fill, flag
+from tools.cli.parser import Parser, number
+from tools.cli.paths import DEFAULT_MODEL
+from tools.machine.runtime import MachineFlags
+from tools.precision.choice import PrecisionFlags
+
+_TASK_NAMES = (*TASKS, CUSTOM)
+_DEFAULT_TEXT, _DEFAULT_LABEL = "sentence", "label"
+
+_DESCRIPTION = "Fine-tune ALBERT on a GLUE task, evaluate it, and predict with it."
+_EPILOG = """\
+examples:
+  train and evaluate SST-2 with the defaults
+      python run_classifier.py --task_name sst-2 --do_train --do_eval
+  the reference's recipe on one device
+      python run_classifier.py --task_name sst-2 --do_train --do_eval --fp16 --fp16_opt_level O2 \\
+          --batch_size 440 --learning_rate 28e-5 --num_train_epochs 2 --drop_last
+  evaluate and predict with what an earlier run left in ./outputs/SST-2
+      python run_classifier.py --task_name sst-2 --do_eval --do_predict
+  two processes on this machine
+      torchrun --nproc_per_node 2 run_classifier.py --task_name sst-2 --do_train --do_eval
+
+Every flag may be written with - or _ between its words. Missing data or weights:
+  python -m tools.download --help
+"""
+
+
+def _task_name(text: str) -> str:
+    if text.lower() not in _TASK_NAMES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(_TASK_NAMES)}")
+    return text.lower()
+
+
+def _columns(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if len(names) > 2 or len(set(names)) < len(names) or not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one column, or two with a comma between")
+    return names
+
+
+@dataclass(frozen=True)
+class GoalFlags:
+    """What a run is to do."""
+
+    task_name: str = flag(
+        "sst-2", f"{', '.join(TASKS)}; or {CUSTOM}: see below", type=_task_name, metavar="TASK"
+    )
+    do_train: bool = flag(False, "train on train.tsv")
+    do_eval: bool = flag(False, "score all of dev.tsv, each epoch and at the end")
+    do_predict: bool = flag(False, "write GLUE's submission file for test.tsv")
+    eval_all_checkpoints: bool = flag(
+        False, "with --do_eval: score every checkpoint in the output folder too"
+    )
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits of the data that the run reads."""
+        wanted = {"train": self.do_train, "dev": self.do_eval, "test": self.do_predict}
+        return [split for split, needed in wanted.items() if needed]
+
+
+@dataclass(frozen=True)
+class CustomFlags:
+    """A task of one's own; what it comes to is a :class:`processors.glue.Task`."""
+
+    train_file: str | None = flag(
+        None, "train data with a header line: .csv, or else tab-separated", metavar="FILE"
+    )
+    dev_file: str | None = flag(None, "dev data, likewise", metavar="FILE")
+    test_file: str | None = flag(None, "test data, likewise", metavar="FILE")
+    text_columns: tuple[str, ...] | None = flag(
+        None,
+        f"column of the text, or of both texts of a pair (default: {_DEFAULT_TEXT})",
+        type=_columns,
+        metavar="A[,B]",
+    )
+    label_column: str | None = flag(
+        None,
+        f"column of the class, or of the number (default: {_DEFAULT_LABEL})",
+        metavar="NAME",
+    )
+    regression: bool = flag(False, "predict a number, not a class")
+
+
+@dataclass(frozen=True)
+class InputFlags:
+    """The data and the model to start from; ``model_given`` tells whether the user named the latter."""
+
+    model_given: bool
+    data_dir: Path = flag(
+        None,
+        "train.tsv, dev.tsv, test.tsv (default: ./dataset/<TASK>)",
+        type=Path,
+        metavar="DIR",
+    )
+    model_type: str = flag("albert", "the only type there is", choices=["albert"])
+    model_name_or_path: Path = flag(
+        None,
+        f"the ALBERT folder to start from (default: {DEFAULT_MODEL})",
+        type=Path,
+        metavar="DIR",
+    )
+    config_name: str | None = flag(
+        None, "config.json or its folder, if not the model's", metavar="PATH"
+    )
+    tokenizer_name: str | None = flag(
+        None, "folder of the vocabulary, if not the model's", metavar="DIR"
+    )
+    spm_model_file: str | None = flag(None, "the SentencePiece vocabulary itself", metavar="FILE")
+    random_init: bool = flag(False, "start from random weights: only config needed")
+    max_seq_length: int = flag(128, "longest input", type=number(int, 5), metavar="N")
+    do_lower_case: bool | None = flag(
+        None,
+        "lower-case the text; is on, unless the vocabulary's folder says otherwise",
+        action="store_true",
+    )
+    overwrite_cache: bool = flag(False, "tokenize anew, whatever is cached")
+
+
+@dataclass(frozen=True)
+class TrainingFlags(PrecisionFlags):
+    """Everything that what is learned depends on: a run is resumed with the same (tools/run/resume.py)."""
+
+    batch_size: int = flag(8, "examples a process", type=number(int, 1), metavar="N")
+    padding: str = flag(
+        "bucket",
+        "pad a batch to --max_seq_length as the references do, to its longest example, or to a few "
+        "fixed widths with examples of like length together",
+        choices=PADDING_POLICIES,
+    )
+    drop_last: bool = flag(
+        False, "leave out of an epoch what does not fill a last batch, as the references do"
+    )
+    gradient_accumulation_steps: int = flag(
+        1, "batches per optimizer step", type=number(int, 1), metavar="N"
+    )
+    optimizer: str = flag(
+        "lamb",
+        f"{', '.join(OPTIMIZERS)}; see requirements-optional.txt for some",
+        choices=OPTIMIZERS,
+        metavar="NAME",
+    )
+    lr_schedule: str = flag(
+        "linear",
+        f"what follows the warm-up: {', '.join(SCHEDULES)}",
+        choices=SCHEDULES,
+        metavar="NAME",
+    )
+    learning_rate: float = flag(5e-5, "its peak", type=number(float, 0), metavar="X")
+    weight_decay: float = flag(0.0, "on weight matrices", type=number(float, 0), metavar="X")
+    adam_epsilon: float = flag(
+        1e-6, "LAMB's and Adam's epsilon", type=number(float, 0, above=True), metavar="X"
+    )
+    max_grad_norm: float = flag(
+        1.0, "clip the gradient's norm to this; 0 = never", type=number(float, 0), metavar="X"
+    )
+    num_train_epochs: float = flag(
+        3.0, "passes over the training data", type=number(float, 0, above=True), metavar="X"
+    )
+    max_steps: int = flag(
+        -1, "if above 0: this many optimizer steps instead", type=number(int, -1), metavar="N"
+    )
+    warmup_proportion: float = flag(
+        0.1, "share of the steps in which the rate rises", type=number(float, 0, 1), metavar="X"
+    )
+    stop_point: float = flag(
+        1.0,
+        "with --do_eval: end once the metric reaches this; 1.0 = never",
+        type=number(float, 0, 1),
+        metavar="X",
+    )
+    seed: int = flag(42, "for all random numbers", type=number(int, 0, 2**32 - 1), metavar="N")
+    gradient_checkpointing: bool = flag(
+        False,
+        "compute each layer again in the backward pass: a third slower, far less memory",
+    )
+    torch_compile: bool = flag(
+        False, "let torch compile the network, which takes minutes; no gain on a CPU"
+    )
+
+
+@dataclass(frozen=True)
+class RecordFlags:
+    """What a run writes, where and when; ``output_dir_given`` tells whether the user named the folder."""
+
+    output_dir_given: bool
+    output_dir: Path = flag(
+        None, "where results go (default: ./outputs/<TASK>)", type=Path, metavar="DIR"
+    )
+    logging_steps: int = flag(
+        10, "log the loss every N optimizer steps", type=number(int, 1), metavar="N"
+    )
+    eval_steps: int = flag(
+        0,
+        "with --do_eval: score every N optimizer steps; 0 = after each epoch",
+        type=number(int, 0),
+        metavar="N",
+    )
+    save_steps: int = flag(
+        1000,
+        "write a checkpoint every N optimizer steps; 0 or less = never",
+        type=number(int, -1),
+        metavar="N",
+    )
+    overwrite_output_dir: bool = flag(
+        False,
+        "where the output folder holds an earlier run: move that to its previous/<n> and start",
+    )
+    save_format: str = flag(
+        LAYOUTS[0], "whose names and file the trained model gets", choices=LAYOUTS
+    )
+    log_dir: Path | None = flag(
+        None,
+        "write rank_<n>.log there (default with several processes: OUTPUT_DIR/logs)",
+        type=Path,
+        metavar="DIR",
+    )
+    resume: bool = flag(False, "go on from the output folder's last checkpoint")
+
+
+@dataclass(frozen=True)
+class Flags:
+    """All flags of a run, each in its group; ``task`` is what they say of the task."""
+
+    goals: GoalFlags
+    task: Task
+    inputs: InputFlags
+    training: TrainingFlags
+    records: RecordFlags
+    machine: MachineFlags
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return every flag's value by its name, for the record of the run."""
+        groups = (self.goals, self.inputs, self.training, self.records, self.machine)
+        return {name: value for group in groups for name, value in asdict(group).items()}
+
+
+def build_parser() -> Parser:
+    """Return the parser of run_classifier.py."""
+    parser = Parser("run_classifier.py", _make_flags, description=_DESCRIPTION, epilog=_EPILOG)
+    for title, group in (
+        ("what to do", GoalFlags),
+        (f"a task of one's own (--task_name {CUSTOM})", CustomFlags),
+        ("data and model", InputFlags),
+        ("training", TrainingFlags),
+        ("precision", PrecisionFlags),
+        ("records and checkpoints", RecordFlags),
+        ("device and processes", MachineFlags),
+    ):
+        titled = parser.add_argument_group(title)
+        add_flags(titled, group, inherited=False)
+        if group is InputFlags:
+            titled.add_argument(
+                "--no_do_lower_case",
+                dest="do_lower_case",
+                action="store_false",
+                help="keep capitals (for a vocabulary of one's own)",
+            )
+    return parser
+
+
+def parse_flags(words: Sequence[str]) -> Flags:
+    """Parse the flags; wrong usage ends the program with one line and exit status 2."""
+    return build_parser().parse(words)[0]
+
+
+def _make_flags(namespace: argparse.Namespace) -> Flags:
+    """Return the flags in their groups, with the defaults that follow from others."""
+    goals = fill(GoalFlags, namespace)
+    inputs = fill(InputFlags, namespace, model_given=namespace.model_name_or_path is not None)
+    records = fill(RecordFlags, namespace, output_dir_given=namespace.output_dir is not None)
+    training = fill(TrainingFlags, namespace)
+    _check(goals, training, records)
+    task = _describe_task(goals, fill(CustomFlags, namespace))
+    default_data = "." if task.name == CUSTOM else f"./dataset/{task.folder}"
+    return Flags(
+        goals=goals,
+        task=task,
+        inputs=replace(
+            inputs,
+            data_dir=inputs.data_dir or Path(default_data),
+            model_name_or_path=inputs.model_name_or_path or Path(DEFAULT_MODEL),
+        ),
+        training=training,
+        records=replace(records, output_dir=records.output_dir or Path(f"./outputs/{task.folder}")),
+        machine=fill(MachineFlags, namespace),
+    )
+
+
+def _check(goals: GoalFlags, training: TrainingFlags, records: RecordFlags) -> None:
+    if not goals.splits:
+        raise UsageError("nothing to do: give --do_train, --do_eval or --do_predict")
+    if records.overwrite_output_dir and records.resume:
+        raise UsageError("--overwrite_output_dir and --resume contradict each other")
+    if training.fp16 and training.bf16:
+        raise UsageError("--fp16 and --bf16 contradict each other")
+    if records.resume and not goals.do_train:
+        raise UsageError("--resume goes on with training: it needs --do_train")
+    if training.stop_point < 1 and not goals.do_eval:
+        raise UsageError("--stop_point needs --do_eval, which measures it")
+
+
+def _describe_task(goals: GoalFlags, custom: CustomFlags) -> Task:
+    if goals.task_name != CUSTOM:
+        for name, value in asdict(custom).items():
+            if value:
+                raise UsageError(f"--{name} goes with --task_name {CUSTOM}")
+        return TASKS[goals.task_name]
+    files = {split: getattr(custom, f"{split}_file") for split in SPLITS}
+    for split, action in (("train", "--do_train"), ("dev", "--do_eval"), ("test", "--do_predict")):
+        if split in goals.splits and not files[split]:
+            raise UsageError(f"--task_name {CUSTOM} with {action} needs --{split}_file")
+    texts = custom.text_columns or (_DEFAULT_TEXT,)
+    label = custom.label_column or _DEFAULT_LABEL
+    if label in texts:
+        raise UsageError(f"--label_column {label} is among --text_columns {','.join(texts)}")
+    return custom_task(files, texts, label, custom.regression)

@@ -1,0 +1,125 @@
+"""What is counted while a run trains: its losses, its speed, its progress."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from callback.history import History
+from callback.progressbar import ProgressBar
+from processors.loading import TrainingStep
+from tools.machine.runtime import Runtime
+from tools.run.throughput import FpsCounter, Stopwatch
+from tools.run.training import TrainingState
+
+logger = logging.getLogger(__name__)
+
+
+class Meter:
+    """Counts the steps of a training run, and writes down what comes of them.
+
+    The losses stay on the device until :meth:`read_losses` reads them all at once, so that between two
+    log lines no step waits for the device.
+
+    Args:
+        state: at the step that the run starts from.
+        total_steps: of the whole training.
+        history: gets the records.
+    """
+
+    def __init__(
+        self, runtime: Runtime, state: TrainingState, total_steps: int, history: History
+    ) -> None:
+        self._runtime, self._state, self._history = runtime, state, history
+        self._losses: list[Tensor] = []  # of the steps since the last log line, on the device
+        self._fps: FpsCounter
+        runtime.device.reset_peak_memory()
+        self._stopwatch = Stopwatch()
+        self._progress = ProgressBar("Training", total_steps, state.global_step, runtime.is_main)
+
+    def watch(self, steps: Iterable[TrainingStep]) -> Iterator[TrainingStep]:
+        """Pass the steps on; the speed is counted anew in each epoch."""
+        for step in steps:
+            if step.opens_epoch:
+                device, compilation = self._runtime.device, self._state.compilation
+                self._fps = FpsCounter(device, step.steps_left, compilation)
+            yield step
+
+    def count(self, step: TrainingStep, loss: Tensor) -> None:
+        """Count a step that is done; ``loss`` is its mean loss, a scalar on the device."""
+        self._losses.append(loss)
+        self._fps.count(step.examples)
+        self._stopwatch.count(step.examples, step.tokens, step.padded_tokens)
+        self._progress.advance()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave what happens in the block out of the FPS."""
+        with self._fps.paused():
+            yield
+
+    def read_losses(self) -> dict[int, float]:
+        """Read the losses since the last call, averaged over the processes, by their global step.
+
+        They end with the first that is no finite number.
+        """
+        processes = self._runtime.processes
+        values = processes.all_reduce(torch.stack(self._losses)) / processes.world_size
+        first = self._state.global_step - len(self._losses) + 1
+        self._losses.clear()
+        losses = {}
+        for global_step, loss in enumerate(values.tolist(), start=first):
+            losses[global_step] = loss
+            if not math.isfinite(loss):
+                break
+        return losses
+
+    def record_losses(self, losses: dict[int, float]) -> None:
+        """Write the losses by global step to the history."""
+        for global_step, loss in losses.items():
+            self._history.write("step", step=global_step, loss=loss)
+
+    def report(self, losses: dict[int, float]) -> None:
+        """Show the last of these losses, its learning rate and the loss scale, which is recorded, too."""
+        precision = self._state.precision
+        scale, skipped = precision.loss_scale(), precision.skipped_steps
+        if scale is not None:
+            step = self._state.global_step
+            self._history.write("scale", step=step, scale=scale, skipped_steps=skipped)
+        *_, loss = losses.values()
+        self._progress.report(loss, self._state.learning_rate, scale, skipped)
+
+    def end_epoch(self, step: TrainingStep) -> None:
+        """Log and record the speed of the epoch that ends with ``step``."""
+        samples_per_second = self._fps.result()
+        logger.info(" FPS = %.2f", samples_per_second)
+        self._history.write(
+            "epoch", epoch=step.epoch, step=step.global_step, fps=samples_per_second
+        )
+
+    def finish(self) -> None:
+        """Log and record how fast the training was from end to end, and the memory that it took."""
+        self._progress.close()
+        speed = self._stopwatch.result()
+        device, compilation = self._runtime.device, self._state.compilation
+        memory = self._runtime.processes.all_reduce_max(device.peak_memory(), device)
+        logger.info(
+            "training took %.1f s: %.1f samples/s and %.0f tokens/s from end to end",
+            speed.seconds,
+            speed.samples_per_second,
+            speed.tokens_per_second,
+        )
+        logger.info(
+            "%.1f %% of the computed tokens were no padding", 100 * speed.padding_efficiency
+        )
+        logger.info("peak memory of a process: %.2f GiB", memory / 2**30)
+        if compilation:
+            seconds, graphs = compilation.seconds, compilation.graphs
+            logger.info("torch compiled %d graphs in %.1f s of this", graphs, seconds)
+            self._history.write("compilation", graphs=graphs, seconds=seconds)
+        self._history.write("training", peak_memory_bytes=int(memory), **speed._asdict())

@@ -1,0 +1,132 @@
+"""A model's outputs for every example of a set, and the metrics of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from callback.history import History
+from callback.progressbar import ProgressBar
+from model.modeling_albert import AlbertForSequenceClassification
+from processors.batching import plan_evaluation
+from processors.features import Features
+from processors.glue import Task
+from processors.loading import load_batches
+from processors.metrics import classes_or_scores, compute_metrics
+from tools.machine.device import Device
+from tools.machine.distributed import Processes
+from tools.machine.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+
+class Scorer:
+    """What evaluation and prediction share: how a run scores a set, whatever the model.
+
+    Args:
+        task: its metrics, and its classes in the order of the model's outputs.
+        history: gets the metrics of each evaluation.
+        batch_size: examples per process.
+        padding: one of :data:`processors.batching.PADDING_POLICIES`.
+        workers: processes that build batches.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        task: Task,
+        history: History,
+        batch_size: int,
+        max_seq_length: int,
+        padding: str,
+        workers: int,
+    ) -> None:
+        self._runtime, self._task, self._history = runtime, task, history
+        self._batch_size, self._max_seq_length = batch_size, max_seq_length
+        self._padding, self._workers = padding, workers
+
+    def evaluate(
+        self,
+        model: AlbertForSequenceClassification,
+        dev: Sequence[Features],
+        global_step: int | None = None,
+    ) -> dict[str, float]:
+        """Score every example of the dev set, file by file; log, record and return the metrics."""
+        metrics = {}
+        for suffix, examples in zip(self._task.suffixes, dev, strict=True):
+            predictions = classes_or_scores(self.logits(model, examples))
+            values = compute_metrics(self._task.metrics, predictions, examples.labels)
+            metrics |= {name + suffix: value for name, value in values.items()}
+        logger.info("***** Eval results *****")
+        for name, value in metrics.items():
+            logger.info("  %s = %s", name, value)
+        self._history.write("eval", step=global_step, examples=sum(map(len, dev)), **metrics)
+        return metrics
+
+    def logits(self, model: AlbertForSequenceClassification, examples: Features) -> np.ndarray:
+        """Return the logits of every example, in the order of the file: [N, num_labels]."""
+        return compute_logits(
+            model,
+            examples,
+            self._runtime.device,
+            self._batch_size,
+            self._max_seq_length,
+            padding=self._padding,
+            processes=self._runtime.processes,
+            workers=self._workers,
+        )
+
+
+@torch.inference_mode()
+def compute_logits(
+    model: AlbertForSequenceClassification,
+    features: Features,
+    device: Device,
+    batch_size: int,
+    max_seq_length: int,
+    *,
+    padding: str = "bucket",
+    processes: Processes | None = None,
+    workers: int = 0,
+) -> np.ndarray:
+    """Run the model over every example once: [N, num_labels] float32, in the order of ``features``.
+
+    Examples of like length share a batch. With several processes each fills in its share of the rows,
+    and the sum over the processes is the whole; without, no progress is shown. The model computes without
+    dropout and is left in the mode that it came in.
+
+    Args:
+        padding: one of :data:`processors.batching.PADDING_POLICIES`.
+
+    Raises:
+        ValueError: an output is no finite number.
+    """
+    alone = processes is None
+    processes = processes or Processes()
+    trains = model.training
+    model.eval()
+    plans = plan_evaluation(
+        features.lengths,
+        batch_size,
+        max_seq_length,
+        padding,
+        processes.rank,
+        processes.world_size,
+    )
+    progress = ProgressBar("Evaluating", len(plans), enabled=processes.is_main and not alone)
+    logits = torch.zeros(len(features), model.config.num_labels, device=device.torch_device)
+    batches = load_batches(features, plans, device.torch_device, workers)
+    for plan, batch in zip(plans, batches, strict=True):
+        batch.pop("labels", None)
+        rows = torch.from_numpy(plan.rows).to(device.torch_device, non_blocking=True)
+        logits[rows] = model(**batch).logits
+        progress.advance()
+    progress.close()
+    model.train(trains)
+    result = processes.all_reduce(logits).cpu().numpy()
+    if not np.isfinite(result).all():
+        raise ValueError("the model's outputs are no finite numbers: its training diverged")
+    return result

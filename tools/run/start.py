@@ -1,0 +1,120 @@
+"""How a run begins: its files found, its output folder claimed, its data and its model loaded."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from callback.checkpointing import checkpoint_step, find_checkpoints, load_checkpoint_model
+from callback.history import History
+from model.checkpoint import build_model, load_model
+from model.configuration_albert import AlbertConfig
+from model.modeling_albert import AlbertForSequenceClassification
+from model.tokenization_albert import AlbertTokenizer, check_vocabulary
+from processors.features import Features, load_features
+from processors.glue import Task
+from tools.cli.errors import UsageError
+from tools.machine.runtime import Runtime
+from tools.machine.seeds import seed_everything
+from tools.run.flags import Flags, InputFlags
+from tools.run.inputs import ModelFiles, check_sizes, find_inputs, resolve_task
+from tools.run.output_dir import check_output_dir, claim_output_dir
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run reads and writes.
+
+    Attributes:
+        files: of the model to start from, or to score.
+        output_dir: claimed for this run, if it trains.
+        resume_from: the checkpoint to go on from; None for a run that starts.
+        history: its records, which the main process keeps.
+    """
+
+    files: ModelFiles
+    output_dir: Path
+    resume_from: Path | None
+    history: History
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins with; ``features`` holds a split's examples, file by file."""
+
+    task: Task
+    tokenizer: AlbertTokenizer
+    features: dict[str, list[Features]]
+    model: AlbertForSequenceClassification
+
+
+def open_run(flags: Flags, runtime: Runtime) -> Run:
+    """Find the run's files, and claim its output folder.
+
+    Raises:
+        UsageError, FileNotFoundError: as :func:`find_inputs`, :func:`check_output_dir` and
+            :func:`claim_output_dir`; or the processes see different checkpoints.
+    """
+    files = find_inputs(flags)
+    logger.info("device: %s, processes: %d", runtime.device, runtime.processes.world_size)
+    output_dir = flags.records.output_dir
+    checkpoints = find_checkpoints(output_dir) if flags.records.resume else []
+    if runtime.is_main:
+        check_output_dir(flags, files.weights, checkpoints)
+        if flags.goals.do_train:
+            claim_output_dir(output_dir)
+    resume_from = checkpoints[-1] if checkpoints else None
+    _see_the_same(resume_from, output_dir, runtime)
+    history = History(output_dir / "metrics.jsonl" if runtime.is_main else None)
+    return Run(files, output_dir, resume_from, history)
+
+
+def _see_the_same(resume_from: Path | None, output_dir: Path, runtime: Runtime) -> None:
+    seen = checkpoint_step(resume_from) if resume_from else 0
+    if seen < runtime.processes.all_reduce_max(seen, runtime.device):
+        raise UsageError(
+            "--resume: this process does not see the checkpoint that others see: --output_dir "
+            f"{output_dir} must be on a disk that all machines share"
+        )
+
+
+def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
+    """Load the tokenizer, the features of the splits that the flags call for, and the model.
+
+    Raises:
+        UsageError, FileNotFoundError, ValueError: a file is missing or broken, or two do not go together.
+    """
+    inputs = flags.inputs
+    config = AlbertConfig.from_file(run.resume_from or run.files.config)
+    task = resolve_task(flags.task, config, flags.goals.do_train, inputs.data_dir)
+    config.set_task(task.labels)
+    tokenizer = AlbertTokenizer(run.files.vocabulary, inputs.do_lower_case)
+    check_sizes(config, task, inputs.max_seq_length)
+    check_vocabulary(config, tokenizer)
+    features = {
+        split: _read_features(inputs, runtime, task, tokenizer, split)
+        for split in flags.goals.splits
+    }
+    seed_everything(flags.training.seed)  # A new classifier starts from random weights.
+    if run.resume_from:
+        model = load_checkpoint_model(run.resume_from, config)
+    elif run.files.weights:
+        model = load_model(run.files.weights, config)
+    else:
+        model = build_model(config)
+    return Start(task, tokenizer, features, model.to(runtime.device.torch_device))
+
+
+def _read_features(
+    inputs: InputFlags, runtime: Runtime, task: Task, tokenizer: AlbertTokenizer, split: str
+) -> list[Features]:
+    """Return a split's token ids, file by file; one process builds them, the others read its cache."""
+    with runtime.processes.main_process_first():
+        rebuild = inputs.overwrite_cache and runtime.is_main
+        return [
+            load_features(task, path, split, tokenizer, inputs.max_seq_length, rebuild)
+            for path in task.paths(inputs.data_dir, split)
+        ]
