@@ -73,7 +73,7 @@ def save_checkpoint(
         for file in (*folder.iterdir(), folder):
             _sync(file)
         if target.exists():
-            shutil.rmtree(target)  # only a damaged one can be there: steps do not repeat
+            shutil.rmtree(target)  # Only a damaged one can be there: steps do not repeat.
         folder.rename(target)
         _sync(output_dir)
     return target

@@ -29,7 +29,7 @@ def _cosine_with_restarts(progress: float) -> float:
     return 0.0 if progress >= 1.0 else _cosine(2 * progress % 1.0)
 
 
-# What happens after the warm-up: the share of the remaining steps done → factor of the peak rate.
+# After the warm-up, these map the share of the remaining steps done to a factor of the peak rate.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "linear": _linear,
     "constant": _constant,

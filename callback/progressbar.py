@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
-_QUIET_SECONDS = 15.0  # a log with nothing new for this long looks like a hung program
+_QUIET_SECONDS = 15.0  # A log with nothing new for this long looks like a hung program.
 
 
 class ProgressBar:

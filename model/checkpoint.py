@@ -26,15 +26,15 @@ logger = logging.getLogger(__name__)
 
 Shapes = Mapping[str, Sequence[int]]
 WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
-# Pretraining heads, and a buffer that older releases of transformers saved.
+# These are pretraining heads, and a buffer that older releases of transformers saved.
 _UNUSED = re.compile(r"(predictions|cls|sop_classifier)\.|.*\bembeddings\.position_ids$")
 
-# What a layout's classifier adds to the pooled vector. Its bias is saved so that it is right with that.
+# A layout's classifier adds this to the pooled vector. Its bias is saved so that it is right with that.
 INPUT_SHIFTS = {"huggingface": 0.0, "albert_pytorch": 0.1}
 LAYOUTS = tuple(INPUT_SHIFTS)
-NEW_HEAD_SHIFT = INPUT_SHIFTS["albert_pytorch"]  # a new head is the reference's
+NEW_HEAD_SHIFT = INPUT_SHIFTS["albert_pytorch"]  # A new head is the reference's.
 
-# albert_pytorch's names within a layer, and Hugging Face's.
+# albert_pytorch's names within a layer stand for Hugging Face's.
 _LAYER_KEYS = {
     "attention.self.query": "attention.query",
     "attention.self.key": "attention.key",
@@ -98,7 +98,7 @@ def read_weights(folder: str | Path) -> Weights:
         ValueError: the file cannot be read as weights, or they are not ALBERT's.
     """
     path = find_weights(folder)
-    path.open("rb").close()  # says so where it may not be read; the libraries below do not
+    path.open("rb").close()  # This says so where it may not be read; the libraries below do not.
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)
@@ -108,7 +108,7 @@ def read_weights(folder: str | Path) -> Weights:
             isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
         ):
             raise pickle.UnpicklingError
-    except (pickle.UnpicklingError, EOFError) as error:  # torch's own words are on other matters
+    except (pickle.UnpicklingError, EOFError) as error:  # torch's own words are on other matters.
         reason = "it is cut off, or holds something other than named tensors"
         raise ValueError(f"{path} cannot be read as model weights: {reason}") from error
     except (SafetensorError, RuntimeError) as error:
@@ -136,7 +136,7 @@ def has_classifier(folder: str | Path) -> bool:
             with safe_open(path, "pt") as file:
                 return "classifier.weight" in file.keys()  # noqa: SIM118 (not a dict)
         except SafetensorError:
-            pass  # reading it all says what is wrong
+            pass  # Reading it all says what is wrong.
     return "classifier.weight" in read_weights(folder).state
 
 
@@ -156,10 +156,10 @@ def load_model(folder: str | Path, config: AlbertConfig) -> AlbertForSequenceCla
     if new_head or weights.layout == "albert_pytorch":
         config.classifier_input_shift = NEW_HEAD_SHIFT
     model = AlbertForSequenceClassification(config)
-    own = model.state_dict()
+    fresh = model.state_dict()
     if new_head:
-        state |= {key: own[key] for key in ("classifier.weight", "classifier.bias")}
-    check_fit(weights.path, shapes(state), shapes(own))
+        state |= {key: fresh[key] for key in ("classifier.weight", "classifier.bias")}
+    check_fit(weights.path, shapes(state), shapes(fresh))
     if not new_head:
         _move_shift(state, INPUT_SHIFTS[weights.layout], config.classifier_input_shift)
     model.load_state_dict(state)
@@ -245,4 +245,4 @@ def save_model(
         return
     weights = folder / WEIGHTS_NAMES[0]
     save_file({k: v.contiguous() for k, v in state.items()}, weights, metadata={"format": "pt"})
-    weights.chmod(0o644)  # safetensors makes it readable by its owner alone
+    weights.chmod(0o644)  # safetensors makes it readable by its owner alone.

@@ -118,14 +118,14 @@ class AlbertConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> AlbertConfig:
         """Build a configuration from the keys of a ``config.json``."""
-        known = {f.name for f in fields(cls)} - {"extra"}
-        own = {key: value for key, value in values.items() if key in known}
-        extra = {key: value for key, value in values.items() if key not in known}
-        if own.get("id2label"):
-            own["id2label"] = {int(index): str(name) for index, name in own["id2label"].items()}
-            own.setdefault("num_labels", len(own["id2label"]))
-        extra.pop("label2id", None)  # derived from id2label when written
-        return cls(**own, extra=extra)
+        names = {f.name for f in fields(cls)} - {"extra"}
+        known = {key: value for key, value in values.items() if key in names}
+        extra = {key: value for key, value in values.items() if key not in names}
+        if known.get("id2label"):
+            known["id2label"] = {int(index): str(name) for index, name in known["id2label"].items()}
+            known.setdefault("num_labels", len(known["id2label"]))
+        extra.pop("label2id", None)  # It is derived from id2label when written.
+        return cls(**known, extra=extra)
 
     @classmethod
     def from_file(cls, path: str | Path) -> AlbertConfig:
@@ -152,9 +152,9 @@ class AlbertConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the keys of a ``config.json`` that Hugging Face's AlbertConfig reads too."""
-        own = {key: value for key, value in asdict(self).items() if value is not None}
-        values = {**own.pop("extra"), **own, "model_type": "albert"}
-        # What Hugging Face would otherwise default; the two must agree on the head's dropout.
+        given = {key: value for key, value in asdict(self).items() if value is not None}
+        values = {**given.pop("extra"), **given, "model_type": "albert"}
+        # Hugging Face would take its own default otherwise, and the two must agree on the head's dropout.
         values["classifier_dropout_prob"] = self.classifier_dropout
         if self.id2label:
             values["id2label"] = {str(index): name for index, name in self.id2label.items()}

@@ -50,7 +50,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     """Make a folder in ``parent`` (made too, if need be) that is gone at the end of the block."""
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=parent, prefix=".writing-"))
-    folder.chmod(0o755)  # mkdtemp's 0700 would stay when the folder is renamed
+    folder.chmod(0o755)  # mkdtemp's 0700 would stay when the folder is renamed.
     try:
         yield folder
     finally:

@@ -17,9 +17,9 @@ from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
 
 GOOGLE_CONFIG_NAME = "albert_config.json"
-# The classifier, which Google's run_classifier.py makes outside the scope of the model.
+# Google's run_classifier.py makes the classifier outside the scope of the model.
 CLASSIFIER = {"classifier.weight": "output_weights", "classifier.bias": "output_bias"}
-# The pretraining heads, and what the optimizers keep.
+# These are the pretraining heads, and what the optimizers keep.
 _UNUSED = re.compile(r"cls/.+|global_step|.+/((adam|lamb)_[mv]|\w+Optimizer(_1)?)")
 
 
@@ -32,7 +32,8 @@ def variable_name(key: str) -> str:
     """Return Google's name of the weight that Hugging Face calls ``key``."""
     if key in CLASSIFIER:
         return CLASSIFIER[key]
-    *path, kind = albert_pytorch_key(key).split(".")  # which are Google's but for the spelling
+    # These are Google's names but for the spelling.
+    *path, kind = albert_pytorch_key(key).split(".")
     name = re.sub(r"group/(\d+)", r"group_\1", "/".join(path))
     name = name.replace("/attention/", "/attention_1/").replace("/ffn/", "/ffn_1/")
     if name.endswith("_embeddings"):
@@ -79,13 +80,13 @@ def build_from_variables(
         outputs = len(weights)
         config.set_task(None if outputs == 1 else [str(index) for index in range(outputs)])
     model = AlbertForSequenceClassification(config)
-    own = {}  # the model's own tensors, by Google's names and in Google's layout
+    tensors = {}  # They are the model's, by Google's names and in Google's layout.
     for key, value in model.state_dict().items():
         name = variable_name(key)
         if weights is not None or key not in CLASSIFIER:
-            own[name] = value.T if name.endswith("/kernel") else value
+            tensors[name] = value.T if name.endswith("/kernel") else value
     found = {name: np.shape(value) for name, value in variables.items()}
-    check_fit(path, found, shapes(own), config_path)
-    for name, value in own.items():
+    check_fit(path, found, shapes(tensors), config_path)
+    for name, value in tensors.items():
         value.copy_(torch.from_numpy(np.asarray(variables[name], dtype=np.float32)))
     return model

@@ -58,7 +58,7 @@ class AlbertEmbeddings(nn.Module):
 class SharedProjections(NamedTuple):
     """A layer's linear maps: query, key and value in one; attention's output; the feed-forward's two."""
 
-    projection: SharedLinear
+    query_key_value: SharedLinear
     dense: SharedLinear
     ffn: SharedLinear
     ffn_output: SharedLinear
@@ -93,53 +93,22 @@ class AlbertAttention(nn.Module):
         return SharedLinear(weight, bias)
 
     def forward(
-        self, hidden: Tensor, mask: Tensor | None, maps: SharedProjections, first_only: bool
+        self, hidden: Tensor, mask: Tensor | None, projections: SharedProjections, first_only: bool
     ) -> Tensor:
-        if first_only:
-            context = self._first_context(hidden, mask)
-            hidden = hidden[:, :1]
-        else:
-            context = self._context(maps.projection(hidden), mask)
-        return self.LayerNorm(hidden + self.output_dropout(maps.dense(context)))
-
-    def _context(self, projected: Tensor, mask: Tensor | None) -> Tensor:
-        """Attend: queries, keys and values side by side [B, S, 3 H] → [B, S, H]."""
-        query, key, value = (
-            state.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for state in projected.chunk(3, -1)
-        )
+        query, key, value = projections.query_key_value(hidden).chunk(3, -1)
+        if first_only:  # The first token alone asks; it still sees all of them.
+            query, hidden = query[:, :1], hidden[:, :1]
         context = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
+            *(self._split_heads(states) for states in (query, key, value)),
             attn_mask=mask,
             dropout_p=self.attention_dropout if self.training else 0.0,
         )
-        return context.transpose(1, 2).flatten(2)
+        context = context.transpose(1, 2).flatten(2)
+        return self.LayerNorm(hidden + self.output_dropout(projections.dense(context)))
 
-    def _first_context(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        """Attend from the first token alone, without keys and values: hidden [B, S, H] → [B, 1, H].
-
-        With x a token, q the query, and K, V a head's maps: q·(K x) = (Kᵀ q)·x, and Σ p (V x) = V (Σ p x).
-        So each head weighs the tokens themselves, and one vector an example goes through each map.
-        """
-        heads = self.num_heads
-        query = self.query(hidden[:, 0]).unflatten(-1, (heads, -1)).transpose(0, 1)  # [heads, B, D]
-        query = query * query.shape[-1] ** -0.5
-        key, value = (linear.weight.unflatten(0, (heads, -1)) for linear in (self.key, self.value))
-        key_bias, value_bias = (linear.bias.view(heads, 1, -1) for linear in (self.key, self.value))
-
-        asked = torch.matmul(query, key).transpose(0, 1)  # [B, heads, H]
-        same = (query * key_bias).sum(-1, keepdim=True).transpose(0, 1)  # [B, heads, 1]
-        scores = torch.matmul(asked, hidden.transpose(1, 2)) + same
-        if mask is not None:
-            scores = scores.masked_fill(~mask[:, 0], torch.finfo(scores.dtype).min)
-        shares = F.dropout(F.softmax(scores, -1), self.attention_dropout, self.training)
-
-        seen = torch.matmul(shares, hidden).transpose(0, 1)  # [heads, B, H]
-        total = shares.sum(-1, keepdim=True).transpose(0, 1)  # [heads, B, 1], 1 without dropout
-        context = torch.matmul(seen, value.transpose(1, 2)) + total * value_bias  # [heads, B, D]
-        return context.transpose(0, 1).flatten(1).unsqueeze(1)
+    def _split_heads(self, states: Tensor) -> Tensor:
+        """Return [B, S, H] states as [B, heads, S, H / heads]."""
+        return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
 class AlbertLayer(nn.Module):
@@ -166,10 +135,10 @@ class AlbertLayer(nn.Module):
         return SharedProjections(attention.joint_projection(), *others)
 
     def forward(
-        self, hidden: Tensor, mask: Tensor | None, maps: SharedProjections, first_only: bool
+        self, hidden: Tensor, mask: Tensor | None, projections: SharedProjections, first_only: bool
     ) -> Tensor:
-        hidden = self.attention(hidden, mask, maps, first_only)
-        output = self.dropout(maps.ffn_output(self.activation(maps.ffn(hidden))))
+        hidden = self.attention(hidden, mask, projections, first_only)
+        output = self.dropout(projections.ffn_output(self.activation(projections.ffn(hidden))))
         return self.full_layer_layer_norm(hidden + output)
 
 
@@ -208,8 +177,8 @@ class AlbertTransformer(nn.Module):
             for group in self.albert_layer_groups
         ]
         passes = [layer for group in self.group_of_layer for layer in groups[group]]
-        for index, (layer, maps) in enumerate(passes, start=1):
-            arguments = (hidden, mask, maps, first_only and index == len(passes))
+        for index, (layer, projections) in enumerate(passes, start=1):
+            arguments = (hidden, mask, projections, first_only and index == len(passes))
             if self.gradient_checkpointing and self.training:
                 hidden = checkpoint(layer, *arguments, use_reentrant=False)
             else:

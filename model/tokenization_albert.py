@@ -21,9 +21,10 @@ from model.files import find_file
 
 logger = logging.getLogger(__name__)
 
-VOCABULARY_NAMES = ("spiece.model", "30k-clean.model")  # Hugging Face's name, albert_pytorch's
+# These are Hugging Face's name and albert_pytorch's.
+VOCABULARY_NAMES = ("spiece.model", "30k-clean.model")
 TOKENIZER_CONFIG = "tokenizer_config.json"
-SPACE = "▁"  # SentencePiece's mark for the space before a word
+SPACE = "▁"  # SentencePiece marks the space before a word with it.
 
 
 def find_vocabulary(folder: str | Path) -> Path:
@@ -96,7 +97,8 @@ class AlbertTokenizer:
             self._special(token) for token in ("[CLS]", "[SEP]", "<pad>")
         )
         self.resplit = self._digit_comma_pieces()
-        self._needs_care = np.zeros(self.vocab_size, dtype=bool)  # by id: encode_flat looks again
+        # Of these ids encode_flat takes a second look.
+        self._needs_care = np.zeros(self.vocab_size, dtype=bool)
         self._needs_care[[self.unk_id, *self.resplit]] = True
 
     def _special(self, token: str) -> int:
@@ -150,7 +152,7 @@ class AlbertTokenizer:
 
     def _split_again(self, text: str, ids: list[int]) -> list[int]:
         """Return a text's ids with its digit + comma pieces split."""
-        if self.unk_id in ids:  # only the written form tells whether the unknown piece is to split
+        if self.unk_id in ids:  # Only the written form tells whether the unknown piece is to split.
             return [self.sentencepiece.PieceToId(piece) for piece in self.tokenize(text)]
         return [part for index in ids for part in self.resplit.get(index, (index,))]
 

@@ -21,7 +21,7 @@ from model.tokenization_albert import (
 )
 
 TOKENIZER_FILES = (VOCABULARY_NAMES[0], TOKENIZER_CONFIG, "tokenizer.json")
-# Below every other score: the piece is known to the vocabulary but no segmentation takes it.
+# This far below every other score, a piece is in the vocabulary but no segmentation takes it.
 _NEVER = 1000.0
 
 
@@ -65,7 +65,7 @@ def save_tokenizer(tokenizer: AlbertTokenizer, folder: str | Path) -> None:
         "sep_token": "[SEP]",
         "pad_token": "<pad>",
         "unk_token": "<unk>",
-        "split_special_tokens": True,  # text that looks like a special token is none
+        "split_special_tokens": True,  # Text that looks like a special token is none.
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
     }
     for name, values in zip(TOKENIZER_FILES[1:], (config, content), strict=True):
@@ -104,7 +104,7 @@ def _normalizers(tokenizer: AlbertTokenizer) -> list[dict]:
         steps.append(
             {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(rules).decode()}
         )
-        steps += collapse  # the rules turn some odd characters into spaces
+        steps += collapse  # The rules turn some odd characters into spaces.
     return steps
 
 

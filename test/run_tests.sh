@@ -7,6 +7,5 @@ ROOT=$(cd "$(dirname "$0")/.." && pwd)
 . "$ROOT/test/setup.sh"
 use_python requirements-test.txt
 try_requirements tensorflow requirements-tensorflow.txt "the tests that need TensorFlow"
-try_requirements holocron requirements-ralars.txt "the test of --optimizer ralars" --no-deps
 cd "$ROOT"
 exec "$PYTHON" -m pytest --numprocesses logical --dist worksteal "$@"

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -24,19 +21,19 @@ class _Source(NamedTuple):
     arguments: dict[str, Any]
 
 
-# The optimizers albert_pytorch ships; LAMB is this project's own, the others are kept by packages.
+# albert_pytorch ships these optimizers; LAMB is this project's own, the others are kept by packages.
 _SOURCES = {
     "adamw": _Source("torch.optim", "AdamW", {}),
     "nadam": _Source("torch.optim", "NAdam", {}),
     "radam": _Source("torch.optim", "RAdam", {}),
-    "plainradam": _Source("torch.optim", "RAdam", {}),  # the same rule, written without a buffer
+    # albert_pytorch's plainradam is radam's rule, written without a buffer.
+    "plainradam": _Source("torch.optim", "RAdam", {}),
     "adabound": _Source("pytorch_optimizer", "AdaBound", {}),
     "adafactor": _Source(
         "pytorch_optimizer", "AdaFactor", {"relative_step": False, "scale_parameter": False}
     ),
     "lars": _Source("pytorch_optimizer", "LARS", {}),
     "novograd": _Source("pytorch_optimizer", "NovoGrad", {}),
-    "ralars": _Source("holocron.optim.ralars", "RaLars", {}),
     "ralamb": _Source("pytorch_optimizer", "Lamb", {"rectify": True}),
     "sgdw": _Source("pytorch_optimizer", "SGDW", {}),
 }
@@ -80,28 +77,10 @@ def build_optimizer(
 
 
 def _load(package: str, attribute: str, name: str) -> Callable[..., torch.optim.Optimizer]:
-    alone = package.startswith("holocron.")
     try:
-        module = _import_alone(package) if alone else importlib.import_module(package)
-        return getattr(module, attribute)
+        return getattr(importlib.import_module(package), attribute)
     except ModuleNotFoundError as error:
-        missing = (
-            "--no-deps -r requirements-ralars.txt" if alone else "-r requirements-optional.txt"
-        )
         raise ModuleNotFoundError(
             f"--optimizer {name} is in a package that is not installed: "
-            f"python -m pip install {missing}"
+            "python -m pip install -r requirements-optional.txt"
         ) from error
-
-
-def _import_alone(name: str) -> ModuleType:
-    """Import a module without the packages it lies in: Holocron's want torchvision, RaLars does not."""
-    package, *parts = name.split(".")
-    found = importlib.util.find_spec(package)
-    if found is None:
-        raise ModuleNotFoundError(f"no module {package}")
-    file = Path(found.submodule_search_locations[0], *parts).with_suffix(".py")
-    spec = importlib.util.spec_from_file_location(name, file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

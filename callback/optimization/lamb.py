@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_MAX_WEIGHT_NORM = 10.0  # the reference clamps ‖w‖ here before it forms the trust ratio
+_MAX_WEIGHT_NORM = 10.0  # The reference clamps ‖w‖ to this before it forms the trust ratio.
 
 
 class Lamb(torch.optim.Optimizer):
@@ -36,7 +36,7 @@ class Lamb(torch.optim.Optimizer):
         RuntimeError: a gradient is sparse.
     """
 
-    # torch's own methods without the wrapper that keeps torch.compile out of them: its first call
+    # These are torch's own methods without the wrapper that keeps torch.compile out: its first call
     # loads the compiler, two seconds of every start, and nothing is compiled here.
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
     load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)

@@ -31,12 +31,14 @@ def model_flops(config: AlbertConfig, lengths: np.ndarray) -> float:
 def needed_flops(config: AlbertConfig, lengths: np.ndarray) -> float:
     """Return the same without what nobody reads: the last layer's outputs other than the first token's.
 
-    There, one token an example goes through each map, and each head weighs the tokens themselves:
-    4 · heads · S · H an example in place of keys, values, scores and sums.
+    There, all tokens have keys and values, 4 · H² each, and one token an example has all else: its maps,
+    and 4 · S · H for its scores and its weighted sum.
     """
+    hidden = config.hidden_size
     layers = config.num_hidden_layers * config.inner_group_num
-    weighing = 4 * config.num_attention_heads * config.hidden_size * lengths.sum()
-    last = _maps(config) * len(lengths) + weighing
+    keys_values = 4 * hidden**2
+    last = (keys_values + 4 * hidden) * lengths.sum()
+    last += (_maps(config) - keys_values) * len(lengths)
     return float(_outside_layers(config, lengths) + (layers - 1) * _layer(config, lengths) + last)
 
 
