@@ -43,8 +43,10 @@ logger = logging.getLogger("run_classifier")
 def main(flags: Flags) -> None:
     """Do what the flags ask for, in this order: train, evaluate, predict."""
     log_dir, output_dir = flags.records.log_dir, flags.records.output_dir
-    with start_runtime(flags.machine, log_dir, shared_log_dir=output_dir / "logs") as runtime:
-        run = open_run(flags, runtime)
+    with (
+        start_runtime(flags.machine, log_dir, shared_log_dir=output_dir / "logs") as runtime,
+        open_run(flags, runtime) as run,
+    ):
         start = load_start(flags, runtime, run)
         scorer = Scorer(
             runtime,

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 PADDING_POLICIES = ("max_length", "longest", "bucket")
-# A fixed set, so that kernels and graphs compiled for one width serve again; close together where
-# sentences are short, since there one token more is a large share of the batch.
+# They are a fixed set, so that kernels and graphs compiled for one width serve again, and close together
+# where sentences are short, since there one token more is a large share of the batch.
 BUCKET_WIDTHS = (
     *range(3, 16),
     *range(16, 32, 2),
@@ -22,7 +22,7 @@ BUCKET_WIDTHS = (
     *range(64, 128, 8),
     *range(128, 513, 32),
 )
-# Padding tokens that a batch of an evaluation may have: about what a batch more costs on a CPU.
+# A batch of an evaluation may have so many padding tokens: about what a batch more costs on a CPU.
 MOST_PADDING = 64
 
 
@@ -62,7 +62,7 @@ class TrainingPlan:
     examples are left out with ``drop_last`` (as in the references); the shuffle makes them others each
     time. With ``bucket``, the shuffled examples are sorted by the bucket they fall in, so that a batch
     pads (almost) none of them, and the batches shuffled again: which examples of a bucket meet, and when
-    their batch comes, is chance. The last step of an epoch may have fewer micro-batches than the others.
+    their batch comes, is random. The last step of an epoch may have fewer micro-batches than the others.
 
     Args:
         lengths: [N] tokens of each training example.
@@ -132,7 +132,7 @@ class TrainingPlan:
             rows = rows[np.argsort(buckets, kind="stable")]
         smaller = []
         if rest := len(rows) % self.global_batch:
-            # Neighbours, so that little is padded, and from anywhere, since one of few weighs more.
+            # Neighbours need little padding, and may be from anywhere, since one of few weighs more.
             places = (rng.integers(len(rows)) + np.arange(rest)) % len(rows)
             smaller = [rows[places]]
             rows = np.delete(rows, places)
@@ -187,7 +187,7 @@ def plan_evaluation(
     ``max_length`` they are in the file's order, and as wide as that.
     """
     if padding == "max_length":
-        lengths = np.full(len(lengths), max_seq_length)  # all alike, so that nothing moves
+        lengths = np.full(len(lengths), max_seq_length)  # All are alike now, so that nothing moves.
     rows = np.argsort(lengths, kind="stable")
     batches = np.split(rows, _cut_by_padding(lengths[rows], batch_size)) if len(rows) else []
     return [BatchPlan(batch, int(lengths[batch].max())) for batch in batches[rank::world_size]]

@@ -11,7 +11,8 @@ from processors.glue import CORRELATIONS, Task
 from processors.reading import read_columns
 
 CUSTOM = "custom"
-NOT_READ_YET: tuple[str, ...] = ()  # the labels of a custom task before its training file is read
+# These stand for the labels of a custom task until its training file is read.
+NOT_READ_YET: tuple[str, ...] = ()
 
 
 def custom_task(
@@ -57,7 +58,7 @@ def with_labels(task: Task, data_dir: str | Path) -> Task:
     for number, name in zip(numbers, labels, strict=True):
         if not name:
             raise ValueError(f"{path}, line {number}: the {task.label} is empty")
-        if re.search(r"[\t\r\n]", name):  # the predictions have a line and a column for each
+        if re.search(r"[\t\r\n]", name):  # The predictions have a line and a column for each.
             raise ValueError(
                 f"{path}, line {number}: the {task.label} has a tab or a line end in it"
             )

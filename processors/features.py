@@ -19,8 +19,8 @@ from processors.reading import Examples, read_examples
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 2  # part of the cache's key: raise it when the arrays below change their meaning
-_CHECKSUM = "sha256"  # in the header of a cache
+_FORMAT = 2  # Raise this part of the cache's key when the arrays below change their meaning.
+_CHECKSUM = "sha256"  # The header of a file has it under this name.
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def build_features(
     offsets = np.zeros(len(first_lengths) + 1, dtype=np.int64)
     np.cumsum(first_lengths + kept_b + pairs, out=offsets[1:])
     starts = offsets[:-1]
-    flat = np.full(offsets[-1], tokenizer.sep_id, dtype=np.int32)  # the rest is written over
+    flat = np.full(offsets[-1], tokenizer.sep_id, dtype=np.int32)  # The rest is written over.
     flat[starts] = tokenizer.cls_id
     flat[_places(starts + 1, kept_a)] = ids_a[_places(_starts(lengths_a), kept_a)]
     flat[_places(starts + first_lengths, kept_b)] = ids_b[_places(_starts(lengths_b), kept_b)]

@@ -31,7 +31,7 @@ class BatchBuilder:
     def __init__(self, features: Features, device: torch.device) -> None:
         self._device = device
         home = device if features.input_ids.nbytes <= DEVICE_BYTES else torch.device("cpu")
-        self._lengths = features.lengths  # stays on the host, which decides whether to mask
+        self._lengths = features.lengths  # They stay on the host, which decides whether to mask.
         self._has_pairs = bool((features.first_lengths < features.lengths).any())
         self._input_ids, self._offsets, self._first_lengths, self._labels = (
             torch.from_numpy(array).to(home)

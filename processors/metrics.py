@@ -57,7 +57,7 @@ def _mean(first: Callable, second: Callable) -> Callable:
     return lambda *arrays: (first(*arrays) + second(*arrays)) / 2
 
 
-# By the references' names. A correlation that is not defined (all predictions equal) is 0.
+# The names are the references'. A correlation that is not defined (all predictions equal) is 0.
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "acc": _accuracy,
     "f1": _f1,  # of class 1

@@ -16,9 +16,9 @@ from processors.glue import Task
 logger = logging.getLogger(__name__)
 
 _LARGEST_TARGET = 3.4e38
-_SEPARATORS = {".csv": "comma"}  # by a file's ending; all others are tab-separated
+_SEPARATORS = {".csv": "comma"}  # All other endings mean tab-separated.
 
-Row = tuple[int, list[str]]  # the line it ends on, from 1, and its cells
+Row = tuple[int, list[str]]  # These are the line it ends on, from 1, and its cells.
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def read_columns(
         header, rows = names, chain([first], rows)
     index = _find_columns(task, path, header, wanted)
     lenient = task.skips_broken_rows and split == "train"
-    # Lists of text: the cells as lists of their own, row by row, would keep the garbage collector busy.
+    # The cells go into lists of text: a list for each row would keep the garbage collector busy.
     numbers, columns = [], [[] for _ in index]
     takers = [(column.append, i) for column, i in zip(columns, index, strict=True)]
     broken = []
@@ -116,7 +116,7 @@ def _find_columns(task: Task, path: Path, header: list[str], wanted: tuple[str, 
 
 
 def _tsv_rows(path: Path) -> Iterator[Row]:
-    # Not splitlines(): GLUE's texts hold characters that it would take for line ends.
+    # GLUE's texts hold characters that splitlines() would take for line ends.
     lines = [line.removesuffix("\r") for line in _read_text(path).split("\n")]
     while lines and not lines[-1]:
         lines.pop()
@@ -126,11 +126,11 @@ def _tsv_rows(path: Path) -> Iterator[Row]:
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
-    csv.field_size_limit(2**31 - 1)  # a text may be longer than csv expects
+    csv.field_size_limit(2**31 - 1)  # A text may be longer than csv expects.
     reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
     try:
         for cells in reader:
-            if cells:  # a blank line is no row
+            if cells:  # A blank line is no row.
                 yield reader.line_num, cells
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: no valid CSV: {error}") from error

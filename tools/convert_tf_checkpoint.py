@@ -96,9 +96,10 @@ def read_variables(checkpoint: Path) -> dict[str, np.ndarray]:
         ) from error
     try:
         reader = tf.train.load_checkpoint(str(checkpoint))
-        names = {name.removeprefix("module/"): name for name in reader.get_variable_to_shape_map()}
-        return {own: reader.get_tensor(name) for own, name in names.items() if is_used(own)}
-    except (tf.errors.OpError, LookupError) as error:  # the latter where the data are cut off
+        full_names = {n.removeprefix("module/"): n for n in reader.get_variable_to_shape_map()}
+        return {n: reader.get_tensor(full) for n, full in full_names.items() if is_used(n)}
+    # LookupError comes where the data are cut off.
+    except (tf.errors.OpError, LookupError) as error:
         raise ValueError(f"{checkpoint} cannot be read as a checkpoint: {error}") from error
 
 

@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.cli.parser import Parser  # tools comes first in every command (tools/tools.py)
+from tools.cli.parser import Parser  # tools comes first in every command (tools/tools.py).
 from tools.cli.paths import ROOT
 from tools.cli.program import end_program, run_command
 
@@ -30,7 +30,7 @@ HUB = "https://huggingface.co"
 ARCHIVED = [name for name, task in TASKS.items() if task.archive]
 MODELS = {"albert_base_v2": "albert/albert-base-v2"}
 MODEL_FILES = ("config.json", "spiece.model", "model.safetensors")
-# The one file that must be byte for byte the published one: all ids depend on it.
+# This file must be byte for byte the published one: all ids depend on it.
 SHA256 = {"spiece.model": "fefb02b667a6c5c2fe27602d28e5fb3428f66ab89c7d6f388e7c8d44a02d0336"}
 
 

@@ -32,7 +32,7 @@ from tools.cli.program import end_program, run_command
 from tools.machine.device import DEVICES, select_device
 from tools.run.scoring import compute_logits
 
-_CHUNK = 1024  # sentences that are sorted by length together; results come after each chunk
+_CHUNK = 1024  # So many sentences are sorted by length together; results come after each chunk.
 
 
 def read_sentences(args: argparse.Namespace) -> Iterator[str]:
@@ -63,7 +63,7 @@ def read_sentences(args: argparse.Namespace) -> Iterator[str]:
 
 
 def _read_lines(file: Path | None) -> Iterator[str]:
-    if not file:  # UTF-8 whatever the locale says: as what is printed
+    if not file:  # As what is printed, it is UTF-8, whatever the locale says.
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
     with file.open(encoding="utf-8-sig") if file else sys.stdin as lines:
         yield from lines
@@ -137,7 +137,7 @@ def _check(args: argparse.Namespace) -> argparse.Namespace:
 
 def main(words: Sequence[str]) -> int:
     """Parse the flags and predict; returns the exit status."""
-    sys.stdout.reconfigure(encoding="utf-8")  # as JSON is, whatever the locale says
+    sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8, whatever the locale says.
     return run_command(build_parser(), predict, words)
 
 

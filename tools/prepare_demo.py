@@ -47,7 +47,7 @@ RATINGS = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
 
 NEUTRAL_BELOW = 0.5
 SEED = 2014
-HELD_OUT = 1000  # sentences in dev.tsv, and as many in test.tsv
+HELD_OUT = 1000  # So many sentences go to dev.tsv, and as many to test.tsv.
 
 VOCABULARY_SIZE = 4000
 CONFIG = AlbertConfig(
@@ -148,8 +148,9 @@ def train_vocabulary(sentences: list[str], size: int, **options: Any) -> bytes:
         unk_id=1,
         bos_id=-1,
         eos_id=-1,
-        control_symbols=["[CLS]", "[SEP]"],  # ids 2 and 3, as in ALBERT; no text can spell them
-        num_threads=1,  # the sums of several threads would differ from run to run
+        # They get ids 2 and 3, as in ALBERT; no text can spell them.
+        control_symbols=["[CLS]", "[SEP]"],
+        num_threads=1,  # The sums of several threads would differ from run to run.
         minloglevel=2,
         **options,
     )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT, command, sentences, write_sst2, write_stsb
+from helpers import ROOT, command, one_line_error, sentences, write_sst2, write_stsb
 
+import run_classifier as program
 from model.checkpoint import build_model, save_model
 from model.configuration_albert import AlbertConfig
 from model.tokenization_albert import AlbertTokenizer
@@ -89,6 +92,26 @@ def run_classifier(pretrained, tmp_path):
     def call(*flags):
         own = ("--model_name_or_path", pretrained, "--max_seq_length", 32, "--device", "cpu")
         return command(sys.executable, ROOT / "run_classifier.py", *own, *flags, cwd=tmp_path)
+
+    return call
+
+
+@pytest.fixture
+def refused(pretrained, tmp_path, monkeypatch, capsys):
+    """Have run_classifier.py refuse flags, in this process, and return the one line that it says."""
+
+    def call(*flags, status):
+        monkeypatch.chdir(tmp_path)
+        handlers, on_sigterm = logging.root.handlers[:], signal.getsignal(signal.SIGTERM)
+        words = ["--model_name_or_path", pretrained, "--max_seq_length=32", "--device=cpu", *flags]
+        try:
+            found = program.run_program([str(word) for word in words])
+        except SystemExit as end:  # The parser ends the program itself.
+            found = end.code
+        finally:
+            logging.root.handlers[:] = handlers
+            signal.signal(signal.SIGTERM, on_sigterm)
+        return one_line_error(found, capsys.readouterr().err, status)
 
     return call
 

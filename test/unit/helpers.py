@@ -159,11 +159,11 @@ def records(folder, event):
     return [record for record in map(json.loads, lines) if record["event"] == event]
 
 
-def one_line_error(result, status):
-    """Return the one line with which run_classifier.py ended."""
-    assert result.returncode == status, result.stderr
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1, result.stderr
+def one_line_error(found, error_output, status):
+    """Return the one line with which run_classifier.py ended, as it should have, with ``status``."""
+    assert found == status, error_output
+    lines = error_output.strip().splitlines()
+    assert len(lines) == 1, error_output
     assert lines[0].startswith("run_classifier.py: error: ")
     return lines[0]
 

@@ -76,7 +76,7 @@ def test_missing_files_are_one_line_with_the_remedy(tmp_path):
     result = command(
         sys.executable, ROOT / "run_classifier.py", "--do_train", "--fp16", cwd=tmp_path
     )
-    line = one_line_error(result, 1)
+    line = one_line_error(result.returncode, result.stderr, 1)
     assert "dataset/SST-2/train.tsv" in line
     assert "prev_trained_model/albert_base_v2" in line
     assert "python -m tools.download sst-2 albert_base_v2" in line
@@ -99,15 +99,19 @@ def test_missing_files_are_one_line_with_the_remedy(tmp_path):
         ),
     ],
 )
-def test_wrong_usage_is_one_line_and_status_2(run_classifier, sst2, flags, words):
-    result = run_classifier("--data_dir", sst2, *flags)
-    assert words in one_line_error(result, 2)
+def test_wrong_usage_is_one_line_and_status_2(refused, sst2, flags, words):
+    assert words in refused("--data_dir", sst2, *flags, status=2)
 
 
-def test_a_bad_line_of_data_is_named(run_classifier, sst2):
+def test_a_program_that_is_refused_says_one_line(run_classifier, sst2):
+    result = run_classifier("--data_dir", sst2, "--do_train", "--batch_size=0")
+    assert "--batch_size" in one_line_error(result.returncode, result.stderr, 2)
+
+
+def test_a_bad_line_of_data_is_named(refused, sst2):
     with (sst2 / "train.tsv").open("a") as file:
         file.write("no label here\n")
-    line = one_line_error(run_classifier("--data_dir", sst2, "--do_train"), 1)
+    line = refused("--data_dir", sst2, "--do_train", status=1)
     assert f"{sst2 / 'train.tsv'}, line 162: 1 tab-separated columns, not 2" in line
 
 
@@ -117,18 +121,20 @@ def test_debug_shows_the_traceback(run_classifier, tmp_path):
     assert "Traceback" in result.stderr
 
 
-def test_evaluation_needs_a_trained_model(run_classifier, sst2):
-    line = one_line_error(run_classifier("--data_dir", sst2, "--do_eval"), 2)
+def test_evaluation_needs_a_trained_model(refused, sst2):
+    line = refused("--data_dir", sst2, "--do_eval", status=2)
     assert "there is no trained model" in line
 
 
-def test_an_earlier_run_is_kept_unless_asked_and_then_set_aside(run_classifier, sst2, tmp_path):
+def test_an_earlier_run_is_kept_unless_asked_and_then_set_aside(
+    run_classifier, refused, sst2, tmp_path
+):
     flags = ("--data_dir", sst2, "--output_dir", "out", "--do_train", "--max_steps", "2")
     assert run_classifier(*flags, "--save_steps", "1").returncode == 0
     out = tmp_path / "out"
     (out / "notes.txt").write_text("mine")
     first = (out / "model.safetensors").read_bytes()
-    assert "--overwrite_output_dir" in one_line_error(run_classifier(*flags), 2)
+    assert "--overwrite_output_dir" in refused(*flags, status=2)
     assert (out / "model.safetensors").read_bytes() == first
 
     again = run_classifier(*flags, "--overwrite_output_dir", "--seed", "7")
@@ -140,27 +146,28 @@ def test_an_earlier_run_is_kept_unless_asked_and_then_set_aside(run_classifier, 
     assert (out / "notes.txt").read_text() == "mine"
 
 
-def test_failed_runs_do_not_cost_a_good_one(run_classifier, sst2, tmp_path):
+def test_failed_runs_do_not_cost_a_good_one(run_classifier, refused, sst2, tmp_path):
     flags = ("--data_dir", sst2, "--output_dir", "out", "--do_train", "--max_steps", "2")
     assert run_classifier(*flags).returncode == 0
     good = (tmp_path / "out" / "model.safetensors").read_bytes()
     for _ in range(2):
         result = run_classifier(*flags, "--overwrite_output_dir", "--adam_epsilon", "1e-45",
                                 "--learning_rate", "1e38", "--max_steps", "9")  # fmt: skip
-        assert "the loss is nan at step" in one_line_error(result, 1)
+        assert "the loss is nan at step" in one_line_error(result.returncode, result.stderr, 1)
     found = [f for f in (tmp_path / "out").rglob("model.safetensors") if f.read_bytes() == good]
     assert found == [tmp_path / "out" / "previous" / "1" / "model.safetensors"]
     # A run that fails before it trains moves nothing at all.
-    too_large = run_classifier(*flags, "--output_dir", "new", "--drop_last", "--batch_size", "1000")
-    assert "lower --batch_size or leave out --drop_last" in one_line_error(too_large, 1)
+    new = ("--output_dir", "new")
+    line = refused(*flags, *new, "--drop_last", "--batch_size", "1000", status=1)
+    assert "lower --batch_size or leave out --drop_last" in line
     assert run_classifier(*flags, "--output_dir", "new").returncode == 0
 
 
-def test_a_model_in_the_output_folder_is_not_trained_over(run_classifier, sst2, tmp_path):
+def test_a_model_in_the_output_folder_is_not_trained_over(run_classifier, refused, sst2, tmp_path):
     flags = ("--data_dir", sst2, "--output_dir", "out", "--do_train", "--max_steps", "2")
     assert run_classifier(*flags, "--save_steps", "1").returncode == 0
     start = ("--model_name_or_path", tmp_path / "out" / "checkpoint-1", "--overwrite_output_dir")
-    assert "is in --output_dir" in one_line_error(run_classifier(*flags, *start), 2)
+    assert "is in --output_dir" in refused(*flags, *start, status=2)
     assert (tmp_path / "out" / "checkpoint-1").is_dir()
 
 
@@ -182,11 +189,11 @@ def test_a_resumed_run_ends_with_the_weights_of_one_without_a_stop(run_classifie
         assert torch.equal(ends[1][key], value), key
 
 
-def test_resuming_with_other_flags_is_refused(run_classifier, sst2):
+def test_resuming_with_other_flags_is_refused(run_classifier, refused, sst2):
     flags = ("--data_dir", sst2, "--output_dir", "out", "--do_train", "--save_steps", "2")
     assert run_classifier(*flags, "--max_steps", "4").returncode == 0
-    result = run_classifier(*flags, "--max_steps", "4", "--resume", "--batch_size", "4")
-    assert "global batch was 8 there and is 4 now" in one_line_error(result, 2)
+    line = refused(*flags, "--max_steps", "4", "--resume", "--batch_size", "4", status=2)
+    assert "global batch was 8 there and is 4 now" in line
 
 
 def test_gradient_checkpointing_learns_the_same(run_classifier, sst2, tmp_path):
@@ -215,7 +222,7 @@ def test_every_checkpoint_is_scored_where_asked(run_classifier, sst2, tmp_path):
 
 
 def test_configuration_and_vocabulary_may_come_from_elsewhere(
-    run_classifier, sst2, pretrained, tmp_path
+    run_classifier, refused, sst2, pretrained, tmp_path
 ):
     config = json.loads((pretrained / "config.json").read_text()) | {"hidden_dropout_prob": 0.3}
     (tmp_path / "other.json").write_text(json.dumps(config))
@@ -227,8 +234,8 @@ def test_configuration_and_vocabulary_may_come_from_elsewhere(
     assert result.returncode == 0, result.stderr
     saved = json.loads((tmp_path / "out" / "config.json").read_text())
     assert saved["hidden_dropout_prob"] == 0.3
-    missing = run_classifier("--data_dir", sst2, "--do_train", "--config_name", "no.json")
-    assert "no.json is missing (--config_name)" in one_line_error(missing, 1)
+    line = refused("--data_dir", sst2, "--do_train", "--config_name", "no.json", status=1)
+    assert "no.json is missing (--config_name)" in line
 
 
 def test_stop_point_ends_early(run_classifier, sst2, tmp_path):

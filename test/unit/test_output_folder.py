@@ -6,31 +6,41 @@ import shutil
 import sys
 
 import pytest
-from helpers import ROOT, accuracy, command, one_line_error, records
+from helpers import ROOT, accuracy, command, records, write_sst2
 
 TRAIN = ("--output_dir", "out", "--do_train", "--max_steps", "4", "--learning_rate", "1e-3")
 
 
-@pytest.fixture
-def out(run_classifier, sst2, tmp_path):
-    """The folder of a finished run with a checkpoint after its second step."""
-    result = run_classifier("--data_dir", sst2, *TRAIN, "--save_steps", "2")
+@pytest.fixture(scope="module")
+def finished(pretrained, tmp_path_factory):
+    """A folder with out/, that of a finished run with a checkpoint after its second step."""
+    folder = tmp_path_factory.mktemp("finished")
+    data = write_sst2(folder / "SST-2")
+    flags = ("--model_name_or_path", pretrained, "--max_seq_length", 32, "--device", "cpu")
+    words = ("--data_dir", data, *flags, *TRAIN, "--save_steps", "2")
+    result = command(sys.executable, ROOT / "run_classifier.py", *words, cwd=folder)
     assert result.returncode == 0, result.stderr
-    return tmp_path / "out"
+    return folder
 
 
-def test_two_runs_do_not_train_into_one_folder(run_classifier, sst2, out):
+@pytest.fixture
+def out(finished, tmp_path):
+    """A copy of the finished run's folder."""
+    return shutil.copytree(finished / "out", tmp_path / "out")
+
+
+def test_two_runs_do_not_train_into_one_folder(refused, sst2, out):
     before = (out / "model.safetensors").read_bytes()
     with (out / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        result = run_classifier("--data_dir", sst2, *TRAIN, "--overwrite_output_dir")
-    assert "another run trains into out" in one_line_error(result, 2)
+        line = refused("--data_dir", sst2, *TRAIN, "--overwrite_output_dir", status=2)
+    assert "another run trains into out" in line
     assert (out / "model.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize("damage", [None, b"[]", b'{"sha256": []}', b"half"])
 def test_resuming_without_a_whole_checkpoint_leaves_a_finished_run_alone(
-    run_classifier, sst2, out, damage
+    refused, sst2, out, damage
 ):
     before = (out / "model.safetensors").read_bytes()
     if damage is None:
@@ -39,24 +49,24 @@ def test_resuming_without_a_whole_checkpoint_leaves_a_finished_run_alone(
     else:
         for step in (2, 4):
             (out / f"checkpoint-{step}" / "manifest.json").write_bytes(damage)
-    result = run_classifier("--data_dir", sst2, *TRAIN, "--resume")
-    assert "no whole checkpoint to go on from" in one_line_error(result, 2)
+    line = refused("--data_dir", sst2, *TRAIN, "--resume", status=2)
+    assert "no whole checkpoint to go on from" in line
     assert (out / "model.safetensors").read_bytes() == before
 
 
-def test_resuming_with_another_recipe_or_other_data_is_refused(run_classifier, sst2, out):
-    def refused(*flags):
-        return one_line_error(run_classifier("--data_dir", sst2, *TRAIN, "--resume", *flags), 2)
+def test_resuming_with_another_recipe_or_other_data_is_refused(refused, sst2, out):
+    def line_of(*flags):
+        return refused("--data_dir", sst2, *TRAIN, "--resume", *flags, status=2)
 
     for flags, words in (
         (["--learning_rate", "1e-2"], "learning_rate was 0.001 there and is 0.01 now"),
         (["--optimizer", "adamw"], "optimizer was lamb there and is adamw now"),
         (["--seed", "7"], "seed was 42 there and is 7 now"),
     ):
-        assert words in refused(*flags)
+        assert words in line_of(*flags)
     text = (sst2 / "train.tsv").read_text()
     (sst2 / "train.tsv").write_text(text.replace("\t1\n", "\t0\n", 1))
-    line = refused()
+    line = line_of()
     assert "checksum of the training data was" in line
     assert "train anew with --overwrite_output_dir" in line
 
@@ -74,25 +84,27 @@ def test_what_a_killed_run_was_writing_is_taken_away(run_classifier, sst2, out):
     assert not (out / ".writing-x").exists()
 
 
-def test_scoring_another_model_does_not_touch_a_run_s_results(run_classifier, sst2, out, tmp_path):
+def test_scoring_another_model_does_not_touch_a_run_s_results(
+    run_classifier, refused, sst2, out, tmp_path
+):
     flags = ("--data_dir", sst2, "--do_eval", "--do_predict")
     assert run_classifier(*flags, "--output_dir", "out").returncode == 0
     before = (out / "eval_results.txt").read_bytes()
     other = tmp_path / "other"
     shutil.copytree(out / "checkpoint-2", other)
     shutil.copytree(out, tmp_path / "outputs" / "SST-2")
-    result = run_classifier(*flags, "--model_name_or_path", other)
-    assert "holds the results of another model" in one_line_error(result, 2)
+    line = refused(*flags, "--model_name_or_path", other, status=2)
+    assert "holds the results of another model" in line
     assert (out / "eval_results.txt").read_bytes() == before
     elsewhere = run_classifier(*flags, "--model_name_or_path", other, "--output_dir", "new")
     assert len(accuracy(elsewhere.stdout)) == 1
 
 
-def test_truncated_weights_are_one_line(run_classifier, sst2, out):
+def test_truncated_weights_are_one_line(refused, sst2, out):
     weights = out / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    result = run_classifier("--data_dir", sst2, "--do_eval", "--output_dir", "out")
-    assert "out/model.safetensors cannot be read as model weights" in one_line_error(result, 1)
+    line = refused("--data_dir", sst2, "--do_eval", "--output_dir", "out", status=1)
+    assert "out/model.safetensors cannot be read as model weights" in line
 
 
 def test_a_missing_package_is_one_line(tmp_path):

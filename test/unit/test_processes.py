@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -60,6 +61,21 @@ def test_two_processes_learn_what_one_does(run_classifier, no_dropout, tmp_path,
     assert training["samples_per_second"] > 0
     assert 0.5 < training["padding_efficiency"] <= 1
     assert training["peak_memory_bytes"] > 2**20
+
+
+def test_two_processes_go_on_where_one_stopped(run_classifier, no_dropout, sst2, tmp_path):
+    flags = ("--data_dir", sst2, "--do_train", "--max_steps", "6", "--learning_rate", "1e-2",
+             "--model_name_or_path", no_dropout, "--max_seq_length", "32")  # fmt: skip
+    one = run_classifier(*flags, "--save_steps", "3", "--output_dir", "one", "--batch_size", "8")
+    assert one.returncode == 0, one.stderr
+    shutil.copytree(tmp_path / "one" / "checkpoint-3", tmp_path / "two" / "checkpoint-3")
+    two = command(
+        sys.executable, *TORCHRUN, "2", ROOT / "run_classifier.py", *flags, "--device", "cpu",
+        "--resume", "--output_dir", "two", "--batch_size", "4", cwd=tmp_path,
+    )  # fmt: skip
+    assert two.returncode == 0, two.stderr
+    assert "optimizer steps = 6, done = 3" in two.stdout
+    assert_same_weights(tmp_path / "one", tmp_path / "two")
 
 
 def test_one_process_tokenizes_and_the_others_read(tmp_path, pretrained):
@@ -233,4 +249,5 @@ def test_variables_of_a_run_without_an_address_are_refused(run_classifier, sst2,
     for name in ("MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     result = run_classifier("--data_dir", sst2, "--do_train", "--local_rank", "0")
-    assert "no MASTER_ADDR and no MASTER_PORT in the environment" in one_line_error(result, 2)
+    line = one_line_error(result.returncode, result.stderr, 2)
+    assert "no MASTER_ADDR and no MASTER_PORT in the environment" in line

@@ -71,6 +71,30 @@ def test_a_backward_pass_that_asks_for_no_weight_leaves_nothing_behind():
     torch.testing.assert_close((weight.grad, bias.grad), expected())
 
 
+def test_a_backward_pass_that_fails_leaves_nothing_behind():
+    weight, bias = parameters()
+    shared = SharedLinear(weight, bias)
+    fails = [True]
+
+    def fail(_):
+        if fails.pop():
+            raise ValueError("out of luck")
+
+    outputs = []
+
+    def apply(inputs):
+        outputs.append(shared(inputs))
+        return outputs[-1]
+
+    loss = uses(apply)
+    outputs[0].register_hook(fail)  # reached after two of the three uses
+    with pytest.raises(ValueError, match="out of luck"):
+        loss.backward(retain_graph=True)
+    fails.append(False)
+    loss.backward()
+    torch.testing.assert_close((weight.grad, bias.grad), expected())
+
+
 def test_a_second_derivative_is_refused():
     weight, bias = parameters()
     inputs = torch.ones(1, 4, requires_grad=True)

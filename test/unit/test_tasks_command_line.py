@@ -10,7 +10,6 @@ from helpers import (
     MNLI_ROW,
     TASK_LAYOUTS,
     accuracy,
-    one_line_error,
     records,
     sentences,
     write_stsb,
@@ -93,9 +92,8 @@ def test_metrics_of_the_other_tasks(run_classifier, tmp_path, task):
     assert [f"  {name} = " in result.stdout for name in names] == [True] * len(names)
 
 
-def test_files_that_no_command_can_get_name_the_page_that_says_where(run_classifier, tmp_path):
-    result = run_classifier("--task_name", "mrpc", "--data_dir", tmp_path / "no", "--do_train")
-    line = one_line_error(result, 1)
+def test_files_that_no_command_can_get_name_the_page_that_says_where(refused, tmp_path):
+    line = refused("--task_name", "mrpc", "--data_dir", tmp_path / "no", "--do_train", status=1)
     assert "train.tsv is missing" in line
     assert "dataset/README.md" in line
     assert "tools.download" not in line
@@ -114,7 +112,7 @@ def reviews(tmp_path):
     return ("--text_columns", "review", "--label_column", "verdict")
 
 
-def test_a_task_of_ones_own(run_classifier, reviews, tmp_path):
+def test_a_task_of_ones_own(run_classifier, reviews, tmp_path, refused):
     files = ("--train_file", "train.csv", "--dev_file", "dev.csv", "--test_file", "test.csv")
     learn = ("--learning_rate", "5e-3", "--optimizer", "adamw", "--num_train_epochs", "8")
     result = run_classifier(
@@ -139,7 +137,7 @@ def test_a_task_of_ones_own(run_classifier, reviews, tmp_path):
     again = run_classifier(*flags)
     assert accuracy(again.stdout) == [1.0], again.stderr
     (tmp_path / "later.tsv").write_text("review\tverdict\nthe bus is late\tunheard of\n")
-    line = one_line_error(run_classifier(*flags), 1)
+    line = refused(*flags, status=1)
     assert "line 2: label 'unheard of' is not one of bad, good, off topic" in line
 
 
@@ -166,7 +164,9 @@ def test_classes_stand_in_an_order_of_their_own(tmp_path):
     assert with_labels(task, ".").labels == ORDER
 
 
-def test_a_model_of_other_classes_is_warned_of_and_not_resumed(run_classifier, reviews, tmp_path):
+def test_a_model_of_other_classes_is_warned_of_and_not_resumed(
+    run_classifier, reviews, tmp_path, refused
+):
     flags = (
         *CUSTOM,
         "--train_file",
@@ -180,7 +180,7 @@ def test_a_model_of_other_classes_is_warned_of_and_not_resumed(run_classifier, r
     assert run_classifier(*flags).returncode == 0
     text = (tmp_path / "train.csv").read_text()
     (tmp_path / "train.csv").write_text(text.replace(",good", ",great"))
-    line = one_line_error(run_classifier(*flags, "--resume"), 2)
+    line = refused(*flags, "--resume", status=2)
     assert "classes was ('bad', 'good', 'off topic') there" in line
 
 
@@ -203,8 +203,8 @@ def test_a_model_of_other_classes_is_warned_of_and_not_resumed(run_classifier, r
         (("--train_file", "hole.csv", "--regression"), "line 2: label 'x' is not a number", 1),
     ],
 )
-def test_what_is_wrong_with_it_is_one_line(run_classifier, reviews, tmp_path, flags, words, status):
+def test_what_is_wrong_with_it_is_one_line(refused, reviews, tmp_path, flags, words, status):
     (tmp_path / "one.csv").write_text("sentence,label\na,x\nb,x\n")
     (tmp_path / "tab.csv").write_text("sentence,label\na,x\nb,y\tz\n")
     (tmp_path / "hole.csv").write_text("sentence,label\na,x\nb,\n")
-    assert words in one_line_error(run_classifier(*CUSTOM, *flags, "--do_train"), status)
+    assert words in refused(*CUSTOM, *flags, "--do_train", status=status)

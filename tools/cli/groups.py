@@ -7,7 +7,7 @@ from dataclasses import field, fields
 from typing import Any, TypeVar
 
 Group = TypeVar("Group")
-_FLAG = "flag"  # marks, in a field's metadata, the options that argparse gets
+_FLAG = "flag"  # It marks, in a field's metadata, the options that argparse gets.
 
 
 def flag(default: Any, help: str, **options: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 # This attribute marks log records that are printed elsewhere, or are for the log file alone.
 FILE_ONLY = "file_only"
-# What a log file adds to the lines of standard output: when, and what only concerns one process.
+# A log file adds to the lines of standard output when they came, and what only concerns one process.
 _FILE_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 

@@ -18,7 +18,7 @@ from tools.cli.errors import FAILURE_STATUS, USAGE_STATUS, PeerError, UsageError
 from tools.cli.log import FILE_ONLY
 from tools.cli.parser import Parser
 
-# How long a process that SIGTERM finds in foreign code (a collective that never returns) may take.
+# A process that SIGTERM finds in foreign code (a collective that never returns) may take so long.
 _STUCK_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def _rank() -> int | None:
 
 
 def _note(line: str) -> None:
-    if logger.hasHandlers():  # without any, Python itself would print the line
+    if logger.hasHandlers():  # Without any, Python itself would print the line.
         logger.error(line, extra={FILE_ONLY: True})
 
 
@@ -133,6 +133,6 @@ def _exit_now(status: int) -> NoReturn:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:  # whoever read it is gone, or the disk is full
+    except OSError:  # Whoever read it is gone, or the disk is full.
         status = status or FAILURE_STATUS
     os._exit(status)

@@ -10,7 +10,7 @@ import sys
 # even if no accelerator is asked for. tools/machine/device.py loads it when one is.
 os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
-# Large tensors of the CPU on large pages, where Linux leaves the choice to programs: a matrix product then
+# Large tensors of the CPU go to large pages, where Linux leaves the choice to programs: a product then
 # waits less for the addresses of its rows.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 

@@ -29,7 +29,7 @@ class Compilation:
             raise UsageError(
                 f"--torch_compile: torch cannot compile for type {device.type}; leave it out"
             )
-        # What torch itself looks for.
+        # torch itself looks for this one.
         compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
         if not shutil.which(compiler):
             raise UsageError(
@@ -41,7 +41,7 @@ class Compilation:
 
     def compile(self, network: nn.Module) -> nn.Module:
         """Return ``network`` compiled; it shares its weights, and ``network`` itself stays as it is."""
-        # Imported late: it takes a second.
+        # The import comes late, since it takes a second.
         from torch._dynamo.callback import on_compile_end, on_compile_start
 
         on_compile_start(self._start)

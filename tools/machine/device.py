@@ -99,7 +99,7 @@ class Device:
         self._module.set_device(self.index)
         if self.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = True
-        else:  # keeps batches of changing width from compiling kernels anew
+        else:  # This keeps batches of changing width from compiling kernels anew.
             self._module.set_compile_mode(jit_compile=False)
 
     def keep_memory(self) -> None:
@@ -191,6 +191,7 @@ def _npu_problem() -> str | None:
         importlib.import_module("torch_npu")
     except ModuleNotFoundError:
         return "torch_npu is not installed (see requirements-npu.txt)"
-    except (ImportError, OSError, RuntimeError) as error:  # names the library, such as libhccl.so
+    # The message names the library, such as libhccl.so.
+    except (ImportError, OSError, RuntimeError) as error:
         return f"torch_npu is installed but CANN is not: {str(error).splitlines()[0]}"
     return None if torch.npu.is_available() else "torch_npu sees no NPU"

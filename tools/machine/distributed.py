@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tools.cli.errors import PeerError, UsageError
 from tools.machine.device import Device
 
-# What collectives raise when another process is gone, and when it does not answer.
+# Collectives raise this when another process is gone, and when it does not answer.
 _GONE = re.compile(r"Connection (closed|reset|refused)|Broken pipe|recvValue failed|remote process")
 _SILENT = re.compile(r"[Tt]imed? ?out")
 # A process that lost another waits this long before it ends: whoever watches them all is to see the one
@@ -61,7 +61,7 @@ class Processes:
                 timeout=timedelta(seconds=timeout),
             )
             yield
-        except RuntimeError as error:  # torch has no type for it: gloo's errors are just this
+        except RuntimeError as error:  # torch has no type for it: gloo's errors are just this.
             text = str(error)
             if _GONE.search(text):
                 time.sleep(_PEER_SECONDS)

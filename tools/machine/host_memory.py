@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-# Parameters of glibc's mallopt(3).
+# These are parameters of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
@@ -17,9 +17,9 @@ def keep_freed_memory() -> None:
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
+    except (AttributeError, OSError, TypeError):  # musl, macOS and Windows have no such function.
         return
-    if not mallopt(_M_MMAP_THRESHOLD, 2**30):  # glibc before 2.35 allows 32 MiB at most
+    if not mallopt(_M_MMAP_THRESHOLD, 2**30):  # glibc before 2.35 allows 32 MiB at most.
         mallopt(_M_MMAP_THRESHOLD, 2**25)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(_M_TOP_PAD, 64 * 2**20)

@@ -98,7 +98,7 @@ def bind_cores(processes: Processes) -> None:
     Processes that share no core do not push each other's threads and caches around. The references'
     launchers do it with taskset.
     """
-    if not hasattr(os, "sched_setaffinity"):  # macOS has no such thing
+    if not hasattr(os, "sched_setaffinity"):  # macOS has no such call.
         return
     cores = sorted(os.sched_getaffinity(0))
     share = len(cores) // processes.local_world_size

@@ -58,9 +58,9 @@ class ApexAmp(ScaledPrecision):
             **device.apex_options,
         )
         super().__init__(model, optimizer)
-        optimizer.zero_grad()  # apex makes the master copies with the first call of this
+        optimizer.zero_grad()  # apex makes the master copies with the first call of this.
         self.description = f"apex AMP at level {opt_level}, loss scale {loss_scale}"
-        # What the optimizer updates now, by the name of the weight that it was given for.
+        # This is what the optimizer updates now, by the name of the weight that it was given for.
         self._updated = {
             name: parameter
             for group, group_names in zip(optimizer.param_groups, order, strict=True)
@@ -92,7 +92,7 @@ class ApexAmp(ScaledPrecision):
     def step(self, max_norm: float = 0.0) -> bool:
         if max_norm > 0:
             nn.utils.clip_grad_norm_(list(self._amp.master_params(self.optimizer)), max_norm)
-        self.optimizer.step()  # apex makes it do nothing after an overflow
+        self.optimizer.step()  # apex makes it do nothing after an overflow.
         return self._finish_step()
 
     @torch.no_grad()

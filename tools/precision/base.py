@@ -90,7 +90,8 @@ class ScaledPrecision(Precision):
     def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
         super().__init__(model, optimizer)
         self._stepped = False
-        optimizer.register_step_post_hook(self._note_step)  # runs only where the optimizer did
+        # This runs only where the optimizer stepped.
+        optimizer.register_step_post_hook(self._note_step)
 
     def _note_step(self, *_: Any) -> None:
         self._stepped = True

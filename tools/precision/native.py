@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 from tools.machine.device import Device
 from tools.precision.base import ScaledPrecision
 
-_FIRST_SCALE = 2.0**16  # of a dynamic loss scale; halved after each step that overflows
+# A dynamic loss scale starts here and is halved after each step that overflows.
+_FIRST_SCALE = 2.0**16
 
 
 class _LossScaling(ScaledPrecision):

@@ -36,7 +36,8 @@ class Meter:
         self, runtime: Runtime, state: TrainingState, total_steps: int, history: History
     ) -> None:
         self._runtime, self._state, self._history = runtime, state, history
-        self._losses: list[Tensor] = []  # of the steps since the last log line, on the device
+        # They are of the steps since the last log line, and on the device.
+        self._losses: list[Tensor] = []
         self._fps: FpsCounter
         runtime.device.reset_peak_memory()
         self._stopwatch = Stopwatch()

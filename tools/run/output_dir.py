@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES
@@ -20,7 +22,7 @@ logger = logging.getLogger(__name__)
 PREVIOUS = "previous"
 _ARGUMENTS = "training_args.json"
 _EVAL_RESULTS = "eval_results.txt"
-# What a run leaves beside its checkpoints. Nothing else in the folder is ever moved.
+# A run leaves these beside its checkpoints. Nothing else in the folder is ever moved.
 _RESULTS = (*MODEL_FILES, "metrics.jsonl", _EVAL_RESULTS, _ARGUMENTS, "predictions")
 
 
@@ -69,21 +71,25 @@ def check_output_dir(flags: Flags, weights: Path | None, checkpoints: list[Path]
         )
 
 
-def claim_output_dir(folder: Path) -> None:
-    """Keep other runs from training into ``folder`` for as long as this process lives.
+@contextmanager
+def claim_output_dir(folder: Path) -> Iterator[None]:
+    """Keep other runs from training into ``folder`` for the block.
 
     Raises:
         UsageError: another one does.
     """
-    lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)  # closed with the process
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise UsageError(
-            f"another run trains into {folder}: wait for it, or choose another --output_dir"
-        ) from None
-    for unfinished in folder.glob(".writing-*"):  # of a run that was killed
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with (folder / ".lock").open(
+        "w"
+    ) as lock:  # The claim ends with the process, however that ends.
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(
+                f"another run trains into {folder}: wait for it, or choose another --output_dir"
+            ) from None
+        for unfinished in folder.glob(".writing-*"):  # They are of a run that was killed.
+            shutil.rmtree(unfinished, ignore_errors=True)
+        yield
 
 
 def open_training_record(flags: Flags) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +53,9 @@ class Start:
     model: AlbertForSequenceClassification
 
 
-def open_run(flags: Flags, runtime: Runtime) -> Run:
-    """Find the run's files, and claim its output folder.
+@contextmanager
+def open_run(flags: Flags, runtime: Runtime) -> Iterator[Run]:
+    """Find the run's files, and claim its output folder for the block, if the run trains.
 
     Raises:
         UsageError, FileNotFoundError: as :func:`find_inputs`, :func:`check_output_dir` and
@@ -62,17 +65,18 @@ def open_run(flags: Flags, runtime: Runtime) -> Run:
     logger.info("device: %s, processes: %d", runtime.device, runtime.processes.world_size)
     output_dir = flags.records.output_dir
     checkpoints = find_checkpoints(output_dir) if flags.records.resume else []
-    if runtime.is_main:
-        check_output_dir(flags, files.weights, checkpoints)
-        if flags.goals.do_train:
-            claim_output_dir(output_dir)
-    resume_from = checkpoints[-1] if checkpoints else None
-    _see_the_same(resume_from, output_dir, runtime)
-    history = History(output_dir / "metrics.jsonl" if runtime.is_main else None)
-    return Run(files, output_dir, resume_from, history)
+    with ExitStack() as stack:
+        if runtime.is_main:
+            check_output_dir(flags, files.weights, checkpoints)
+            if flags.goals.do_train:
+                stack.enter_context(claim_output_dir(output_dir))
+        resume_from = checkpoints[-1] if checkpoints else None
+        _check_same_checkpoint(resume_from, output_dir, runtime)
+        history = History(output_dir / "metrics.jsonl" if runtime.is_main else None)
+        yield Run(files, output_dir, resume_from, history)
 
 
-def _see_the_same(resume_from: Path | None, output_dir: Path, runtime: Runtime) -> None:
+def _check_same_checkpoint(resume_from: Path | None, output_dir: Path, runtime: Runtime) -> None:
     seen = checkpoint_step(resume_from) if resume_from else 0
     if seen < runtime.processes.all_reduce_max(seen, runtime.device):
         raise UsageError(

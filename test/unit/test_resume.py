@@ -1,0 +1,112 @@
+"""A run is resumed with what it had: each flag of the training is compared, or may change for a reason."""
+
+import shutil
+from contextlib import nullcontext
+from dataclasses import fields, replace
+
+import pytest
+from helpers import write_sst2
+
+import run_classifier
+from tools.cli.errors import UsageError
+from tools.machine.device import Device
+from tools.machine.distributed import Processes
+from tools.machine.runtime import Runtime
+from tools.run.flags import TrainingFlags, parse_flags
+from tools.run.resume import MAY_CHANGE
+
+# Another value of every flag than the run below has.
+CHANGED = {
+    "batch_size": 16,
+    "padding": "longest",
+    "drop_last": True,
+    "gradient_accumulation_steps": 2,
+    "optimizer": "adamw",
+    "lr_schedule": "cosine",
+    "learning_rate": 2e-3,
+    "weight_decay": 0.01,
+    "adam_epsilon": 1e-8,
+    "max_grad_norm": 0.5,
+    "num_train_epochs": 2.0,
+    "max_steps": 9,
+    "warmup_proportion": 0.2,
+    "stop_point": 0.99,
+    "seed": 43,
+    "gradient_checkpointing": True,
+    "torch_compile": True,
+    "fp16": True,
+    "fp16_opt_level": "O2",
+    "amp_backend": "native",
+    "bf16": True,
+    "loss_scale": 128.0,
+}
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch):
+    """Run in this process, whose log handlers stay as they are."""
+    runtime = Runtime(Device("cpu"), Processes())
+    monkeypatch.setattr(run_classifier, "start_runtime", lambda *_, **__: nullcontext(runtime))
+
+
+@pytest.fixture(scope="module")
+def trained(pretrained, tmp_path_factory):
+    """The flags of a run of eight steps, with a checkpoint after four of them; it has run."""
+    folder = tmp_path_factory.mktemp("resume")
+    words = ["--task_name=sst-2", "--do_train", "--do_eval", "--max_steps=8", "--save_steps=4"]
+    words += ["--num_train_epochs=1", "--max_seq_length=32", "--learning_rate=1e-3"]
+    words += ["--data_dir", write_sst2(folder / "SST-2", train=64, dev=8)]
+    words += ["--model_name_or_path", pretrained, "--output_dir", folder / "out"]
+    flags = parse_flags([str(word) for word in words])
+    with pytest.MonkeyPatch.context() as patch:
+        runtime = Runtime(Device("cpu"), Processes())
+        patch.setattr(run_classifier, "start_runtime", lambda *_, **__: nullcontext(runtime))
+        run_classifier.main(flags)
+    return flags
+
+
+def resume(trained, folder, **changes):
+    """Go on from the run's checkpoint, in a copy of its folder, with other flags of the training."""
+    shutil.copytree(trained.records.output_dir, folder)
+    for beyond in ("checkpoint-8", "model.safetensors"):
+        path = folder / beyond
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    records = replace(trained.records, output_dir=folder, resume=True)
+    training = replace(trained.training, **changes)
+    run_classifier.main(replace(trained, records=records, training=training))
+
+
+def test_every_flag_of_the_training_is_tried():
+    names = [field.name for field in fields(TrainingFlags)]
+    assert sorted(CHANGED) == sorted(names)
+    assert set(MAY_CHANGE) < set(names)
+    assert all(MAY_CHANGE.values())
+
+
+@pytest.mark.parametrize("name", sorted(CHANGED.keys() - MAY_CHANGE.keys()))
+def test_a_changed_flag_is_refused_by_its_name(trained, tmp_path, name):
+    was, now = getattr(trained.training, name), CHANGED[name]
+    words = f"--resume: .*checkpoint-4 is of another run: {name} was {was} there and is {now} now"
+    with pytest.raises(UsageError, match=words):
+        resume(trained, tmp_path / "out", **{name: now})
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", sorted(MAY_CHANGE.keys() - {"batch_size"}))
+def test_what_may_change_changes_nothing_that_is_learned(trained, tmp_path, name):
+    resume(trained, tmp_path / "out", **{name: CHANGED[name]})
+    weights = trained.records.output_dir / "model.safetensors"
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == weights.read_bytes()
+
+
+def test_another_batch_size_must_make_the_same_global_batch(trained, tmp_path):
+    """That two processes of half the batch go on is a test of test_processes.py."""
+    with pytest.raises(UsageError, match="global batch was 8 there and is 16 now"):
+        resume(trained, tmp_path / "out", batch_size=16)
+
+
+def test_classes_and_data_are_compared_too(trained, tmp_path, pretrained):
+    data = write_sst2(tmp_path / "SST-2", train=72, dev=8)
+    flags = replace(trained, inputs=replace(trained.inputs, data_dir=data))
+    with pytest.raises(UsageError, match="training examples was 64 there and is 72 now"):
+        resume(flags, tmp_path / "out")
