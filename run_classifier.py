@@ -24,7 +24,7 @@ from callback.checkpointing import find_checkpoints, save_checkpoint, save_final
 from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
-from processors.features import Features
+from processors.glue import Task
 from processors.loading import training_steps
 from processors.submission import write_submission
 from tools.cli.program import end_program, run_command
@@ -51,6 +51,7 @@ def main(flags: Flags) -> None:
         scorer = Scorer(
             runtime,
             start.task,
+            start.features,
             run.history,
             flags.training.batch_size,
             flags.inputs.max_seq_length,
@@ -61,9 +62,9 @@ def main(flags: Flags) -> None:
         if flags.goals.do_train:
             model = train(flags, runtime, run, start, scorer)
         if flags.goals.do_eval:
-            evaluate(runtime, run, start, scorer, model, flags.goals.eval_all_checkpoints)
+            evaluate(runtime, run, scorer, model, flags.goals.eval_all_checkpoints)
         if flags.goals.do_predict:
-            predict(runtime, run, start, scorer, model)
+            predict(runtime, run, start.task, scorer, model)
 
 
 def train(
@@ -102,6 +103,8 @@ def train(
         loss = state.forward_backward(step)
         state.update()
         meter.count(step, loss)
+
+        # Once in a while a log line, a checkpoint, an evaluation: none of them is training time.
         if due.log(step):
             with meter.paused():
                 losses = meter.read_losses()
@@ -115,8 +118,8 @@ def train(
         metrics = {}
         if due.evaluate(step):
             with meter.paused():
-                dev = start.features["dev"]
-                metrics = scorer.evaluate(state.fp32_model(), dev, state.global_step)
+                metrics = scorer.evaluate(state.fp32_model(), state.global_step)
+
         stops = due.stop(metrics)
         if stops or step.closes_epoch:
             meter.end_epoch(step)
@@ -164,20 +167,18 @@ def finish(
 def evaluate(
     runtime: Runtime,
     run: Run,
-    start: Start,
     scorer: Scorer,
     model: AlbertForSequenceClassification,
     all_checkpoints: bool,
 ) -> None:
     """Score the model, and before it with ``all_checkpoints`` each of those; keep the results."""
-    dev = start.features["dev"]
     results = {}
     for checkpoint in find_checkpoints(run.output_dir) if all_checkpoints else []:
         logger.info("checkpoint: %s", checkpoint)
         earlier = load_model(checkpoint, AlbertConfig.from_file(checkpoint))
         earlier.to(runtime.device.torch_device)
-        results[checkpoint.name] = scorer.evaluate(earlier, dev)
-    results["model"] = scorer.evaluate(model, dev)
+        results[checkpoint.name] = scorer.evaluate(earlier)
+    results["model"] = scorer.evaluate(model)
     if runtime.is_main:
         write_eval_results(run.output_dir, results)
 
@@ -185,17 +186,14 @@ def evaluate(
 def predict(
     runtime: Runtime,
     run: Run,
-    start: Start,
+    task: Task,
     scorer: Scorer,
     model: AlbertForSequenceClassification,
 ) -> None:
     """Write the submission of every test file."""
-    test: list[Features] = start.features["test"]
-    for name, examples in zip(start.task.submission_names, test, strict=True):
-        logits = scorer.logits(model, examples)
+    for name, logits in scorer.predict(model):
         if runtime.is_main:
-            folder = run.output_dir / "predictions"
-            path = write_submission(folder, name, start.task, logits)
+            path = write_submission(run.output_dir / "predictions", name, task, logits)
             logger.info("predictions: %s", path)
 
 

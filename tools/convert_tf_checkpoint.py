@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
@@ -31,8 +31,27 @@ from model.google_albert import (
 from model.tokenization_albert import VOCABULARY_NAMES, AlbertTokenizer, check_vocabulary
 from model.tokenizer_export import save_tokenizer
 from tools.cli.errors import UsageError
-from tools.cli.parser import Parser
+from tools.cli.groups import flag, parser_of
 from tools.cli.program import end_program, run_command
+
+
+@dataclass(frozen=True)
+class ConvertFlags:
+    """What to convert, and the folder to write."""
+
+    checkpoint: Path = flag(
+        None,
+        "the folder of the checkpoint, or its path up to .index",
+        type=Path,
+        required=True,
+    )
+    config: Path | None = flag(
+        None, f"default: {GOOGLE_CONFIG_NAME} beside the checkpoint", type=Path
+    )
+    vocabulary: Path | None = flag(
+        None, f"default: {' or '.join(VOCABULARY_NAMES)} beside the checkpoint", type=Path
+    )
+    output_dir: Path = flag(None, "the folder to write", type=Path, required=True)
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -103,18 +122,18 @@ def read_variables(checkpoint: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{checkpoint} cannot be read as a checkpoint: {error}") from error
 
 
-def convert(args: Namespace) -> None:
+def convert(flags: ConvertFlags) -> None:
     """Read the checkpoint and write the folder, whole or not at all."""
-    folder = args.output_dir
+    folder = flags.output_dir
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output_dir {folder} is no folder: name another")
     if there := [name for name in MODEL_FILES if (folder / name).exists()]:
         raise UsageError(f"--output_dir {folder} already holds {', '.join(there)}: name another")
-    checkpoint = find_checkpoint(args.checkpoint)
-    config_path = args.config or find_beside(checkpoint, [GOOGLE_CONFIG_NAME], "--config")
+    checkpoint = find_checkpoint(flags.checkpoint)
+    config_path = flags.config or find_beside(checkpoint, [GOOGLE_CONFIG_NAME], "--config")
     config = read_google_config(config_path)
     tokenizer = AlbertTokenizer(
-        args.vocabulary or find_beside(checkpoint, VOCABULARY_NAMES, "--vocabulary")
+        flags.vocabulary or find_beside(checkpoint, VOCABULARY_NAMES, "--vocabulary")
     )
     check_vocabulary(config, tokenizer)
     variables = read_variables(checkpoint)
@@ -133,29 +152,9 @@ def convert(args: Namespace) -> None:
     )
 
 
-def build_parser() -> Parser:
-    """Return the parser of the command line."""
-    parser = Parser("convert_tf_checkpoint", description=__doc__)
-    add = parser.add_argument
-    add(
-        "--checkpoint",
-        type=Path,
-        required=True,
-        help="the folder of the checkpoint, or its path up to .index",
-    )
-    add("--config", type=Path, help=f"default: {GOOGLE_CONFIG_NAME} beside the checkpoint")
-    add(
-        "--vocabulary",
-        type=Path,
-        help=f"default: {' or '.join(VOCABULARY_NAMES)} beside the checkpoint",
-    )
-    add("--output_dir", type=Path, required=True, help="the folder to write")
-    return parser
-
-
 def main(words: Sequence[str]) -> int:
     """Parse the flags and convert; returns the exit status."""
-    return run_command(build_parser(), convert, words)
+    return run_command(parser_of(ConvertFlags, "convert_tf_checkpoint", __doc__), convert, words)
 
 
 if __name__ == "__main__":

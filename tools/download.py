@@ -7,7 +7,6 @@ appears under its name only when it is whole.
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
@@ -15,9 +14,10 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from tools.cli.parser import Parser  # tools comes first in every command (tools/tools.py).
+from tools.cli.groups import flag, parser_of  # tools comes first in every command (tools/tools.py).
 from tools.cli.paths import ROOT
 from tools.cli.program import end_program, run_command
 
@@ -32,6 +32,25 @@ MODELS = {"albert_base_v2": "albert/albert-base-v2"}
 MODEL_FILES = ("config.json", "spiece.model", "model.safetensors")
 # This file must be byte for byte the published one: all ids depend on it.
 SHA256 = {"spiece.model": "fefb02b667a6c5c2fe27602d28e5fb3428f66ab89c7d6f388e7c8d44a02d0336"}
+
+
+@dataclass(frozen=True)
+class DownloadFlags:
+    """What to fetch, where from and where to."""
+
+    assets: Sequence[str] = flag(
+        (),
+        ", ".join([*ARCHIVED, *MODELS]),
+        positional=True,
+        nargs="+",
+        choices=[*ARCHIVED, *MODELS],
+        metavar="ASSET",
+    )
+    data_path: Path = flag(ROOT / "dataset", "where data sets go", type=Path, metavar="DIR")
+    model_path: Path = flag(
+        ROOT / "prev_trained_model", "where models go", type=Path, metavar="DIR"
+    )
+    glue_url: str = flag(GLUE, "where GLUE's archives are", metavar="URL")
 
 
 def fetch(url: str) -> bytes:
@@ -88,35 +107,18 @@ def download_model(name: str, model_path: Path, hub: str) -> None:
         write(path, data)
 
 
-def download(args: argparse.Namespace) -> None:
+def download(flags: DownloadFlags) -> None:
     """Fetch what the flags name."""
-    for asset in args.assets:
+    for asset in flags.assets:
         if asset in TASKS:
-            download_task(asset, args.data_path, args.glue_url)
+            download_task(asset, flags.data_path, flags.glue_url)
         else:
-            download_model(asset, args.model_path, os.environ.get("HF_ENDPOINT", HUB))
-
-
-def build_parser() -> Parser:
-    """Return the parser of the command line."""
-    parser = Parser("download", description=__doc__)
-    add = parser.add_argument
-    add(
-        "assets",
-        nargs="+",
-        choices=[*ARCHIVED, *MODELS],
-        metavar="ASSET",
-        help=", ".join([*ARCHIVED, *MODELS]),
-    )
-    add("--data_path", type=Path, default=ROOT / "dataset", help="where data sets go")
-    add("--model_path", type=Path, default=ROOT / "prev_trained_model", help="where models go")
-    add("--glue_url", default=GLUE, help="where GLUE's archives are")
-    return parser
+            download_model(asset, flags.model_path, os.environ.get("HF_ENDPOINT", HUB))
 
 
 def main(words: Sequence[str]) -> int:
     """Parse the flags and fetch; returns the exit status."""
-    return run_command(build_parser(), download, words)
+    return run_command(parser_of(DownloadFlags, "download", __doc__), download, words)
 
 
 if __name__ == "__main__":

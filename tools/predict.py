@@ -10,10 +10,10 @@ model of pairs (STS-B), two sentences with a tab between them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -27,7 +27,8 @@ from processors.features import Features, build_features
 from processors.reading import Examples
 from processors.submission import prediction_records
 from tools.cli.errors import UsageError
-from tools.cli.parser import Parser, number
+from tools.cli.groups import flag, parser_of
+from tools.cli.parser import number
 from tools.cli.program import end_program, run_command
 from tools.machine.device import DEVICES, select_device
 from tools.run.scoring import compute_logits
@@ -35,17 +36,36 @@ from tools.run.scoring import compute_logits
 _CHUNK = 1024  # So many sentences are sorted by length together; results come after each chunk.
 
 
-def read_sentences(args: argparse.Namespace) -> Iterator[str]:
-    """Yield the sentences from the arguments, the file, or standard input, without empty lines.
+@dataclass(frozen=True)
+class PredictFlags:
+    """What to classify, with which model, and where."""
+
+    sentences: Sequence[str] = flag(
+        (), "what to classify (default: the lines of standard input)", positional=True, nargs="*"
+    )
+    model: Path = flag(None, "the output folder of a training run", type=Path, required=True)
+    file: Path | None = flag(None, "a file with a sentence a line", type=Path)
+    batch_size: int = flag(32, "sentences computed together", type=number(int, 1), metavar="N")
+    max_seq_length: int = flag(128, "longer texts are cut", type=number(int, 5), metavar="N")
+    device: str = flag("auto", "where to compute", choices=DEVICES)
+    device_id: int = flag(0, "which of several", type=number(int, 0), metavar="N")
+
+    def __post_init__(self) -> None:
+        if self.sentences and self.file:
+            raise UsageError("sentences and --file exclude each other")
+
+
+def read_sentences(sentences: Sequence[str], file: Path | None) -> Iterator[str]:
+    """Yield ``sentences``, or else those in the file or on standard input, without empty lines.
 
     Raises:
         ValueError: the text is not UTF-8, or some are pairs (with a tab) and some are not; names the line.
     """
     source = "the arguments"
-    lines: Iterable[str] = args.sentences
-    if not args.sentences:
-        source = args.file or "standard input"
-        lines = _read_lines(args.file)
+    lines: Iterable[str] = sentences
+    if not sentences:
+        source = file or "standard input"
+        lines = _read_lines(file)
     first = None
     try:
         for number, line in enumerate(lines, start=1):
@@ -77,20 +97,20 @@ def tokenize(texts: list[str], tokenizer: AlbertTokenizer, max_seq_length: int) 
     return build_features(Examples(*columns), tokenizer, max_seq_length, is_regression=False)
 
 
-def predict(args: argparse.Namespace) -> None:
+def predict(flags: PredictFlags) -> None:
     """Load the folder and print a JSON object for each sentence."""
-    if not has_classifier(args.model):
-        raise UsageError(f"--model {args.model} holds no trained classifier: train one first")
-    device = select_device(args.device, args.device_id)
+    if not has_classifier(flags.model):
+        raise UsageError(f"--model {flags.model} holds no trained classifier: train one first")
+    device = select_device(flags.device, flags.device_id)
     device.activate()
     device.keep_memory()
-    config = AlbertConfig.from_file(args.model)
-    tokenizer = AlbertTokenizer(find_vocabulary(args.model))
-    model = load_model(args.model, config).to(device.torch_device)
-    length = min(args.max_seq_length, config.max_position_embeddings)
-    for texts in chunks(read_sentences(args), _CHUNK):
+    config = AlbertConfig.from_file(flags.model)
+    tokenizer = AlbertTokenizer(find_vocabulary(flags.model))
+    model = load_model(flags.model, config).to(device.torch_device)
+    length = min(flags.max_seq_length, config.max_position_embeddings)
+    for texts in chunks(read_sentences(flags.sentences, flags.file), _CHUNK):
         features = tokenize(texts, tokenizer, length)
-        logits = compute_logits(model, features, device, args.batch_size, length)
+        logits = compute_logits(model, features, device, flags.batch_size, length)
         labels = None if config.num_labels == 1 else config.labels
         for text, record in zip(texts, prediction_records(logits, labels), strict=True):
             print(json.dumps({"text": text, **record}, ensure_ascii=False))
@@ -103,42 +123,10 @@ def chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:
         yield chunk
 
 
-def build_parser() -> Parser:
-    """Return the parser of the command line."""
-    parser = Parser("predict", _check, description=__doc__)
-    add = parser.add_argument
-    add("sentences", nargs="*", help="what to classify (default: the lines of standard input)")
-    add("--model", type=Path, required=True, help="the output folder of a training run")
-    add("--file", type=Path, help="a file with a sentence a line")
-    add(
-        "--batch_size",
-        type=number(int, 1),
-        default=32,
-        metavar="N",
-        help="sentences computed together",
-    )
-    add(
-        "--max_seq_length",
-        type=number(int, 5),
-        default=128,
-        metavar="N",
-        help="longer texts are cut",
-    )
-    add("--device", choices=DEVICES, default="auto", help="where to compute")
-    add("--device_id", type=number(int, 0), default=0, metavar="N", help="which of several")
-    return parser
-
-
-def _check(args: argparse.Namespace) -> argparse.Namespace:
-    if args.sentences and args.file:
-        raise UsageError("sentences and --file exclude each other")
-    return args
-
-
 def main(words: Sequence[str]) -> int:
     """Parse the flags and predict; returns the exit status."""
     sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8, whatever the locale says.
-    return run_command(build_parser(), predict, words)
+    return run_command(parser_of(PredictFlags, "predict", __doc__), predict, words)
 
 
 if __name__ == "__main__":

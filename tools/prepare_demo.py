@@ -9,7 +9,6 @@ licence) carries them. Sentences rated within ±0.5 are left out; the others are
 
 from __future__ import annotations
 
-import argparse
 import io
 import random
 import subprocess
@@ -17,6 +16,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from model.tokenization_albert import (
 )
 from model.tokenizer_export import TOKENIZER_FILES, save_tokenizer
 from processors.glue import SPLITS
-from tools.cli.parser import Parser
+from tools.cli.groups import flag, parser_of
 from tools.cli.paths import ROOT
 from tools.cli.program import end_program, run_command
 from tools.machine.seeds import seed_everything
@@ -61,6 +61,27 @@ CONFIG = AlbertConfig(
     attention_probs_dropout_prob=0.1,
     max_position_embeddings=128,
 )
+
+
+@dataclass(frozen=True)
+class DemoFlags:
+    """Where the demonstration goes, and where its sentences are from."""
+
+    data_dir: Path = flag(
+        ROOT / "dataset/demo/SST-2", "where the TSV files go", type=Path, metavar="DIR"
+    )
+    model_dir: Path = flag(
+        ROOT / "prev_trained_model/albert_demo",
+        "where the ALBERT folder goes",
+        type=Path,
+        metavar="DIR",
+    )
+    archive: Path | None = flag(
+        None,
+        f"a copy of the source archive of {PACKAGE} {VERSION}",
+        type=Path,
+        metavar="FILE",
+    )
 
 
 def fetch_archive(folder: Path) -> Path:
@@ -181,14 +202,14 @@ def _is_there(folder: Path, names: tuple[str, ...]) -> bool:
     return bool(found)
 
 
-def prepare(args: argparse.Namespace) -> None:
+def prepare(flags: DemoFlags) -> None:
     """Write whichever of the two folders is not there."""
-    data_dir, model_dir = args.data_dir, args.model_dir
+    data_dir, model_dir = flags.data_dir, flags.model_dir
     have_data = _is_there(data_dir, tuple(f"{split}.tsv" for split in SPLITS))
     have_model = _is_there(model_dir, (CONFIG_NAME, WEIGHTS_NAMES[0], *TOKENIZER_FILES))
     if not (have_data and have_model):
         with tempfile.TemporaryDirectory() as scratch:
-            splits = split_examples(read_ratings(args.archive or fetch_archive(Path(scratch))))
+            splits = split_examples(read_ratings(flags.archive or fetch_archive(Path(scratch))))
         if not have_data:
             with temporary_folder(data_dir) as folder:
                 write_dataset(folder, splits)
@@ -200,24 +221,9 @@ def prepare(args: argparse.Namespace) -> None:
     print(f"demonstration data: {data_dir}; model, with random weights: {model_dir}")
 
 
-def build_parser() -> Parser:
-    """Return the parser of the command line."""
-    parser = Parser("prepare_demo", description=__doc__)
-    add = parser.add_argument
-    add("--data_dir", type=Path, default=ROOT / "dataset/demo/SST-2", help="where the TSV files go")
-    add(
-        "--model_dir",
-        type=Path,
-        default=ROOT / "prev_trained_model/albert_demo",
-        help="where the ALBERT folder goes",
-    )
-    add("--archive", type=Path, help=f"a copy of the source archive of {PACKAGE} {VERSION}")
-    return parser
-
-
 def main(words: Sequence[str]) -> int:
     """Parse the flags and prepare; returns the exit status."""
-    return run_command(build_parser(), prepare, words)
+    return run_command(parser_of(DemoFlags, "prepare_demo", __doc__), prepare, words)
 
 
 if __name__ == "__main__":

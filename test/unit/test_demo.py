@@ -68,7 +68,7 @@ def test_somebody_s_files_are_left_alone(archive, tmp_path):
     data.mkdir()
     (data / "train.tsv").write_text("mine")
     with pytest.raises(FileExistsError, match="holds train.tsv but not dev.tsv, test.tsv"):
-        prepare_demo.prepare(data, tmp_path / "model", archive)
+        prepare_demo.prepare(prepare_demo.DemoFlags(data, tmp_path / "model", archive))
     assert (data / "train.tsv").read_text() == "mine"
 
 

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import field, fields
+from functools import partial
 from typing import Any, TypeVar
+
+from tools.cli.parser import Parser
 
 Group = TypeVar("Group")
 _FLAG = "flag"  # It marks, in a field's metadata, the options that argparse gets.
 
 
-def flag(default: Any, help: str, **options: Any) -> Any:
+def flag(default: Any, help: str, *, positional: bool = False, **options: Any) -> Any:
     """Declare a field of a group that is a flag of its name, too.
 
     Args:
         default: without the flag. False makes it a flag without a value, which means True.
         help: what ``--help`` says of it.
+        positional: whether it is given by its place instead of its name.
         options: those of :meth:`argparse.ArgumentParser.add_argument`.
     """
+    options |= {"help": help, "default": default}
     if default is False:
         options["action"] = "store_true"
-    return field(default=default, metadata={_FLAG: {"help": help, **options}})
+    return field(default=default, metadata={_FLAG: options, "positional": positional})
 
 
 def add_flags(parser: argparse._ActionsContainer, group: type, inherited: bool = True) -> None:
@@ -32,7 +37,8 @@ def add_flags(parser: argparse._ActionsContainer, group: type, inherited: bool =
     names = [item.name for item in fields(group)] if inherited else group.__annotations__
     for item in fields(group):
         if item.name in names and _FLAG in item.metadata:
-            parser.add_argument(f"--{item.name}", default=item.default, **item.metadata[_FLAG])
+            name = item.name if item.metadata["positional"] else f"--{item.name}"
+            parser.add_argument(name, **item.metadata[_FLAG])
 
 
 def fill(group: type[Group], flags: argparse.Namespace, **others: Any) -> Group:
@@ -41,3 +47,13 @@ def fill(group: type[Group], flags: argparse.Namespace, **others: Any) -> Group:
         item.name: getattr(flags, item.name) for item in fields(group) if _FLAG in item.metadata
     }
     return group(**values, **others)
+
+
+def parser_of(group: type, prog: str, description: str) -> Parser:
+    """Return the parser of a command that has the flags of one group and works with that.
+
+    A :class:`tools.cli.errors.UsageError` of the group's ``__post_init__`` is one of the command line.
+    """
+    parser = Parser(prog, partial(fill, group), description=description)
+    add_flags(parser, group)
+    return parser

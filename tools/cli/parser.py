@@ -17,10 +17,8 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=34, width=100)
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        shown = not isinstance(action.default, bool | None) and action.default not in (
-            argparse.SUPPRESS,
-            [],
-        )
+        hidden = (argparse.SUPPRESS, None, True, False, ())
+        shown = not any(action.default is value for value in hidden)
         return f"{action.help} (default: %(default)s)" if shown else action.help
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ class Scorer:
 
     Args:
         task: its metrics, and its classes in the order of the model's outputs.
+        features: of the splits ``dev`` and ``test``, as far as they are scored, file by file.
         history: gets the metrics of each evaluation.
         batch_size: examples per process.
         padding: one of :data:`processors.batching.PADDING_POLICIES`.
@@ -38,26 +39,26 @@ class Scorer:
         self,
         runtime: Runtime,
         task: Task,
+        features: Mapping[str, Sequence[Features]],
         history: History,
         batch_size: int,
         max_seq_length: int,
         padding: str,
         workers: int,
     ) -> None:
-        self._runtime, self._task, self._history = runtime, task, history
+        self._runtime, self._task = runtime, task
+        self._features, self._history = features, history
         self._batch_size, self._max_seq_length = batch_size, max_seq_length
         self._padding, self._workers = padding, workers
 
     def evaluate(
-        self,
-        model: AlbertForSequenceClassification,
-        dev: Sequence[Features],
-        global_step: int | None = None,
+        self, model: AlbertForSequenceClassification, global_step: int | None = None
     ) -> dict[str, float]:
         """Score every example of the dev set, file by file; log, record and return the metrics."""
+        dev = self._features["dev"]
         metrics = {}
         for suffix, examples in zip(self._task.suffixes, dev, strict=True):
-            predictions = classes_or_scores(self.logits(model, examples))
+            predictions = classes_or_scores(self._logits(model, examples))
             values = compute_metrics(self._task.metrics, predictions, examples.labels)
             metrics |= {name + suffix: value for name, value in values.items()}
         logger.info("***** Eval results *****")
@@ -66,8 +67,15 @@ class Scorer:
         self._history.write("eval", step=global_step, examples=sum(map(len, dev)), **metrics)
         return metrics
 
-    def logits(self, model: AlbertForSequenceClassification, examples: Features) -> np.ndarray:
-        """Return the logits of every example, in the order of the file: [N, num_labels]."""
+    def predict(self, model: AlbertForSequenceClassification) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield the name of each test file's submission, and the logits of its N examples.
+
+        They are [N, num_labels], in the order of the file.
+        """
+        for name, examples in zip(self._task.submission_names, self._features["test"], strict=True):
+            yield name, self._logits(model, examples)
+
+    def _logits(self, model: AlbertForSequenceClassification, examples: Features) -> np.ndarray:
         return compute_logits(
             model,
             examples,
