@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sourced, not run: sets $PYTHON to a Python that has what the project needs.
 #
+#   find_python                         installs nothing: it may lack all but Python itself
 #   use_python [requirements-file …]    requirements.txt, and those named
 #   try_requirements module requirements-file what [pip option …]
 #                                       that file's too, where they can be had; else "what" goes without
@@ -8,6 +9,9 @@
 # In this order: the active environment (venv or conda), completed where something is missing; this
 # project's .venv; the python3 on the PATH, if it already has everything (a container made for the
 # purpose); a new .venv. torch_npu is never installed: see requirements-npu.txt.
+
+PYTHON=
+python_is_everyones=no # Its packages are not this project's to add to.
 
 fail() { # status, message: the one line with which a launcher ends
     echo "$(basename "$0"): error: ${*:2}" >&2
@@ -18,8 +22,7 @@ has_npu() { compgen -G '/dev/davinci[0-9]*' >/dev/null; }
 
 has_gpu() { compgen -G '/dev/nvidia[0-9]*' >/dev/null || [ -e /dev/dxg ]; }
 
-use_python() {
-    local files=("$ROOT/requirements.txt" "${@/#/$ROOT/}")
+find_python() {
     if [ -n "${VIRTUAL_ENV:-}" ]; then
         PYTHON=$VIRTUAL_ENV/bin/python
     elif [ -n "${CONDA_PREFIX:-}" ]; then
@@ -28,14 +31,20 @@ use_python() {
         PYTHON=$ROOT/.venv/bin/python
     else
         PYTHON=$(command -v python3) || fail 1 "there is no python3: install Python 3.11 or later"
-        check_version
-        if [ -n "$(missing_in "${files[@]}")" ]; then
-            make_venv
-        fi
+        python_is_everyones=yes
     fi
     check_version
-    local missing
+}
+
+use_python() {
+    local files=("$ROOT/requirements.txt" "${@/#/$ROOT/}") missing
+    [ -n "${PYTHON:-}" ] || find_python
     missing=$(missing_in "${files[@]}")
+    if [ -n "$missing" ] && [ $python_is_everyones = yes ]; then
+        make_venv
+        check_version
+        missing=$(missing_in "${files[@]}")
+    fi
     if [ -n "$missing" ]; then
         # shellcheck disable=SC2086 # one word a requirement
         install $missing

@@ -16,6 +16,6 @@ makes_data=yes
 recipe=(--learning_rate 5e-3 --num_train_epochs 4 --logging_steps 50 --save_steps 0)
 
 prepare() {
-    "$PYTHON" -m tools.prepare_demo --data_dir "$data_dir" --model_dir "$model_path"
+    "$PYTHON" "$ROOT/tools/prepare_demo.py" --data_dir "$data_dir" --model_dir "$model_path"
 }
 launch "$@"

@@ -31,7 +31,8 @@ from tools.bench.run import PARTS, Benchmark
 from tools.cli.errors import UsageError
 from tools.cli.parser import Parser, number
 from tools.cli.program import end_program, run_command
-from tools.machine.device import DEVICES, usable_cores
+from tools.machine.device import usable_cores
+from tools.machine.process_flags import DEVICES
 
 _DEFAULT_PARTS = ("train", "static", "eval")
 

@@ -30,7 +30,8 @@ from tools.cli.errors import UsageError
 from tools.cli.groups import flag, parser_of
 from tools.cli.parser import number
 from tools.cli.program import end_program, run_command
-from tools.machine.device import DEVICES, select_device
+from tools.machine.device import select_device
+from tools.machine.process_flags import DEVICES
 from tools.run.scoring import compute_logits
 
 _CHUNK = 1024  # So many sentences are sorted by length together; results come after each chunk.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from tools.cli.errors import USAGE_STATUS, UsageError
@@ -67,25 +68,28 @@ class Parser(argparse.ArgumentParser):
         sys.exit(USAGE_STATUS)
 
 
-def number(
-    kind: type, low: float, high: float = float("inf"), above: bool = False
-) -> Callable[[str], float]:
-    """Return an argparse type: a ``kind`` (int or float) from ``low``, or above it, to ``high``."""
+@dataclass(frozen=True)
+class number:
+    """An argparse type: a ``kind`` (int or float) from ``low``, or above it, to ``high``."""
 
-    def parse(text: str) -> float:
+    kind: type
+    low: float
+    high: float = float("inf")
+    above: bool = False
+
+    def __call__(self, text: str) -> float:
+        """Return the number that ``text`` is."""
         try:
-            value = kind(text)
+            value = self.kind(text)
         except ValueError:
-            word = "whole number" if kind is int else "number"
+            word = "whole number" if self.kind is int else "number"
             raise argparse.ArgumentTypeError(f"{text!r} is no {word}") from None
-        inside = (low < value if above else low <= value) and value <= high
-        if not inside or value == float("inf"):
-            bound = f"above {low}" if above else f"{low} or more"
-            bound += "" if high == float("inf") else f" and at most {high}"
+        high_enough = self.low < value if self.above else self.low <= value
+        if not (high_enough and value <= self.high) or value == float("inf"):
+            bound = f"above {self.low}" if self.above else f"{self.low} or more"
+            bound += "" if self.high == float("inf") else f" and at most {self.high}"
             raise argparse.ArgumentTypeError(f"{text} is not {bound}")
         return value
-
-    return parse
 
 
 def fixed_or_dynamic(text: str) -> str | float:

@@ -17,7 +17,6 @@ from torch.optim import Optimizer
 from tools.cli.errors import UsageError
 from tools.machine.host_memory import keep_freed_memory
 
-DEVICES = ("auto", "npu", "cuda", "cpu")
 _BACKENDS = {"npu": "hccl", "cuda": "nccl", "cpu": "gloo"}
 _FAST_BF16 = ("amx_bf16", "avx512_bf16")
 
@@ -138,7 +137,7 @@ def usable_cores() -> int:
 def select_device(
     choice: str = "auto", index: int = 0, no_cuda: bool = False, processes: int = 1
 ) -> Device:
-    """Return the device that ``choice`` stands for: one of :data:`DEVICES`.
+    """Return the device that ``choice`` stands for: one of DEVICES in process_flags.py.
 
     ``auto`` takes an NPU if there is one, else a GPU (unless ``no_cuda``), else the CPU.
 

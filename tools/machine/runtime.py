@@ -13,8 +13,9 @@ import torch
 from tools.cli.groups import flag
 from tools.cli.log import setup_logging
 from tools.cli.parser import number
-from tools.machine.device import DEVICES, Device, select_device
+from tools.machine.device import Device, select_device
 from tools.machine.distributed import Processes, processes_from_environment
+from tools.machine.process_flags import DEVICES
 
 
 @dataclass(frozen=True)

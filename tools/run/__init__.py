@@ -1,1 +1,1 @@
-"""A run's parts: its flags, its inputs, its training state, its scores, its output folder."""
+"""A run's parts: its flags, inputs, training state, scores and output folder; and what a launcher does."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -16,10 +15,10 @@ from model.checkpoint import WEIGHTS_NAMES
 from model.files import write_whole
 from tools.cli.errors import UsageError
 from tools.run.flags import Flags
+from tools.run.previous import PREVIOUS, hold, next_previous
 
 logger = logging.getLogger(__name__)
 
-PREVIOUS = "previous"
 _ARGUMENTS = "training_args.json"
 _EVAL_RESULTS = "eval_results.txt"
 # A run leaves these beside its checkpoints. Nothing else in the folder is ever moved.
@@ -78,15 +77,11 @@ def claim_output_dir(folder: Path) -> Iterator[None]:
     Raises:
         UsageError: another one does.
     """
-    with (folder / ".lock").open(
-        "w"
-    ) as lock:  # The claim ends with the process, however that ends.
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+    with hold(folder) as lock:
+        if lock is None:
             raise UsageError(
                 f"another run trains into {folder}: wait for it, or choose another --output_dir"
-            ) from None
+            )
         for unfinished in folder.glob(".writing-*"):  # They are of a run that was killed.
             shutil.rmtree(unfinished, ignore_errors=True)
         yield
@@ -100,7 +95,7 @@ def open_training_record(flags: Flags) -> None:
     folder = flags.records.output_dir
     results = [] if flags.records.resume else _results(folder)
     if results and (_has_weights(folder) or any(entry.is_dir() for entry in results)):
-        previous = _next_previous(folder)
+        previous = next_previous(folder)
         for entry in results:
             entry.replace(previous / entry.name)
         logger.info("the earlier run in %s is now in %s", folder, previous)
@@ -109,14 +104,6 @@ def open_training_record(flags: Flags) -> None:
             entry.unlink()
     text = json.dumps(flags.as_dict(), indent=2, sort_keys=True, default=str)
     write_whole(folder / _ARGUMENTS, text + "\n")
-
-
-def _next_previous(folder: Path) -> Path:
-    number = 1
-    while (folder / PREVIOUS / str(number)).exists():
-        number += 1
-    (folder / PREVIOUS / str(number)).mkdir(parents=True)
-    return folder / PREVIOUS / str(number)
 
 
 def _has_weights(folder: Path) -> bool:

@@ -1,0 +1,196 @@
+"""What a launcher's recipe and its user's words come to, and the run that they start."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers import ROOT, command, launch
+
+from tools.cli.errors import UsageError
+from tools.machine.process_flags import ProcessFlags
+from tools.run.recipe import launcher_parser, parse_recipe
+
+FULL = ("--script=test/train_full_1p.sh", "--task=sst-2", "--batch_size=440")
+NUMBERS = {"--nproc": "0", "--nnodes": "x", "--node_rank": "-1", "--batch_size": "0.5"}
+
+
+def settle(*words, recipe=FULL, flags=("--fp16",)):
+    """Return what a user's words come to."""
+    found, words_of_user = parse_recipe([*recipe, "--", *flags, "--", *words])
+    return launcher_parser(found).parse(words_of_user)[0]
+
+
+def value_of(flag, words):
+    return words[words.index(flag) + 1]
+
+
+@pytest.fixture(autouse=True)
+def in_the_project(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_what_the_user_says_stands_for_what_the_recipe_says():
+    assert value_of("--batch_size", settle().command) == "440"
+    words = settle("--batch-size", "8", "--device=cpu", "--", "--seed=7", "--", "--x").command
+    assert value_of("--batch_size", words) == "8"
+    assert value_of("--device", words) == "cpu"
+    assert words[:3] == [sys.executable, "-u", "run_classifier.py"]
+    assert words[-3:] == ["--seed=7", "--", "--x"]
+    assert words.index("--seed=7") > words.index("--fp16")
+
+
+def test_several_processes_are_started_by_torchrun():
+    words = settle("--nnodes=2", "--node_rank=1", "--master_addr=host", "--device_id=3").command
+    starter, program = words[: words.index("--")], words[words.index("--") + 1 :]
+    assert starter[1:4] == ["-u", "-m", "tools.launch"]
+    assert value_of("--node_rank", starter) == "1"
+    assert value_of("--master_port", starter) == "29500"
+    assert value_of("--log_dir", starter) == str(ROOT / "test" / "output" / "3")
+    assert program[0] == "run_classifier.py"
+    assert "--bind_cores" in program
+    assert "--device_id" not in program
+    assert "--master_addr" not in settle("--nproc=2").command
+
+
+def test_a_resumed_or_scored_run_overwrites_nothing():
+    assert "--overwrite_output_dir" in settle().command
+    assert "--overwrite_output_dir" not in settle("--", "--resume").command
+    scored = settle(recipe=(*FULL, "--kind=eval"), flags=()).command
+    assert not {"--overwrite_output_dir", "--do_train"} & set(scored)
+
+
+def test_folders_are_the_user_s(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = (f"--script={ROOT}/test/train_full_1p.sh", *FULL[1:])
+    (tmp_path / "my data" / "SST-2").mkdir(parents=True)
+    found = settle("--data_path=my data", "--output-dir", "it's", recipe=recipe)
+    assert found.data_dir == tmp_path / "my data" / "SST-2"
+    assert found.flags.model_path == ROOT / "prev_trained_model" / "albert_base_v2"
+    (tmp_path / "my data" / "prev_trained_model" / "albert_base_v2").mkdir(parents=True)
+    found = settle("--data_path=my data", "--output-dir", "it's", recipe=recipe)
+    assert shlex.split(found.shell_settings) == [
+        "device=auto",
+        f"data_dir={tmp_path}/my data/SST-2",
+        f"model_path={tmp_path}/my data/prev_trained_model/albert_base_v2",
+        f"output_dir={tmp_path}/it's",
+    ]
+
+
+def test_a_launcher_that_makes_its_data_does_not_look_for_it(tmp_path):
+    found = settle(f"--data_path={tmp_path}", recipe=(*FULL, "--makes_data"))
+    assert found.data_dir == tmp_path / "SST-2"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        *(([f"{flag}={value}"], f"{flag}={value}: not a") for flag, value in NUMBERS.items()),
+        (["--master-port", "99999"], "--master-port=99999: not a whole number from 1 to 65535"),
+        (["--device=tpu"], "--device=tpu: not one of auto, npu, cuda, cpu"),
+        (["--workers"], "--workers needs a value: --workers=…"),
+        (["--", "--batch-size", "8"], "give --batch-size before the --: the report names it"),
+        (["nonsense", "--help"], "nonsense is no flag of this launcher; see --help"),
+    ],
+)
+def test_wrong_words_are_one_line(capsys, words, message):
+    with pytest.raises(SystemExit) as ended:
+        settle(*words)
+    output = capsys.readouterr()
+    assert (ended.value.code, output.out) == (2, "")
+    assert output.err.startswith(f"train_full_1p.sh: error: {message}")
+    assert output.err.count("\n") == 1
+
+
+def test_both_forms_of_the_command_check_numbers_of_machines_alike():
+    with pytest.raises(UsageError, match="--nnodes=2 needs --master_addr=HOST"):
+        ProcessFlags(nnodes=2)
+    with pytest.raises(UsageError, match="--node_rank=1 is not below --nnodes=1"):
+        ProcessFlags(node_rank=1)
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "said"),
+    [("--help", 0, "SST-2 on one device"), ("--nproc=0", 2, "not a whole number above 0")],
+)
+def test_words_are_answered_before_anything_is_installed(clone, tmp_path, word, status, said):
+    """By a Python that has nothing but itself."""
+    python = tmp_path / "bare" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    python.chmod(0o755)
+    assert command(python, "-c", "import torch", cwd=tmp_path).returncode == 1
+    result = launch(clone, "train_full_1p.sh", word, VIRTUAL_ENV=str(tmp_path / "bare"))
+    assert result.returncode == status
+    assert said in result.stdout + result.stderr
+    assert "installing" not in result.stdout
+    assert not (clone / "test" / "output").exists()
+
+
+RUN_LOGGED = """
+import os, sys
+from pathlib import Path
+from tools.run.launcher import run_logged
+lock = os.open(os.devnull, os.O_RDONLY)
+sys.exit(run_logged([sys.executable, "-u", "-c", sys.argv[1]], Path(sys.argv[2]), lock))
+"""
+
+
+def start_logged(program, log):
+    """Start a program as a launcher does, in a process group of its own as a terminal would have it."""
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN_LOGGED, program, log],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def test_a_reader_that_goes_away_does_not_cost_the_log(tmp_path):
+    program = "import sys\nfor n in range(30000): print('line', n)\nprint('end', file=sys.stderr)"
+    process = start_logged(program, tmp_path / "log")
+    assert process.stdout.readline() == b"line 0\n"
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait(timeout=60)) == (b"", 0)
+    process.stderr.close()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines == [*(f"line {n}" for n in range(30000)), "end"]
+
+
+ENDS_IN_ORDER = """
+import signal, sys, time
+def end(number, frame):
+    print('got', signal.Signals(number).name)
+    time.sleep(1)
+    print('done')
+    sys.exit(7)
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, end)
+print('ready')
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_run_once_and_its_last_words_the_log(tmp_path, number):
+    process = start_logged(ENDS_IN_ORDER, tmp_path / "log")
+    assert process.stdout.readline() == b"ready\n"
+    if number == signal.SIGINT:  # A terminal sends it to the whole group.
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    began = time.monotonic()
+    output, errors = process.communicate(timeout=30)
+    assert time.monotonic() - began < 30
+    assert (process.returncode, output, errors) == (7, b"got SIGTERM\ndone\n", b"")
+    assert (tmp_path / "log").read_text() == "ready\ngot SIGTERM\ndone\n"
+
+
+def test_a_run_that_a_signal_kills_has_the_status_that_a_shell_gives(tmp_path):
+    process = start_logged("import os; os.kill(os.getpid(), 9)", tmp_path / "log")
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGKILL

@@ -1,0 +1,77 @@
+"""A program in several processes, started and watched by torchrun (torch.distributed.run)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
+
+# isort: split
+from torch.distributed import run as torchrun
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import (
+    ChildFailedError,
+    ProcessFailure,
+)
+
+from tools.machine.device import select_device, usable_cores
+from tools.machine.process_flags import ProcessFlags
+
+
+def run_processes(
+    flags: ProcessFlags, program: Sequence[str], log_dir: Path, max_restarts: int, debug: bool
+) -> int:
+    """Start the processes, wait for them, and return the exit status of the first that failed, or 0.
+
+    Args:
+        program: the program and its flags; it gets ``--log_dir`` as well.
+        log_dir: where each process writes ``rank_<n>.log``.
+        max_restarts: how often all start again when one fails.
+        debug: show torchrun's own messages.
+
+    Raises:
+        UsageError: there are fewer devices than processes.
+    """
+    # Here, before eight processes say that a device is not there.
+    select_device(flags.device, processes=flags.nproc)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // flags.nproc)))
+    # A store of its own for every start: else processes started again find the addresses of those before.
+    os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
+    if not debug:
+        logging.disable(logging.ERROR)  # torchrun's own words: the line below says what matters
+    with tempfile.TemporaryDirectory(prefix="launch-") as folder:
+        words = ["--nproc_per_node", str(flags.nproc), "--max_restarts", str(max_restarts)]
+        words += ["--log_dir", folder]
+        if flags.nnodes > 1:
+            words += ["--nnodes", str(flags.nnodes), "--node_rank", str(flags.node_rank)]
+            words += ["--master_addr", flags.master_addr, "--master_port", str(flags.master_port)]
+        try:
+            torchrun.run(torchrun.parse_args([*words, *program, "--log_dir", str(log_dir)]))
+        except ChildFailedError as error:
+            rank, failure = error.get_first_failure()
+            log = log_dir / f"rank_{rank}.log"
+            place = f"; its log is {log}" if log.exists() else ""
+            print(
+                f"launch: error: {failure_line(rank, failure)}{place}", file=sys.stderr, flush=True
+            )
+            return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+        except SignalException as error:
+            name = "interrupted" if error.sigval == signal.SIGINT else "terminated"
+            print(f"launch: all processes are {name}", file=sys.stderr, flush=True)
+            return 128 + error.sigval
+    return 0
+
+
+def failure_line(rank: int, failure: ProcessFailure) -> str:
+    """Return one line on the process that failed first: its rank, what happened, its error."""
+    if failure.exitcode < 0:
+        return f"rank {rank} (process {failure.pid}) was killed by {failure.signal_name()}"
+    if Path(failure.error_file).is_file():  # else torch makes up a message
+        return failure.message.partition("error: ")[2] or failure.message
+    return f"rank {rank} (process {failure.pid}) ended with status {failure.exitcode}"

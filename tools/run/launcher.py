@@ -1,0 +1,131 @@
+"""A launcher at work: its log, its run, its report. Needs nothing but Python."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.cli.errors import error_line
+from tools.cli.paths import ROOT
+from tools.run.previous import hold, next_previous
+from tools.run.recipe import Launch
+from tools.run.report import write_report
+
+NETWORK = "albert_ID0335_for_PyTorch"
+_CHUNK = 65536
+
+
+def run_launcher(launch: Launch) -> int:
+    """Start the run, log what it prints, write its report; returns the run's exit status.
+
+    Raises:
+        BlockingIOError: another run writes to the same log folder.
+    """
+    folder = launch.log.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold(folder) as lock:
+        if lock is None:
+            raise BlockingIOError(
+                f"another run writes to {folder}: give --device_id another number"
+            )
+        _move_earlier_run(launch.log)
+        return _run_and_report(launch, lock)
+
+
+def _move_earlier_run(log: Path) -> None:
+    """Move what the run before left beside its log to ``previous/<n>``: a folder is of one run."""
+    if log.exists():
+        earlier = [file for file in log.parent.glob("*.*") if not file.name.startswith(".")]
+        previous = next_previous(log.parent)
+        for file in earlier:
+            file.replace(previous / file.name)
+
+
+def _run_and_report(launch: Launch, lock: int) -> int:
+    began = time.monotonic()
+    status = run_logged(launch.command, launch.log, lock)
+    if status:
+        print(
+            f"{launch.recipe.script.name}: error: the run ended with status {status}; its log is "
+            f"{launch.log}",
+            file=sys.stderr,
+        )
+        return status
+    flags = launch.flags
+    if flags.node_rank > 0:
+        text = f"the report is on {flags.master_addr}, the machine with --node_rank=0\n"
+    else:
+        seconds = int(time.monotonic() - began)
+        text = write_report(
+            launch.log, NETWORK, launch.recipe.kind, flags.batch_size, launch.processes, seconds
+        )
+    _write(sys.stdout.fileno(), text.encode())
+    return 0
+
+
+def run_logged(command: Sequence[str], log: Path, lock: int) -> int:
+    """Run a command, copy all it prints to standard output and to ``log``, and return its exit status.
+
+    SIGTERM and Ctrl-C end the command with SIGTERM, and the log gets its last words. A reader of standard
+    output that goes away, or a full disk, does not end it.
+
+    Args:
+        lock: a descriptor that the command keeps open: the folder is its own for as long as it lives.
+    """
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    child: subprocess.Popen | None = None
+    stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
+        if child is not None:
+            child.terminate()
+
+    catch = [signal.SIGTERM]
+    # A script's processes in the background are to ignore Ctrl-C.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        catch.append(signal.SIGINT)
+    before = {number: signal.signal(number, stop) for number in catch}
+    # A terminal sends Ctrl-C to all processes. This one passes it on as SIGTERM, which torchrun and its
+    # processes are to see once, so they start with the other blocked.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    child = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=[lock],
+    )
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    if stopped:  # The signal came before there was a child to tell.
+        child.terminate()
+    while chunk := os.read(child.stdout.fileno(), _CHUNK):
+        _write(sys.stdout.fileno(), chunk)
+        if lost := _write(file, chunk):
+            print(f"warning: {log} is not whole: {error_line(lost)}", file=sys.stderr)
+    os.close(file)
+    child.stdout.close()
+    status = child.wait()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    return status if status >= 0 else 128 - status
+
+
+def _write(file: int, data: bytes) -> OSError | None:
+    """Write to a descriptor; where that fails, return why, and have it lead nowhere from now on."""
+    try:
+        while data:
+            data = data[os.write(file, data) :]
+    except OSError as error:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, file)
+        os.close(nowhere)
+        return error
+    return None
