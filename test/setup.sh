@@ -3,7 +3,7 @@
 #
 #   find_python                         installs nothing: it may lack all but Python itself
 #   use_python [requirements-file …]    requirements.txt, and those named
-#   try_requirements module requirements-file what [pip option …]
+#   try_requirements module requirements-file what
 #                                       that file's too, where they can be had; else "what" goes without
 #
 # In this order: the active environment (venv or conda), completed where something is missing; this
@@ -55,13 +55,12 @@ use_python() {
 # is installed is changed: what only some tests need must not break the environment for all others.
 try_requirements() {
     local missing module=$1 file=$2 what=$3
-    shift 3
     "$PYTHON" -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec(sys.argv[1]))' "$module" &&
         return
     missing=$(missing_in "$ROOT/$file")
     echo "installing $missing"
     # shellcheck disable=SC2086 # one word a requirement
-    pip_install $missing "$@" -c <("$PYTHON" -m pip list --format=freeze --disable-pip-version-check) ||
+    pip_install $missing -c <("$PYTHON" -m pip list --format=freeze --disable-pip-version-check) ||
         echo "$what will be skipped: pip could not install $missing: $PIP_REASON"
 }
 

@@ -22,7 +22,7 @@ class ProcessFlags:
     node_rank: int = flag(0, "this machine's number, from 0", type=number(int, 0), metavar="N")
     master_addr: str | None = flag(None, "the machine with --node_rank=0", metavar="HOST")
     master_port: int = flag(
-        29500,  # as torchrun's; one machine alone takes a free port
+        29500,  # It is torchrun's default; one machine alone takes a free port.
         "a free port on it",
         type=number(int, 1, 65535),
         metavar="N",

@@ -44,7 +44,7 @@ def run_processes(
     # A store of its own for every start: else processes started again find the addresses of those before.
     os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
     if not debug:
-        logging.disable(logging.ERROR)  # torchrun's own words: the line below says what matters
+        logging.disable(logging.ERROR)  # The line below says what matters of torchrun's own words.
     with tempfile.TemporaryDirectory(prefix="launch-") as folder:
         words = ["--nproc_per_node", str(flags.nproc), "--max_restarts", str(max_restarts)]
         words += ["--log_dir", folder]
@@ -72,6 +72,6 @@ def failure_line(rank: int, failure: ProcessFailure) -> str:
     """Return one line on the process that failed first: its rank, what happened, its error."""
     if failure.exitcode < 0:
         return f"rank {rank} (process {failure.pid}) was killed by {failure.signal_name()}"
-    if Path(failure.error_file).is_file():  # else torch makes up a message
+    if Path(failure.error_file).is_file():  # Without it torch makes up a message.
         return failure.message.partition("error: ")[2] or failure.message
     return f"rank {rank} (process {failure.pid}) ended with status {failure.exitcode}"
