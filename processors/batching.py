@@ -95,7 +95,7 @@ class TrainingPlan:
     ) -> None:
         self._lengths = lengths
         self._rank, self._world_size = rank, world_size
-        self._accumulation, self._seed = gradient_accumulation_steps, seed
+        self._gradient_accumulation_steps, self._seed = gradient_accumulation_steps, seed
         self._max_seq_length, self._padding = max_seq_length, padding
         self.global_batch = batch_size * world_size
         dropped = len(lengths) % self.global_batch if drop_last else 0
@@ -118,8 +118,8 @@ class TrainingPlan:
         """
         batches = self._shuffle(epoch)
         steps = [
-            self._share(batches[start : start + self._accumulation])
-            for start in range(0, len(batches), self._accumulation)
+            self._share(batches[start : start + self._gradient_accumulation_steps])
+            for start in range(0, len(batches), self._gradient_accumulation_steps)
         ]
         return steps[: self.total_steps - epoch * self.steps_per_epoch]
 

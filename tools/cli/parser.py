@@ -90,8 +90,3 @@ class number:
             bound += "" if self.high == float("inf") else f" and at most {self.high}"
             raise argparse.ArgumentTypeError(f"{text} is not {bound}")
         return value
-
-
-def fixed_or_dynamic(text: str) -> str | float:
-    """Be an argparse type: ``dynamic``, or a number above 0."""
-    return text if text == "dynamic" else number(float, 0, above=True)(text)

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from tools.cli.errors import UsageError
 from tools.cli.groups import flag
-from tools.cli.parser import fixed_or_dynamic
+from tools.cli.parser import number
 from tools.machine.device import Device
 from tools.precision.apex import ApexAmp, find_amp
 from tools.precision.base import Bf16Autocast, Fp32, Precision
@@ -17,6 +17,10 @@ from tools.precision.native import LEVELS
 
 OPT_LEVELS = ("O0", "O1", "O2", "O3")
 AMP_BACKENDS = ("auto", "apex", "native")
+
+
+def _loss_scale(text: str) -> str | float:
+    return text if text == "dynamic" else number(float, 0, above=True)(text)
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class PrecisionFlags:
     )
     bf16: bool = flag(False, "bf16 arithmetic where torch deems it safe")
     loss_scale: str | float = flag(
-        "dynamic", "dynamic, or a fixed number", type=fixed_or_dynamic, metavar="X"
+        "dynamic", "dynamic, or a fixed number", type=_loss_scale, metavar="X"
     )
 
 

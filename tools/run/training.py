@@ -135,8 +135,8 @@ class TrainingState:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what :meth:`load_state_dict` needs to go on as if never stopped."""
-        parts = {name: part.state_dict() for name, part in self._stateful.items()}
-        return {"global_step": self.global_step, **parts}
+        states = {name: part.state_dict() for name, part in self._stateful.items()}
+        return {"global_step": self.global_step, **states}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned.
