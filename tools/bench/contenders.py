@@ -3,78 +3,115 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
-from processors.batching import PADDING_POLICIES
-from tools.bench.spec import Contender
-
+PARTS = ("train", "static", "eval")
+PRECISIONS = ("fp32", "bf16")
 ATTENTIONS = ("sdpa", "eager")
-NARROW = 16  # the width of the narrower static batch
-HF_BATCHING = ("max_length", "dynamic", "grouped")
-# Ours with a flag of run_classifier.py that is off by default.
-VARIANTS = {"compile": {"compiled": True}, "bf16": {"bf16": True}}
+_NARROW = 16  # the width of the narrower static batch
 
 
-class Ratio(NamedTuple):
-    """A speed over another: that of the fastest of ``others``, which differ in HF's attention."""
+@dataclass(frozen=True)
+class Contender:
+    """One of those compared.
+
+    Attributes:
+        group: contenders of a group have the same data and take turns with each other.
+        system: ``ours`` or ``hf``, which train or evaluate; ``matmul`` measures the machine.
+        batching: which examples meet and how wide they are padded: a padding policy of this project, or
+            ``max_length``, ``dynamic`` or ``grouped`` (HF). Static batches have none.
+        attention: HF's implementation.
+        compiled: whether with ``--torch_compile``.
+        precision: one of :data:`PRECISIONS`.
+        width: of a static batch; 0 otherwise.
+    """
 
     name: str
-    contender: str
-    others: tuple[str, ...]
+    group: str
+    system: str
+    batching: str = ""
+    attention: str = ""
+    compiled: bool = False
+    precision: str = PRECISIONS[0]
+    width: int = 0
+
+    @property
+    def part(self) -> str:
+        """One of :data:`PARTS`."""
+        return self.group.partition("-")[0]
+
+    @property
+    def trains(self) -> bool:
+        """Whether it trains; else it only evaluates."""
+        return self.part != "eval"
 
 
 def make_contenders(
-    max_length: int, attentions: Sequence[str], variants: Sequence[str] = ()
+    max_length: int,
+    attentions: Sequence[str] = ATTENTIONS[:1],
+    precisions: Sequence[str] = PRECISIONS[:1],
+    compiled: bool = False,
 ) -> list[Contender]:
-    """Return all contenders of a run, group by group.
+    """Return all contenders of a run.
 
     Args:
         attentions: HF's; the first has the plain names. Static batches get all of :data:`ATTENTIONS`.
-        variants: of :data:`VARIANTS`, those that are there, too: in buckets and in static batches.
+        precisions: of training; the first has the plain names.
+        compiled: whether ours is there with ``--torch_compile``, too: in buckets and in static batches.
     """
-    policies = sorted(PADDING_POLICIES)  # bucket, longest, max_length
-    found = [Contender(f"ours-{name}", "train", "ours", name) for name in policies]
-    flags = {f"{name}-": VARIANTS[name] for name in variants}
-    for prefix, flag in flags.items():
-        found.append(Contender(f"ours-{prefix}bucket", "train", "ours", "bucket", **flag))
-    for batching in HF_BATCHING:
+    ours = [f"ours-{batching}" for batching in ("bucket", "longest", "max_length")]
+    found = [Contender(name, "train", "ours", name[len("ours-") :]) for name in ours]
+    if compiled:
+        found.append(Contender("ours-compile-bucket", "train", "ours", "bucket", compiled=True))
+    for batching in ("max_length", "dynamic", "grouped"):
         for attention, suffix in _suffixes(attentions):
             found.append(Contender(f"hf-{batching}{suffix}", "train", "hf", batching, attention))
-    for width in sorted({min(NARROW, max_length), max_length}, reverse=True):
+    for width in sorted({min(_NARROW, max_length), max_length}, reverse=True):
         group = f"static-{width}"
-        for prefix, flag in {"": {}, **flags}.items():
-            name = f"ours-{prefix}{group}"
-            found.append(Contender(name, group, "ours", "static", width=width, **flag))
+        found.append(Contender(f"ours-{group}", group, "ours", width=width))
+        if compiled:
+            found.append(replace(found[-1], name=f"ours-compile-{group}", compiled=True))
         for attention in ATTENTIONS:
             name = f"hf-{attention}-{group}"
-            found.append(Contender(name, group, "hf", "static", attention, width=width))
-    found.append(Contender("ours-eval", "eval", "ours", "bucket"))
-    for attention, suffix in _suffixes(attentions):
-        found.append(Contender(f"hf-eval{suffix}", "eval", "hf", "dynamic", attention))
-    return found
+            found.append(Contender(name, group, "hf", attention=attention, width=width))
+    return [
+        *(
+            replace(contender, name=contender.name + suffix, precision=precision)
+            for contender in found
+            for precision, suffix in _suffixes(precisions)
+        ),
+        Contender("ours-eval", "eval", "ours", "bucket"),
+        *(
+            Contender(f"hf-eval{suffix}", "eval", "hf", "dynamic", attention)
+            for attention, suffix in _suffixes(attentions)
+        ),
+    ]
 
 
-def make_ratios(contenders: Sequence[Contender]) -> list[Ratio]:
-    """Return the ratios that matter, as far as both sides of them are among ``contenders``."""
+def _suffixes(values: Sequence[str]) -> list[tuple[str, str]]:
+    return [(value, f"-{value}" if index else "") for index, value in enumerate(values)]
+
+
+def make_ratios(contenders: Sequence[Contender]) -> list[tuple[str, str]]:
+    """Return whose speed is compared with whose: the names of two contenders, the second the measure.
+
+    In each group and precision, the first of ours is compared with all others, and what a flag changes in
+    it with itself. The same padding is compared between the systems, each contender between precisions.
+    """
     names = [contender.name for contender in contenders]
-
-    def of(left: str, right: str, group: str | None = None) -> Ratio:
-        others = [f"{right}{suffix}" for suffix in ("", "-eager", "-sdpa")]
-        if group:
-            others = [f"hf-{attention}-{group}" for attention in ATTENTIONS]
-        present = tuple(name for name in others if name in names)
-        return Ratio(f"{left} / {right}", left, present)
-
-    groups = list(dict.fromkeys(c.group for c in contenders if c.width))
-    wanted = [of("ours-bucket", f"ours-{policy}") for policy in ("max_length", "longest")]
-    wanted += [of("ours-bucket", f"hf-{batching}") for batching in HF_BATCHING]
-    wanted.append(of("ours-max_length", "hf-max_length"))
-    wanted += [of(f"ours-{group}", f"hf-{group}", group) for group in groups]
-    for variant in VARIANTS:
-        wanted += [of(f"ours-{variant}-{name}", f"ours-{name}") for name in ("bucket", *groups)]
-    wanted.append(of("ours-eval", "hf-eval"))
-    return [ratio for ratio in wanted if ratio.contender in names and ratio.others]
-
-
-def _suffixes(attentions: Sequence[str]) -> list[tuple[str, str]]:
-    return [(name, f"-{name}" if index else "") for index, name in enumerate(attentions)]
+    first = {
+        (c.group, c.precision): c.name
+        for c in reversed(contenders)
+        if c.system == "ours" and not c.compiled
+    }
+    pairs = []
+    for contender in contenders:
+        name, measure = contender.name, first.get((contender.group, contender.precision))
+        if measure not in (None, name):
+            pairs.append((name, measure) if contender.compiled else (measure, name))
+        if name.startswith("ours-max_length"):
+            pairs.append((name, name.replace("ours", "hf")))
+        for precision in PRECISIONS:
+            if name.endswith(f"-{precision}"):
+                pairs.append((name, name.removesuffix(f"-{precision}")))
+    return [pair for pair in dict.fromkeys(pairs) if pair[0] in names and pair[1] in names]

@@ -1,34 +1,31 @@
 """transformers' ALBERT in a plain training loop, as a contender.
 
-It has the start weights, the optimizer and the device's precision of this project, and loads its batches
-the way examples for transformers do: dicts of lists, padded by a collate function. What this project sets
-for its memory on a CPU it does not have: its users would not either.
+It has the start weights, the optimizer and the precision of this project; its batches are made by
+transformers' own sampler and collator. What this project sets for its memory on a CPU it does not have:
+its users would not either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils import data
 
 from callback.optimization import build_optimizer
 from model.checkpoint import build_model
 from processors.batching import BatchPlan
 from processors.features import Features
 from processors.loading import Batch
-from tools.bench.spec import Contender, Setting
+from tools.bench.contenders import Contender
+from tools.bench.flags import LEARNING_RATE, SEED, Setting
 from tools.machine.seeds import seed_everything
 
-# LengthGroupedSampler sorts by length within so many batches.
-MEGABATCH = 50
 
-
-class _Examples:
+class _Examples(data.Dataset):
     """The examples as a data set of transformers has them."""
 
     def __init__(self, features: Features) -> None:
@@ -46,92 +43,74 @@ class _Examples:
 
 
 class HuggingFace:
-    """transformers' ``AlbertForSequenceClassification``; the methods are those of ``Ours``."""
+    """transformers' ``AlbertForSequenceClassification``; attributes and methods are those of ``Ours``."""
 
     compilation = None
 
     def __init__(self, contender: Contender, setting: Setting, features: Features) -> None:
-        from transformers import AlbertConfig
+        from tokenizers import Tokenizer, models
+        from transformers import AlbertConfig, DataCollatorWithPadding, PreTrainedTokenizerFast
         from transformers.models.albert.modeling_albert import AlbertForSequenceClassification
 
-        self._contender, self._setting, self._features = contender, setting, features
-        self._device = setting.device
-        self._device.activate()
-        seed_everything(setting.seed)
-        own = build_model(setting.config)
-        values = own.config.to_dict()
+        self._device, self._in_bf16 = setting.device.torch_device, contender.precision == "bf16"
+        seed_everything(SEED)
+        ours = build_model(setting.config)
+        values = ours.config.to_dict()
         values.pop("classifier_input_shift")
         config = AlbertConfig(**values, attn_implementation=contender.attention)
-        self._model = AlbertForSequenceClassification(config)
-        self._model.load_state_dict(own.state_dict())
-        self._model.to(self._device.torch_device).train(contender.trains)
-        self._optimizer = build_optimizer(
-            setting.optimizer, self._model, setting.learning_rate, 1e-6, 0.0
-        )
+        self.model = AlbertForSequenceClassification(config)
+        self.model.load_state_dict(ours.state_dict())
+        self.model.to(self._device).train(contender.trains)
+        optimizer = setting.flags.optimizer
+        self._optimizer = build_optimizer(optimizer, self.model, LEARNING_RATE, 1e-6, 0.0)
         # Of a batch whose width does not follow from its examples.
-        self._width = contender.width
+        fixed = contender.width
         if contender.batching == "max_length":
-            self._width = setting.max_seq_length
-
-    def epoch(self) -> list[BatchPlan]:
-        """Return the batches of an epoch, without a last one that is not full, or of the dev set."""
-        lengths, size = self._features.lengths, self._setting.batch_size
-        rows = np.arange(len(lengths))
-        if self._contender.group == "train":
-            rows = np.random.default_rng(self._setting.seed).permutation(rows)
-            rows = rows[: len(rows) // size * size]
-        if self._contender.batching == "grouped":
-            parts = np.split(rows, range(MEGABATCH * size, len(rows), MEGABATCH * size))
-            rows = np.concatenate([part[np.argsort(-lengths[part])] for part in parts])
-        batches = np.split(rows, range(size, len(rows), size))
-        return [BatchPlan(batch, self._width or int(lengths[batch].max())) for batch in batches]
-
-    def batches(self, plans: Sequence[BatchPlan]) -> Iterator[Batch]:
-        """Yield the padded batches on the device."""
-        loader = DataLoader(
-            _Examples(self._features),
-            batch_sampler=[plan.rows.tolist() for plan in plans],
-            collate_fn=self._collate,
+            fixed = setting.flags.max_seq_length
+        # The examples are token ids already: of a tokenizer the collator only needs the id that pads.
+        pieces = Tokenizer(models.WordLevel({"<pad>": 0}, unk_token="<pad>"))
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=pieces, pad_token="<pad>")
+        self._collate = DataCollatorWithPadding(
+            tokenizer, padding="max_length" if fixed else "longest", max_length=fixed or None
         )
-        for batch in loader:
-            yield {
-                name: tensor.to(self._device.torch_device, non_blocking=True)
-                for name, tensor in batch.items()
-            }
+        self._examples, lengths = _Examples(features), features.lengths
+        sampler = self._sampler(contender, setting.flags.batch_size, lengths)
+        batches = data.BatchSampler(sampler, setting.flags.batch_size, drop_last=contender.trains)
+        self.epoch = [
+            BatchPlan(np.array(rows), fixed or int(lengths[rows].max())) for rows in batches
+        ]
 
-    def _collate(self, examples: list[dict[str, Any]]) -> Batch:
-        width = self._width or max(len(example["input_ids"]) for example in examples)
+    def _sampler(self, contender: Contender, batch_size: int, lengths: np.ndarray) -> data.Sampler:
+        rng = torch.Generator().manual_seed(SEED)
+        if contender.batching == "grouped":
+            from transformers.trainer_pt_utils import LengthGroupedSampler
 
-        def padded(name: str) -> Tensor:
-            rows = (example[name] for example in examples)
-            return torch.tensor([row + [0] * (width - len(row)) for row in rows])
+            return LengthGroupedSampler(batch_size, lengths=lengths.tolist(), generator=rng)
+        if contender.trains:
+            return data.RandomSampler(self._examples, generator=rng)
+        return data.SequentialSampler(self._examples)
 
-        mask = [[1] * len(e["input_ids"]) + [0] * (width - len(e["input_ids"])) for e in examples]
-        return {
-            "input_ids": padded("input_ids"),
-            "token_type_ids": padded("token_type_ids"),
-            "attention_mask": torch.tensor(mask),
-            "labels": torch.tensor([example["labels"] for example in examples]),
-        }
+    def steps(self, plans: Sequence[BatchPlan]) -> Iterator[Batch]:
+        """Yield the padded batches on the device."""
+        rows = [plan.rows.tolist() for plan in plans]
+        for batch in data.DataLoader(self._examples, batch_sampler=rows, collate_fn=self._collate):
+            yield {name: value.to(self._device, non_blocking=True) for name, value in batch.items()}
 
-    def gradients(self, batch: Batch) -> Tensor:
-        """Run forward and backward; returns the loss, on the device."""
-        with self._forward():
-            loss = self._model(**batch).loss
+    def forward_backward(self, batch: Batch) -> Tensor:
+        """Add up the gradients of a batch; return its loss, on the device."""
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._in_bf16):
+            loss = self.model(**batch).loss
         loss.backward()
         return loss.detach()
 
     def update(self) -> None:
         """Clip the gradients, update the weights and drop the gradients."""
-        nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self._optimizer.step()
         self._optimizer.zero_grad()
 
-    def logits(self, batch: Batch) -> Tensor:
-        """Return the model's outputs in fp32, as ours are."""
-        return self._model(**{k: v for k, v in batch.items() if k != "labels"}).logits
-
-    def _forward(self) -> AbstractContextManager:
-        if self._setting.precision == "bf16":
-            return torch.autocast(self._device.torch_device.type, dtype=torch.bfloat16)
-        return nullcontext()
+    def logits(self, plans: Sequence[BatchPlan]) -> Iterator[Tensor]:
+        """Yield the outputs for each batch."""
+        for batch in self.steps(plans):
+            batch.pop("labels")
+            yield self.model(**batch).logits

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.benchmark import Timer
 
-from tools.bench.spec import Setting
+from processors.features import Features
+from tools.bench.contenders import Contender
+from tools.bench.flags import Setting
 
-_TOKENS = (512, 4096, 32_768)
-_BRIEF = 5e-3  # a product of fewer tokens that takes longer than this many seconds is large enough
+_TOKENS, _MANY_TOKENS = (512, 4096), 32_768
+_BRIEF = 5e-3  # seconds of a product of 4096 tokens: one that takes longer is large enough
 _TIMED_SECONDS = 0.02
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -26,54 +27,47 @@ class MatmulPeak:
     and ``dYᵀ·X``. T is 512 and 4096, and more where that is over in a moment (an accelerator).
     """
 
-    def __init__(self, setting: Setting) -> None:
-        self._device, self._dtype = setting.device, _DTYPES[setting.precision]
-        self._device.activate()
+    def __init__(self, contender: Contender, setting: Setting, _: Features) -> None:
+        self._setting, self._device = setting, setting.device
+        self._dtype = _DTYPES[contender.precision]
         self._device.keep_memory()
-        hidden, inner = setting.config.hidden_size, setting.config.intermediate_size
-        self._layers = ((hidden, 3 * hidden), (hidden, inner), (inner, hidden))
-        self._products: dict[str, tuple[Callable[[], Tensor], float, int]] = {}
+        self._timers: list[tuple[str, float, Timer]] = []  # shape, operations
 
     def prepare(self) -> dict[str, Any]:
-        """Choose the shapes and how often each is computed in a turn."""
-        brief = True
+        """Choose the shapes."""
         for tokens in _TOKENS:
-            if tokens > _TOKENS[1] and not brief:
-                break
-            for inputs, outputs in self._layers:
-                for name, product in self._forms(tokens, inputs, outputs).items():
-                    self._time(product, 1)
-                    seconds = self._time(product, 1)
-                    brief = seconds < _BRIEF
-                    flops = 2.0 * tokens * inputs * outputs
-                    times = max(1, math.ceil(_TIMED_SECONDS / seconds))
-                    self._products[name] = (product, flops, times)
+            self._timers += self._products(tokens)
+        if self._timers[-1][-1].timeit(1).mean < _BRIEF:
+            self._timers += self._products(_MANY_TOKENS)
         return {}
 
     def turn(self) -> dict[str, Any]:
         """Return the operations per second of every shape."""
         return {
             "flops_per_second": {
-                name: flops * times / self._time(product, times)
-                for name, (product, flops, times) in self._products.items()
+                shape: operations / timer.blocked_autorange(min_run_time=_TIMED_SECONDS).median
+                for shape, operations, timer in self._timers
             }
         }
 
-    def _forms(self, tokens: int, inputs: int, outputs: int) -> dict[str, Callable[[], Tensor]]:
-        def make(*shape: int) -> Tensor:
-            return torch.randn(shape, dtype=self._dtype, device=self._device.torch_device)
+    def _products(self, tokens: int) -> Iterator[tuple[str, float, Timer]]:
+        hidden, inner = self._setting.config.hidden_size, self._setting.config.intermediate_size
+        for k, n in ((hidden, 3 * hidden), (hidden, inner), (inner, hidden)):
+            x, w, y = self._make(tokens, k), self._make(n, k), self._make(tokens, n)
+            for a, b in ((x, w.t()), (y, w), (y.t(), x)):
+                timer = Timer(
+                    "torch.mm(a, b)",
+                    globals={"torch": torch, "a": a, "b": b},
+                    timer=self._clock,
+                    num_threads=self._setting.flags.threads,
+                )
+                timer.timeit(1)  # the first is slow
+                shape = f"{a.shape[0]}×{a.shape[1]} · {b.shape[0]}×{b.shape[1]}"
+                yield shape, 2.0 * tokens * k * n, timer
 
-        x, weight, y = make(tokens, inputs), make(outputs, inputs), make(tokens, outputs)
-        return {
-            f"{tokens}×{inputs} · {inputs}×{outputs}": partial(torch.mm, x, weight.t()),
-            f"{tokens}×{outputs} · {outputs}×{inputs}": partial(torch.mm, y, weight),
-            f"{outputs}×{tokens} · {tokens}×{inputs}": partial(torch.mm, y.t(), x),
-        }
+    def _make(self, *shape: int) -> Tensor:
+        return torch.randn(shape, dtype=self._dtype, device=self._device.torch_device)
 
-    def _time(self, product: Callable[[], Tensor], times: int) -> float:
+    def _clock(self) -> float:
         self._device.synchronize()
-        began = time.perf_counter()
-        for _ in range(times):
-            product()
-        self._device.synchronize()
-        return time.perf_counter() - began
+        return time.perf_counter()

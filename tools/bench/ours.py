@@ -1,80 +1,69 @@
-"""This project as a contender: its plan, its batches, its precision, its optimizer."""
+"""This project as a contender: what run_classifier.py calls for a step and for an evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 from torch import Tensor
 
-from callback.optimization import build_optimizer
 from model.checkpoint import build_model
-from processors.batching import BatchPlan, TrainingPlan, plan_evaluation
+from processors.batching import BatchPlan, plan_evaluation
 from processors.features import Features
-from processors.loading import Batch, load_batches
-from tools.bench.spec import Contender, Setting
-from tools.machine.compilation import Compilation
-from tools.machine.seeds import seed_everything, seed_step
-from tools.precision.base import Bf16Autocast, Fp32, Precision
+from processors.loading import TrainingStep, load_steps
+from tools.bench.contenders import Contender
+from tools.bench.flags import LEARNING_RATE, SEED, Setting
+from tools.machine.distributed import Processes
+from tools.machine.runtime import Runtime
+from tools.machine.seeds import seed_everything
+from tools.run.flags import TrainingFlags
+from tools.run.scoring import batch_logits
+from tools.run.training import build_plan, build_state
 
 
 class Ours:
-    """What run_classifier.py does with a batch, piece by piece."""
+    """A run's training state or, to evaluate, its model.
+
+    Attributes:
+        model: the network.
+        epoch: the batches of an epoch, all of them full, or of the dev set.
+        compilation: what compiles the network, if anything does.
+        forward_backward, update: the parts of a run's step.
+    """
 
     def __init__(self, contender: Contender, setting: Setting, features: Features) -> None:
-        self._contender, self._setting, self._features = contender, setting, features
-        self._device = setting.device
-        self._device.activate()
+        self._features, self._device = features, setting.device
         self._device.keep_memory()
-        seed_everything(setting.seed)
-        model = build_model(setting.config).to(self._device.torch_device)
-        optimizer = build_optimizer(setting.optimizer, model, setting.learning_rate, 1e-6, 0.0)
-        if setting.precision_of(contender) == "bf16":
-            self._precision: Precision = Bf16Autocast(model, optimizer, self._device)
-        else:
-            self._precision = Fp32(model, optimizer)
-        self.compilation = Compilation(self._device) if contender.compiled else None
-        self._network = self.compilation.compile(model) if self.compilation else model
-        self._network.train(contender.trains)
-        self._step = 0
-
-    def epoch(self) -> list[BatchPlan]:
-        """Return the batches of an epoch, or of the dev set."""
-        contender, setting, lengths = self._contender, self._setting, self._features.lengths
-        if contender.batching == "static":
-            rows = np.arange(len(lengths)).reshape(-1, setting.batch_size)
-            return [BatchPlan(batch, contender.width) for batch in rows]
+        seed_everything(SEED)
+        self.model = build_model(setting.config).to(self._device.torch_device).eval()
+        self.compilation = None
+        lengths, longest = features.lengths, setting.flags.max_seq_length
         if not contender.trains:
-            return plan_evaluation(
-                lengths, setting.batch_size, setting.max_seq_length, contender.batching
-            )
-        plan = TrainingPlan(
-            lengths,
-            batch_size=setting.batch_size,
-            seed=setting.seed,
-            max_seq_length=setting.max_seq_length,
-            padding=contender.batching,
-            drop_last=True,  # all contenders' batches are full
+            size, padding = setting.flags.batch_size, contender.batching
+            self.epoch = plan_evaluation(lengths, size, longest, padding)
+            return
+        flags = TrainingFlags(
+            bf16=contender.precision == "bf16",
+            batch_size=setting.flags.batch_size,
+            padding=contender.batching or "bucket",
+            drop_last=True,
+            optimizer=setting.flags.optimizer,
+            lr_schedule="constant",  # as in a plain loop
+            warmup_proportion=0.0,
+            learning_rate=LEARNING_RATE,
+            seed=SEED,
+            torch_compile=contender.compiled,
         )
-        return [batch for step in plan.epoch(0) for batch in step]
+        runtime = Runtime(self._device, Processes())
+        plan = build_plan(flags, lengths, longest, runtime.processes)
+        self.epoch = [batch for step in plan.epoch(0) for batch in step]
+        state = build_state(flags, runtime, self.model, plan.total_steps, facts={})
+        self.compilation = state.compilation
+        self.forward_backward, self.update = state.forward_backward, state.update
 
-    def batches(self, plans: Sequence[BatchPlan]) -> Iterator[Batch]:
-        """Return the padded batches on the device: all that the benchmark knows of their making."""
-        return load_batches(self._features, list(plans), self._device.torch_device)
+    def steps(self, plans: Sequence[BatchPlan]) -> Iterator[TrainingStep]:
+        """Yield a step for each batch."""
+        return load_steps([[plan] for plan in plans], self._features, self._device.torch_device)
 
-    def gradients(self, batch: Batch) -> Tensor:
-        """Run forward and backward; returns the loss, on the device."""
-        seed_step(self._setting.seed, self._step, 0)
-        self._step += 1
-        with self._precision.forward():
-            loss = self._network(**batch).loss
-        self._precision.backward(loss)
-        return loss.detach()
-
-    def update(self) -> None:
-        """Clip the gradients, update the weights and drop the gradients."""
-        self._precision.step(1.0)
-
-    def logits(self, batch: Batch) -> Tensor:
-        """Return the model's outputs in fp32, as evaluation has them."""
-        return self._network(**{k: v for k, v in batch.items() if k != "labels"}).logits
+    def logits(self, plans: Sequence[BatchPlan]) -> Iterator[Tensor]:
+        """Yield the outputs for each batch, as an evaluation has them."""
+        return batch_logits(self.model, self._features, list(plans), self._device)

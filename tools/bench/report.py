@@ -6,69 +6,63 @@ from collections.abc import Sequence
 from typing import Any
 
 _NONE = "–"
+_CONTENDER_HEADER = (
+    "contender | samples/s (lowest–highest) | tokens/s | no padding | share of the peak | "
+    "of it needed | peak memory | optimizer | host reads"
+)
 
 
 def make_report(result: dict[str, Any]) -> str:
     """Return the tables of a result, which is what ``--json`` writes."""
     machine, data = result["machine"], result["data"]
-    lines = [
+    contenders, peaks, ratios = result["contenders"], result["peaks"], result["ratios"]
+    blocks = [
         f"`{machine['command']}`",
-        "",
         f"{machine['processor']}; {machine['device']}; torch "
         f"{machine['torch']}, transformers {machine['transformers'] or 'not installed'}; "
         f"{machine['precision']}, optimizer {machine['optimizer']}, batch {machine['batch_size']}, "
         f"{machine['rounds']} rounds; {machine['seconds']:.0f} s in all",
-        "",
         f"Data: {data['source']}, {data['train_examples']} examples of {data['mean_length']:.1f} tokens "
         f"on average (longest {data['longest']}).",
     ]
     if not result["whole"]:
-        lines += ["", "The run was cut short: these are the figures of what was over by then."]
-    if contenders := result["contenders"]:
-        tokens, widths = (_deviation(contenders, name) for name in ("mean_tokens", "mean_width"))
-        lines += [
-            "",
+        blocks.append("The run was cut short: these are the figures of what was over by then.")
+    if apart := result["one_after_the_other"]:
+        blocks.append(
+            f"One after the other, since they do not fit the memory together: {', '.join(apart)}. "
+            "Ratios there are not of turns of the same round."
+        )
+    if contenders:
+        tokens, widths = (
+            max(abs(c["turn"][name] / c["epoch"][name] - 1) for c in contenders.values())
+            for name in ("mean_tokens", "mean_width")
+        )
+        blocks.append(
             "The batches of a turn stand for an epoch: their mean tokens differ from the epoch's by "
-            f"{_percent(tokens)} at most, their mean width by {_percent(widths)}.",
-            "",
-            *_contender_table(contenders),
-            "",
-            *_peak_table(result["peaks"]),
+            f"{_percent(tokens)} at most, their mean width by {_percent(widths)}."
+        )
+        blocks.append(_contender_table(contenders))
+        rows = [
+            [group, precision, _number(figures["flops_per_second"] / 1e9), figures["shape"]]
+            for group, of_group in peaks.items()
+            for precision, figures in of_group.items()
         ]
-    if result["startup"]:
-        lines += ["", *_startup_table(result["startup"])]
-    if result["processes"]:
-        lines += ["", *_processes_table(result["processes"])]
-    if result["ratios"]:
-        lines += ["", *_ratio_table(result["ratios"])]
-    return "\n".join(lines)
+        header = "the peak: group | in | fastest matrix product, GFLOP/s | its shape"
+        blocks.append(_table(header, rows))
+    if ratios:
+        rows = [[name, _spread(figures)] for name, figures in ratios.items()]
+        blocks.append(_table("ratio of speeds | median of the rounds (lowest–highest)", rows))
+    return "\n\n".join(blocks)
 
 
-def _deviation(contenders: dict[str, Any], name: str) -> float:
-    return max(abs(c["turn"][name] / c["epoch"][name] - 1) for c in contenders.values())
-
-
-def _contender_table(contenders: dict[str, Any]) -> list[str]:
+def _contender_table(contenders: dict[str, Any]) -> str:
     compiled = any(figures["compile_seconds"] for figures in contenders.values())
-    header = [
-        "contender",
-        "samples/s (lowest–highest)",
-        "tokens/s",
-        "no padding",
-        "share of the peak",
-        "of it needed",
-        "peak memory",
-        "optimizer",
-        "host reads",
-    ]
     rows = [
         [
             name,
             _spread(figures["samples_per_second"]),
             _number(figures["tokens_per_second"]["median"]),
-            _percent(figures["padding_efficiency"]),
-            _percent(figures["mfu"]),
-            _percent(figures["needed"]),
+            *(_percent(figures[key]) for key in ("padding_efficiency", "mfu", "needed")),
             f"{figures['peak_memory_bytes'] / 2**30:.2f} GiB",
             _percent(figures["optimizer_share"]),
             _plain(figures["host_reads_per_step"]),
@@ -76,35 +70,12 @@ def _contender_table(contenders: dict[str, Any]) -> list[str]:
         ]
         for name, figures in contenders.items()
     ]
-    return _table([*header, *(["compilation, s"] if compiled else [])], rows)
+    return _table(_CONTENDER_HEADER + (" | compilation, s" if compiled else ""), rows)
 
 
-def _peak_table(peaks: dict[str, Any]) -> list[str]:
-    rows = [
-        [group, _number(figures["flops_per_second"] / 1e9), figures["shape"]]
-        for group, figures in peaks.items()
-    ]
-    return _table(["the peak: group", "fastest matrix product, GFLOP/s", "its shape"], rows)
-
-
-def _startup_table(startup: dict[str, Any]) -> list[str]:
-    rows = [[name, _spread(figures)] for name, figures in startup.items()]
-    return _table(["train.tsv to features", "seconds (lowest–highest)"], rows)
-
-
-def _processes_table(processes: dict[str, Any]) -> list[str]:
-    rows = [[name, _spread(figures)] for name, figures in processes.items()]
-    return _table(["processes", "samples/s (lowest–highest)"], rows)
-
-
-def _ratio_table(ratios: dict[str, Any]) -> list[str]:
-    rows = [[name, figures["over"], _spread(figures)] for name, figures in ratios.items()]
-    return _table(["ratio of speeds", "over", "median of the rounds (lowest–highest)"], rows)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [header, ["---"] * len(header), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
+def _table(header: str, rows: Sequence[Sequence[str]]) -> str:
+    names = header.split(" | ")
+    return "\n".join(f"| {' | '.join(row)} |" for row in [names, ["---"] * len(names), *rows])
 
 
 def _spread(figures: dict[str, Any]) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from callback.history import History
 from callback.progressbar import ProgressBar
 from model.modeling_albert import AlbertForSequenceClassification
-from processors.batching import plan_evaluation
+from processors.batching import BatchPlan, plan_evaluation
 from processors.features import Features
 from processors.glue import Task
 from processors.loading import load_batches
@@ -126,11 +127,10 @@ def compute_logits(
     )
     progress = ProgressBar("Evaluating", len(plans), enabled=processes.is_main and not alone)
     logits = torch.zeros(len(features), model.config.num_labels, device=device.torch_device)
-    batches = load_batches(features, plans, device.torch_device, workers)
-    for plan, batch in zip(plans, batches, strict=True):
-        batch.pop("labels", None)
+    outputs = batch_logits(model, features, plans, device, workers)
+    for plan, of_batch in zip(plans, outputs, strict=True):
         rows = torch.from_numpy(plan.rows).to(device.torch_device, non_blocking=True)
-        logits[rows] = model(**batch).logits
+        logits[rows] = of_batch
         progress.advance()
     progress.close()
     model.train(trains)
@@ -138,3 +138,16 @@ def compute_logits(
     if not np.isfinite(result).all():
         raise ValueError("the model's outputs are no finite numbers: its training diverged")
     return result
+
+
+def batch_logits(
+    model: AlbertForSequenceClassification,
+    features: Features,
+    plans: list[BatchPlan],
+    device: Device,
+    workers: int = 0,
+) -> Iterator[Tensor]:
+    """Yield the model's outputs for each batch, on the device: [B, num_labels]."""
+    for batch in load_batches(features, plans, device.torch_device, workers):
+        batch.pop("labels", None)
+        yield model(**batch).logits
