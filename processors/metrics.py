@@ -60,9 +60,9 @@ def _mean(first: Callable, second: Callable) -> Callable:
 # The names are the references'. A correlation that is not defined (all predictions equal) is 0.
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "acc": _accuracy,
-    "f1": _f1,  # of class 1
+    "f1": _f1,  # It is that of class 1.
     "acc_and_f1": _mean(_accuracy, _f1),
-    "macro_f1": _macro_f1,  # the mean over the classes
+    "macro_f1": _macro_f1,  # It is the mean over the classes.
     "mcc": _matthews,
     "pearson": _pearson,
     "spearmanr": _spearman,

@@ -42,7 +42,7 @@ def compare(flags: BenchmarkFlags) -> None:
 
 def main(words: Sequence[str]) -> int:
     """Parse the flags and compare; returns the exit status."""
-    sys.stdout.reconfigure(errors="replace")  # a terminal without × or – is no reason to fail
+    sys.stdout.reconfigure(errors="replace")  # A terminal without × or – is no reason to fail.
     return run_command(build_parser(), compare, words)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tools.cli.errors import UsageError
 from tools.cli.groups import add_flags, fill, flag
-from tools.cli.parser import Parser, number
+from tools.cli.parser import Number, Parser
 from tools.cli.program import end_program, run_command
 from tools.machine.process_flags import ProcessFlags
 from tools.run.launcher import run_launcher
@@ -38,7 +38,7 @@ class LaunchFlags(ProcessFlags):
     max_restarts: int = flag(
         0,
         "start all processes again when one fails, so often (give the program --resume)",
-        type=number(int, 0),
+        type=Number(int, 0),
         metavar="N",
     )
     log_dir: Path = flag(

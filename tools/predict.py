@@ -28,7 +28,7 @@ from processors.reading import Examples
 from processors.submission import prediction_records
 from tools.cli.errors import UsageError
 from tools.cli.groups import flag, parser_of
-from tools.cli.parser import number
+from tools.cli.parser import Number
 from tools.cli.program import end_program, run_command
 from tools.machine.device import select_device
 from tools.machine.process_flags import DEVICES
@@ -46,10 +46,10 @@ class PredictFlags:
     )
     model: Path = flag(None, "the output folder of a training run", type=Path, required=True)
     file: Path | None = flag(None, "a file with a sentence a line", type=Path)
-    batch_size: int = flag(32, "sentences computed together", type=number(int, 1), metavar="N")
-    max_seq_length: int = flag(128, "longer texts are cut", type=number(int, 5), metavar="N")
+    batch_size: int = flag(32, "sentences computed together", type=Number(int, 1), metavar="N")
+    max_seq_length: int = flag(128, "longer texts are cut", type=Number(int, 5), metavar="N")
     device: str = flag("auto", "where to compute", choices=DEVICES)
-    device_id: int = flag(0, "which of several", type=number(int, 0), metavar="N")
+    device_id: int = flag(0, "which of several", type=Number(int, 0), metavar="N")
 
     def __post_init__(self) -> None:
         if self.sentences and self.file:

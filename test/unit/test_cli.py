@@ -8,13 +8,13 @@ import pytest
 
 from tools.cli.errors import USAGE_STATUS, UsageError
 from tools.cli.groups import flag, parser_of
-from tools.cli.parser import number
+from tools.cli.parser import Number
 from tools.cli.program import run_command
 
 
 @dataclass(frozen=True)
 class Base:
-    batch_size: int = flag(8, "examples", type=number(int, 1), metavar="N")
+    batch_size: int = flag(8, "examples", type=Number(int, 1), metavar="N")
 
 
 @dataclass(frozen=True)

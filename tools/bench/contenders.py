@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 PARTS = ("train", "static", "eval")
 PRECISIONS = ("fp32", "bf16")
 ATTENTIONS = ("sdpa", "eager")
-_NARROW = 16  # the width of the narrower static batch
+_NARROW = 16  # The narrower static batch has this width.
 
 
 @dataclass(frozen=True)

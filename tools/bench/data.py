@@ -18,7 +18,7 @@ TRAIN_EXAMPLES, DEV_EXAMPLES = 67_349, 872
 # Of a log-normal distribution, so that the longest of 32 random sentences is as long as SST-2's: about
 # three times the mean.
 _SIGMA = 0.65
-_FIRST_ID = 5  # the ids before stand for [PAD], <unk>, [CLS], [SEP] and [MASK]
+_FIRST_ID = 5  # The ids before stand for [PAD], <unk>, [CLS], [SEP] and [MASK].
 # A turn is worth as many padded tokens as --sample batches of this width have, so that wide batches do not
 # make a run as long as a training.
 _USUAL_WIDTH = 20

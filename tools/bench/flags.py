@@ -14,11 +14,11 @@ from processors.glue import TASKS
 from tools.bench.contenders import ATTENTIONS, PARTS, PRECISIONS, Contender, make_contenders
 from tools.cli.errors import UsageError
 from tools.cli.groups import fill, flag
-from tools.cli.parser import number
+from tools.cli.parser import Number
 from tools.machine.device import Device, usable_cores
 from tools.machine.process_flags import DEVICES
 
-SHORTEST = 3  # tokens of an example: [CLS] x [SEP]
+SHORTEST = 3  # An example has so many tokens at least: [CLS] x [SEP].
 SEED = 42
 LEARNING_RATE = 1e-5
 
@@ -29,8 +29,8 @@ def _words(text: str) -> tuple[str, ...]:
 
 _NAMES = {"type": _words, "metavar": "A,B,…"}
 _FOLDER = {"type": Path, "metavar": "DIR"}
-_COUNT = {"type": number(int, 1), "metavar": "N"}
-_THREADS = {"type": number(int, 1, usable_cores()), "metavar": "N"}
+_COUNT = {"type": Number(int, 1), "metavar": "N"}
+_THREADS = {"type": Number(int, 1, usable_cores()), "metavar": "N"}
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class BenchmarkFlags:
     )
     task_name: str = flag("sst-2", "whose data", choices=TASKS, metavar="TASK")
     mean_length: float = flag(
-        14.3, "mean tokens of a generated example", type=number(float, SHORTEST), metavar="X"
+        14.3, "mean tokens of a generated example", type=Number(float, SHORTEST), metavar="X"
     )
-    max_seq_length: int = flag(128, "longest input", type=number(int, 8), metavar="N")
+    max_seq_length: int = flag(128, "longest input", type=Number(int, 8), metavar="N")
     batch_size: int = flag(32, "examples a step", **_COUNT)
     optimizer: str = flag("lamb", "for all contenders", choices=OPTIMIZERS, metavar="NAME")
     precision: tuple[str, ...] = flag(
@@ -65,7 +65,7 @@ class BenchmarkFlags:
     rounds: int = flag(3, "turns of each contender", **_COUNT)
     sample: int = flag(6, "batches of a turn, fewer where they are wide", **_COUNT)
     device: str = flag("auto", "where to compute", choices=DEVICES)
-    device_id: int = flag(0, "which of several", type=number(int, 0), metavar="N")
+    device_id: int = flag(0, "which of several", type=Number(int, 0), metavar="N")
     threads: int = flag(usable_cores(), "CPU threads", **_THREADS)
     json: Path | None = flag(None, "a new file for all figures", type=Path, metavar="FILE")
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from model.configuration_albert import AlbertConfig
 
-TRAINING = 3  # a training step as a multiple of the forward pass
+TRAINING = 3  # A training step is this multiple of the forward pass.
 
 
 def model_flops(config: AlbertConfig, lengths: np.ndarray) -> float:

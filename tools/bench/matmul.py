@@ -15,7 +15,7 @@ from tools.bench.contenders import Contender
 from tools.bench.flags import Setting
 
 _TOKENS, _MANY_TOKENS = (512, 4096), 32_768
-_BRIEF = 5e-3  # seconds of a product of 4096 tokens: one that takes longer is large enough
+_BRIEF = 5e-3  # A product of 4096 tokens that takes longer than these seconds is large enough.
 _TIMED_SECONDS = 0.02
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -31,7 +31,7 @@ class MatmulPeak:
         self._setting, self._device = setting, setting.device
         self._dtype = _DTYPES[contender.precision]
         self._device.keep_memory()
-        self._timers: list[tuple[str, float, Timer]] = []  # shape, operations
+        self._timers: list[tuple[str, float, Timer]] = []  # Each has its shape and its operations.
 
     def prepare(self) -> dict[str, Any]:
         """Choose the shapes."""
@@ -61,7 +61,7 @@ class MatmulPeak:
                     timer=self._clock,
                     num_threads=self._setting.flags.threads,
                 )
-                timer.timeit(1)  # the first is slow
+                timer.timeit(1)  # The first is slow.
                 shape = f"{a.shape[0]}×{a.shape[1]} · {b.shape[0]}×{b.shape[1]}"
                 yield shape, 2.0 * tokens * k * n, timer
 

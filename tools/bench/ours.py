@@ -47,7 +47,7 @@ class Ours:
             padding=contender.batching or "bucket",
             drop_last=True,
             optimizer=setting.flags.optimizer,
-            lr_schedule="constant",  # as in a plain loop
+            lr_schedule="constant",  # A plain loop has no schedule either.
             warmup_proportion=0.0,
             learning_rate=LEARNING_RATE,
             seed=SEED,

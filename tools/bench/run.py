@@ -40,10 +40,10 @@ class Benchmark:
     def __init__(self, flags: BenchmarkFlags, folder: Path) -> None:
         self._flags, self._folder = flags, folder
         self._began = time.monotonic()
-        torch.set_num_threads(flags.threads)  # only said here; workers compute
+        torch.set_num_threads(flags.threads)  # It is only reported here; workers compute.
         device = select_device(flags.device, flags.device_id)
         if any(contender.compiled for contender in flags.chosen):
-            Compilation(device)  # says what is missing before anything is computed
+            Compilation(device)  # It says what is missing before anything is computed.
         if any(c.precision == "bf16" for c in flags.chosen) and not device.has_bf16:
             raise UsageError(f"--precision bf16: {device} cannot compute in bf16; leave it out")
         task = TASKS[flags.task_name]
@@ -52,11 +52,12 @@ class Benchmark:
         config.set_task(task.labels)
         self._setting = Setting(flags, config, device)
         self._features = prepare_features(self._setting, task)
-        self._facts: dict[str, dict[str, Any]] = {}  # a contender's answer to "prepare"
-        self._turns: dict[str, list[dict[str, Any]]] = {}  # of the contenders that are through
+        self._facts: dict[str, dict[str, Any]] = {}  # They are a contender's answer to "prepare".
+        # They are of the contenders that are through.
+        self._turns: dict[str, list[dict[str, Any]]] = {}
         # By group and precision, of its own rounds: a shared machine is now faster, now slower.
         self._products: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-        self._apart: list[str] = []  # groups whose contenders ran one after the other
+        self._apart: list[str] = []  # In these groups the contenders ran one after the other.
 
     def run(self) -> None:
         """Compare, write the figures, and print the tables.
@@ -104,7 +105,7 @@ class Benchmark:
                 _say(f"{group}: {worker.name} warms up")
                 self._facts[worker.name] = worker.ask("prepare")
             for number in range(rounds):
-                first = number % len(workers)  # each round another one
+                first = number % len(workers)  # Each round begins with another one.
                 for worker in [*workers[first:], *workers[:first]]:
                     turns[worker.name].append(worker.ask("turn"))
                 _say(f"{group}: round {number + 1} of {rounds} is over")

@@ -19,7 +19,7 @@ from tools.bench.host_reads import HostReads
 from tools.bench.huggingface import HuggingFace
 from tools.bench.ours import Ours
 
-_NARROW = 8  # static batches of this width make --sample steps a turn, wider ones fewer
+_NARROW = 8  # Static batches of this width make --sample steps a turn, wider ones fewer.
 
 
 class Session:
@@ -56,13 +56,14 @@ class Session:
         self._device.reset_peak_memory()
         widest = max(self.epoch, key=lambda plan: plan.width)
         measured: dict[str, Any] = {}
-        if self.engine.compilation:  # for all widths of a turn, and nothing may look into it
+        # It compiles for all widths of a turn, and nothing may look into it.
+        if self.engine.compilation:
             self._run([*self._sample, widest])
             measured["compile_seconds"] = self.engine.compilation.seconds
         else:
-            self._run([self._small])  # starts the optimizer
+            self._run([self._small])  # This starts the optimizer.
             counts = []
-            for steps in (1, 2):  # their difference is without what starts or ends a pass
+            for steps in (1, 2):  # Their difference is without what starts or ends a pass.
                 with HostReads(self._device.torch_device) as reads:
                     self._run([self._small] * steps, seen=True)
                 counts.append(reads.count)

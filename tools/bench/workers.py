@@ -21,7 +21,7 @@ from tools.bench.matmul import MatmulPeak
 from tools.bench.session import Session
 from tools.cli.errors import error_line
 
-_LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # tools/cli/require_packages.py sets it
+_LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # It is set by tools/cli/require_packages.py.
 _END = "end"
 _END_SECONDS = 10.0
 # In the messages of torch's allocators, an accelerator's and the CPU's.
@@ -43,7 +43,7 @@ class Worker:
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, contender, setting, folder))
         pages = os.environ[_LARGE_PAGES]
-        if contender.system == "hf":  # is without what this project sets for itself
+        if contender.system == "hf":  # It goes without what this project sets for itself.
             os.environ[_LARGE_PAGES] = "0"
         self._process.start()
         os.environ[_LARGE_PAGES] = pages
@@ -59,14 +59,14 @@ class Worker:
             OutOfMemory: it got too little memory.
             ChildProcessError: it failed for another reason. Both name the worker and the reason.
         """
-        with suppress(OSError):  # it is gone, and what it left says why
+        with suppress(OSError):  # It may be gone, and what it left says why.
             self._connection.send(question)
         try:
             answer = self._connection.recv()
         except (EOFError, OSError):
             self._process.join()
             status = self._process.exitcode
-            if status == -signal.SIGKILL:  # by the system, most likely
+            if status == -signal.SIGKILL:  # It was the system, most likely.
                 words = f"the worker {self.name} was killed: is there too little memory?"
                 raise OutOfMemory(words) from None
             raise ChildProcessError(f"the worker {self.name} ended with status {status}") from None
@@ -114,13 +114,13 @@ def serve(connection: Connection, contender: Contender, setting: Setting, folder
     Args:
         folder: where what torch compiles is kept: none of it is of earlier runs.
     """
-    os.dup2(2, 1)  # what libraries print is no part of the report
+    os.dup2(2, 1)  # What libraries print is no part of the report.
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
     try:
         torch.set_num_threads(setting.flags.threads)
-        if contender.system == "hf":  # while other workers start, too
+        if contender.system == "hf":  # It is loaded while other workers start, too.
             import transformers.models.albert.modeling_albert  # noqa: F401
         features = connection.recv()
         connection.send({})
@@ -133,7 +133,7 @@ def serve(connection: Connection, contender: Contender, setting: Setting, folder
     except Exception as error:
         if setting.flags.debug:
             traceback.print_exc()
-        with suppress(OSError):  # nobody asks any more
+        with suppress(OSError):  # Nobody may be there to ask any more.
             connection.send(failure(contender.name, error))
 
 

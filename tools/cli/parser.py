@@ -69,7 +69,7 @@ class Parser(argparse.ArgumentParser):
 
 
 @dataclass(frozen=True)
-class number:
+class Number:
     """An argparse type: a ``kind`` (int or float) from ``low``, or above it, to ``high``."""
 
     kind: type

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tools.cli.errors import UsageError
 from tools.cli.groups import flag
-from tools.cli.parser import number
+from tools.cli.parser import Number
 
 DEVICES = ("auto", "npu", "cuda", "cpu")
 
@@ -16,15 +16,15 @@ class ProcessFlags:
     """The processes that a launcher starts, over one machine or several."""
 
     nproc: int = flag(
-        1, "processes on this machine, a device each", type=number(int, 1), metavar="N"
+        1, "processes on this machine, a device each", type=Number(int, 1), metavar="N"
     )
-    nnodes: int = flag(1, "machines, a launcher on each", type=number(int, 1), metavar="N")
-    node_rank: int = flag(0, "this machine's number, from 0", type=number(int, 0), metavar="N")
+    nnodes: int = flag(1, "machines, a launcher on each", type=Number(int, 1), metavar="N")
+    node_rank: int = flag(0, "this machine's number, from 0", type=Number(int, 0), metavar="N")
     master_addr: str | None = flag(None, "the machine with --node_rank=0", metavar="HOST")
     master_port: int = flag(
         29500,  # It is torchrun's default; one machine alone takes a free port.
         "a free port on it",
-        type=number(int, 1, 65535),
+        type=Number(int, 1, 65535),
         metavar="N",
     )
     device: str = flag(

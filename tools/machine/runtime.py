@@ -12,7 +12,7 @@ import torch
 
 from tools.cli.groups import flag
 from tools.cli.log import setup_logging
-from tools.cli.parser import number
+from tools.cli.parser import Number
 from tools.machine.device import Device, select_device
 from tools.machine.distributed import Processes, processes_from_environment
 from tools.machine.process_flags import DEVICES
@@ -26,27 +26,27 @@ class MachineFlags:
     device_id: int = flag(
         0,
         "which of several; with several processes their local rank says it",
-        type=number(int, 0),
+        type=Number(int, 0),
         metavar="N",
     )
     no_cuda: bool = flag(False, "do not choose a GPU")
     local_rank: int = flag(
         -1,
         "from a launcher that passes it as a flag; torchrun need not",
-        type=number(int, -1),
+        type=Number(int, -1),
         metavar="N",
     )
     ddp_timeout: float = flag(
         1800.0,
         "how long a process may not answer the others before the run ends",
-        type=number(float, 0, above=True),
+        type=Number(float, 0, above=True),
         metavar="SECONDS",
     )
     bind_cores: bool = flag(False, "share this machine's CPU cores out over its processes")
     workers: int = flag(
         0,
         "processes that build batches; the training process itself is fast enough",
-        type=number(int, 0),
+        type=Number(int, 0),
         metavar="N",
     )
 

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from tools.cli.errors import UsageError
 from tools.cli.groups import flag
-from tools.cli.parser import number
+from tools.cli.parser import Number
 from tools.machine.device import Device
 from tools.precision.apex import ApexAmp, find_amp
 from tools.precision.base import Bf16Autocast, Fp32, Precision
@@ -20,7 +20,7 @@ AMP_BACKENDS = ("auto", "apex", "native")
 
 
 def _loss_scale(text: str) -> str | float:
-    return text if text == "dynamic" else number(float, 0, above=True)(text)
+    return text if text == "dynamic" else Number(float, 0, above=True)(text)
 
 
 @dataclass(frozen=True)

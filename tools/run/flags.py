@@ -19,7 +19,7 @@ from processors.custom import CUSTOM, custom_task
 from processors.glue import SPLITS, TASKS, Task
 from tools.cli.errors import UsageError
 from tools.cli.groups import add_flags, fill, flag
-from tools.cli.parser import Parser, number
+from tools.cli.parser import Number, Parser
 from tools.cli.paths import DEFAULT_MODEL
 from tools.machine.runtime import MachineFlags
 from tools.precision.choice import PrecisionFlags
@@ -128,7 +128,7 @@ class InputFlags:
     )
     spm_model_file: str | None = flag(None, "the SentencePiece vocabulary itself", metavar="FILE")
     random_init: bool = flag(False, "start from random weights: only config needed")
-    max_seq_length: int = flag(128, "longest input", type=number(int, 5), metavar="N")
+    max_seq_length: int = flag(128, "longest input", type=Number(int, 5), metavar="N")
     do_lower_case: bool | None = flag(
         None,
         "lower-case the text; is on, unless the vocabulary's folder says otherwise",
@@ -141,7 +141,7 @@ class InputFlags:
 class TrainingFlags(PrecisionFlags):
     """Everything that what is learned depends on: a run is resumed with the same (tools/run/resume.py)."""
 
-    batch_size: int = flag(8, "examples a process", type=number(int, 1), metavar="N")
+    batch_size: int = flag(8, "examples a process", type=Number(int, 1), metavar="N")
     padding: str = flag(
         "bucket",
         "pad a batch to --max_seq_length as the references do, to its longest example, or to a few "
@@ -152,7 +152,7 @@ class TrainingFlags(PrecisionFlags):
         False, "leave out of an epoch what does not fill a last batch, as the references do"
     )
     gradient_accumulation_steps: int = flag(
-        1, "batches per optimizer step", type=number(int, 1), metavar="N"
+        1, "batches per optimizer step", type=Number(int, 1), metavar="N"
     )
     optimizer: str = flag(
         "lamb",
@@ -166,30 +166,30 @@ class TrainingFlags(PrecisionFlags):
         choices=SCHEDULES,
         metavar="NAME",
     )
-    learning_rate: float = flag(5e-5, "its peak", type=number(float, 0), metavar="X")
-    weight_decay: float = flag(0.0, "on weight matrices", type=number(float, 0), metavar="X")
+    learning_rate: float = flag(5e-5, "its peak", type=Number(float, 0), metavar="X")
+    weight_decay: float = flag(0.0, "on weight matrices", type=Number(float, 0), metavar="X")
     adam_epsilon: float = flag(
-        1e-6, "LAMB's and Adam's epsilon", type=number(float, 0, above=True), metavar="X"
+        1e-6, "LAMB's and Adam's epsilon", type=Number(float, 0, above=True), metavar="X"
     )
     max_grad_norm: float = flag(
-        1.0, "clip the gradient's norm to this; 0 = never", type=number(float, 0), metavar="X"
+        1.0, "clip the gradient's norm to this; 0 = never", type=Number(float, 0), metavar="X"
     )
     num_train_epochs: float = flag(
-        3.0, "passes over the training data", type=number(float, 0, above=True), metavar="X"
+        3.0, "passes over the training data", type=Number(float, 0, above=True), metavar="X"
     )
     max_steps: int = flag(
-        -1, "if above 0: this many optimizer steps instead", type=number(int, -1), metavar="N"
+        -1, "if above 0: this many optimizer steps instead", type=Number(int, -1), metavar="N"
     )
     warmup_proportion: float = flag(
-        0.1, "share of the steps in which the rate rises", type=number(float, 0, 1), metavar="X"
+        0.1, "share of the steps in which the rate rises", type=Number(float, 0, 1), metavar="X"
     )
     stop_point: float = flag(
         1.0,
         "with --do_eval: end once the metric reaches this; 1.0 = never",
-        type=number(float, 0, 1),
+        type=Number(float, 0, 1),
         metavar="X",
     )
-    seed: int = flag(42, "for all random numbers", type=number(int, 0, 2**32 - 1), metavar="N")
+    seed: int = flag(42, "for all random numbers", type=Number(int, 0, 2**32 - 1), metavar="N")
     gradient_checkpointing: bool = flag(
         False,
         "compute each layer again in the backward pass: a third slower, far less memory",
@@ -208,18 +208,18 @@ class RecordFlags:
         None, "where results go (default: ./outputs/<TASK>)", type=Path, metavar="DIR"
     )
     logging_steps: int = flag(
-        10, "log the loss every N optimizer steps", type=number(int, 1), metavar="N"
+        10, "log the loss every N optimizer steps", type=Number(int, 1), metavar="N"
     )
     eval_steps: int = flag(
         0,
         "with --do_eval: score every N optimizer steps; 0 = after each epoch",
-        type=number(int, 0),
+        type=Number(int, 0),
         metavar="N",
     )
     save_steps: int = flag(
         1000,
         "write a checkpoint every N optimizer steps; 0 or less = never",
-        type=number(int, -1),
+        type=Number(int, -1),
         metavar="N",
     )
     overwrite_output_dir: bool = flag(

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from tools.cli.errors import USAGE_STATUS, UsageError
 from tools.cli.groups import add_flags, fill, flag
-from tools.cli.parser import Parser, number
+from tools.cli.parser import Number, Parser
 from tools.cli.paths import ROOT
 from tools.machine.process_flags import ProcessFlags
 from tools.run.report import KINDS
@@ -61,11 +61,11 @@ class LauncherFlags(ProcessFlags):
     device_id: int = flag(
         0,
         "which of several devices; names the log folder, test/output/N",
-        type=number(int, 0),
+        type=Number(int, 0),
         metavar="N",
     )
-    batch_size: int = flag(8, "examples per process", type=number(int, 1), metavar="N")
-    workers: int = flag(0, "processes that build batches", type=number(int, 0), metavar="N")
+    batch_size: int = flag(8, "examples per process", type=Number(int, 1), metavar="N")
+    workers: int = flag(0, "processes that build batches", type=Number(int, 0), metavar="N")
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ def _flag_of(word: str) -> str:
 
 
 def _check_value(action: argparse.Action, name: str, value: str) -> None:
-    if isinstance(action.type, number):
+    if isinstance(action.type, Number):
         try:
             action.type(value)
         except argparse.ArgumentTypeError:
@@ -270,7 +270,7 @@ def _check_value(action: argparse.Action, name: str, value: str) -> None:
         raise UsageError(f"{name}={value}: not one of {', '.join(action.choices)}")
 
 
-def _wanted(kind: number) -> str:
+def _wanted(kind: Number) -> str:
     if kind.high != float("inf"):
         return f"whole number from {kind.low} to {kind.high}"
     return f"whole number above {kind.low - 1}" if kind.low else "whole number"
