@@ -61,6 +61,7 @@ def main(flags: Flags) -> None:
         model = start.model
         if flags.goals.do_train:
             model = train(flags, runtime, run, start, scorer)
+            model = finish(runtime, run, start, model, flags.records.save_format)
         if flags.goals.do_eval:
             evaluate(runtime, run, scorer, model, flags.goals.eval_all_checkpoints)
         if flags.goals.do_predict:
@@ -70,7 +71,7 @@ def main(flags: Flags) -> None:
 def train(
     flags: Flags, runtime: Runtime, run: Run, start: Start, scorer: Scorer
 ) -> AlbertForSequenceClassification:
-    """Train the model that the run starts with, and save it; return what was saved, in fp32."""
+    """Train the model that the run starts with; return it in fp32."""
     (examples,) = start.features["train"]
     max_seq_length = flags.inputs.max_seq_length
     plan = build_plan(flags.training, examples.lengths, max_seq_length, runtime.processes)
@@ -128,7 +129,7 @@ def train(
             logger.info("--stop_point %s is reached after %d steps", stop_point, step.global_step)
             break
     meter.finish()
-    return finish(runtime, run, start, state.fp32_model(), flags.records.save_format)
+    return state.fp32_model()
 
 
 def stop_if_diverged(losses: dict[int, float]) -> None:
@@ -199,7 +200,7 @@ def predict(
 
 def run_program(words: Sequence[str]) -> int:
     """Parse the flags and run; returns the exit status."""
-    return run_command(build_parser(), main, words)
+    return run_command(build_parser(), main, words, one_of_several=True)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import torch
 
-from model.checkpoint import WEIGHTS_NAMES, load_model, save_model
-from model.configuration_albert import CONFIG_NAME, AlbertConfig
+from model.checkpoint import WEIGHTS_NAMES, save_model
+from model.configuration_albert import CONFIG_NAME
 from model.files import digest, move_files, temporary_folder
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenization_albert import AlbertTokenizer
@@ -93,34 +93,33 @@ def checkpoint_step(checkpoint: Path) -> int:
     return int(CHECKPOINT_NAME.fullmatch(checkpoint.name)[1])
 
 
-def load_checkpoint_model(
-    checkpoint: Path, config: AlbertConfig
-) -> AlbertForSequenceClassification:
-    """Return the model of a checkpoint as it was trained, to the last bit.
+def load_trained_classifier(checkpoint: Path, model: AlbertForSequenceClassification) -> None:
+    """Give a checkpoint's model, loaded from its model file, its classifier as trained, to the last bit.
 
     Raises:
-        ValueError: it does not fit ``config``.
+        ValueError: the checkpoint is of another run, or of another version of this project.
     """
-    model = load_model(checkpoint, config)
-    model.classifier.load_state_dict(_read_state(checkpoint)["classifier"])
-    return model
+    _load_state(checkpoint, "classifier", model.classifier)
 
 
 def load_training_state(checkpoint: Path, stateful: Stateful) -> None:
     """Give ``stateful`` the state that it had when the checkpoint was written.
 
     Raises:
-        ValueError: the checkpoint is of another run.
+        ValueError: the checkpoint is of another run, or of another version of this project.
     """
+    _load_state(checkpoint, "training", stateful)
+
+
+def _load_state(checkpoint: Path, name: str, stateful: Stateful) -> None:
+    state = torch.load(checkpoint / STATE_NAME, map_location="cpu", weights_only=True)
+    if name not in state:
+        raise ValueError(f"{checkpoint} was written by another version of this project")
     try:
-        stateful.load_state_dict(_read_state(checkpoint)["training"])
+        stateful.load_state_dict(state[name])
     except (KeyError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{checkpoint} is of another run: {reason}") from error
-
-
-def _read_state(checkpoint: Path) -> dict[str, Any]:
-    return torch.load(checkpoint / STATE_NAME, map_location="cpu", weights_only=True)
 
 
 def _is_whole(checkpoint: Path) -> bool:

@@ -24,7 +24,7 @@ from tools.bench.flags import BenchmarkFlags, make_flags
 from tools.bench.run import Benchmark
 from tools.cli.groups import add_flags
 from tools.cli.parser import Parser
-from tools.cli.program import end_program, run_command
+from tools.cli.program import run_command
 
 
 def build_parser() -> Parser:
@@ -47,4 +47,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    end_program(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

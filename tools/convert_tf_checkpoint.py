@@ -32,7 +32,7 @@ from model.tokenization_albert import VOCABULARY_NAMES, AlbertTokenizer, check_v
 from model.tokenizer_export import save_tokenizer
 from tools.cli.errors import UsageError
 from tools.cli.groups import flag, parser_of
-from tools.cli.program import end_program, run_command
+from tools.cli.program import run_command
 
 
 @dataclass(frozen=True)
@@ -158,4 +158,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    end_program(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

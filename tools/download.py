@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tools.cli.groups import flag, parser_of  # tools comes first in every command (tools/tools.py).
 from tools.cli.paths import ROOT
-from tools.cli.program import end_program, run_command
+from tools.cli.program import run_command
 
 # isort: split
 from model.files import digest, write_whole
@@ -122,4 +122,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    end_program(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

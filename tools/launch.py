@@ -17,7 +17,7 @@ from pathlib import Path
 from tools.cli.errors import UsageError
 from tools.cli.groups import add_flags, fill, flag
 from tools.cli.parser import Number, Parser
-from tools.cli.program import end_program, run_command
+from tools.cli.program import run_command
 from tools.machine.process_flags import ProcessFlags
 from tools.run.launcher import run_launcher
 from tools.run.recipe import Launch, launcher_parser, parse_recipe
@@ -51,7 +51,7 @@ class LaunchFlags(ProcessFlags):
 
 def launch(flags: LaunchFlags) -> int:
     """Start the processes, wait for them, and return the exit status of the first that failed, or 0."""
-    # Here, not above: a launcher's words are checked before torch is installed.
+    # The import is not above, since a launcher's words are checked before torch is installed.
     from tools.machine.torchrun import run_processes
 
     return run_processes(flags, flags.program, flags.log_dir, flags.max_restarts, flags.debug)
@@ -97,4 +97,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    end_program(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -29,7 +29,7 @@ from processors.submission import prediction_records
 from tools.cli.errors import UsageError
 from tools.cli.groups import flag, parser_of
 from tools.cli.parser import Number
-from tools.cli.program import end_program, run_command
+from tools.cli.program import run_command
 from tools.machine.device import select_device
 from tools.machine.process_flags import DEVICES
 from tools.run.scoring import compute_logits
@@ -131,4 +131,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    end_program(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

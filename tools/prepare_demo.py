@@ -37,7 +37,7 @@ from model.tokenizer_export import TOKENIZER_FILES, save_tokenizer
 from processors.glue import SPLITS
 from tools.cli.groups import flag, parser_of
 from tools.cli.paths import ROOT
-from tools.cli.program import end_program, run_command
+from tools.cli.program import run_command
 from tools.machine.seeds import seed_everything
 
 PACKAGE, VERSION = "vaderSentiment", "3.0"
@@ -227,4 +227,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    end_program(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.cli.parser import Parser
-from tools.cli.program import end_program, run_command
+from tools.cli.program import run_command
 from tools.run.report import KINDS, write_report
 
 
@@ -41,4 +41,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    end_program(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

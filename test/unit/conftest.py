@@ -102,7 +102,8 @@ def refused(pretrained, tmp_path, monkeypatch, capsys):
 
     def call(*flags, status):
         monkeypatch.chdir(tmp_path)
-        handlers, on_sigterm = logging.root.handlers[:], signal.getsignal(signal.SIGTERM)
+        handlers, level = logging.root.handlers[:], logging.root.level
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         words = ["--model_name_or_path", pretrained, "--max_seq_length=32", "--device=cpu", *flags]
         try:
             found = program.run_program([str(word) for word in words])
@@ -110,6 +111,7 @@ def refused(pretrained, tmp_path, monkeypatch, capsys):
             found = end.code
         finally:
             logging.root.handlers[:] = handlers
+            logging.root.setLevel(level)
             signal.signal(signal.SIGTERM, on_sigterm)
         return one_line_error(found, capsys.readouterr().err, status)
 

@@ -38,6 +38,12 @@ def test_a_group_is_filled_by_its_flags_in_either_spelling():
     assert PARSER.parse(["--debug"]) == (CopyFlags(names=()), True)
 
 
+def test_only_flags_are_spelled_with_underscores():
+    """A value or a sentence that looks like a flag's name behind two other characters stays."""
+    words = ["./label", "a label", "--label", "./to-lower"]
+    assert PARSER.parse(words)[0] == CopyFlags(names=["./label", "a label"], label="./to-lower")
+
+
 def test_help_shows_the_defaults_that_say_something(capsys):
     with pytest.raises(SystemExit):
         PARSER.parse(["--help"])

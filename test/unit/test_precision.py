@@ -10,6 +10,7 @@ from torch import nn
 from callback.optimization import Lamb
 from tools.cli.errors import UsageError
 from tools.machine.device import Device
+from tools.machine.distributed import Processes
 from tools.precision import choice
 from tools.precision.base import Bf16Autocast, Fp32
 from tools.precision.choice import PrecisionFlags, build_precision, uses_apex
@@ -136,7 +137,7 @@ def test_gradients_are_clipped_to_the_norm():
 def build(device, **given):
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    return build_precision(PrecisionFlags(**given), model, optimizer, device)
+    return build_precision(PrecisionFlags(**given), model, optimizer, device, Processes())
 
 
 @pytest.mark.parametrize(
@@ -178,6 +179,15 @@ def test_fp16_on_a_cpu_is_what_is_fast_there(monkeypatch, units, kind, words):
     assert precision.description == words
 
 
+def test_all_processes_compute_in_the_same(monkeypatch):
+    """One machine's CPU has units for bf16, another's has none."""
+    monkeypatch.setattr(Device, "fast_bf16", UNITS)
+    monkeypatch.setattr(Processes, "all_reduce_max", lambda *_: 1.0)
+    precision = build(Device("cpu"), fp16=True)
+    assert type(precision) is Fp32
+    assert "that of another process has no units for bf16" in precision.description
+
+
 def test_level_o0_is_fp32_however_fast_bf16_is(monkeypatch):
     monkeypatch.setattr(Device, "fast_bf16", UNITS)
     precision = build(Device("cpu"), fp16=True, fp16_opt_level="O0")
@@ -195,10 +205,10 @@ def test_the_units_of_this_cpu_are_those_that_the_system_lists():
 
 def test_apex_is_used_where_it_is_and_its_absence_said(monkeypatch):
     monkeypatch.setattr(choice, "find_amp", lambda: None)
-    assert not uses_apex(PrecisionFlags(fp16=True), Gpu("cpu"))
+    assert not uses_apex(True, "auto", Gpu("cpu"))
     with pytest.raises(UsageError, match="--amp_backend apex: .* is not installed"):
-        uses_apex(PrecisionFlags(fp16=True, amp_backend="apex"), Gpu("cpu"))
+        uses_apex(True, "apex", Gpu("cpu"))
     monkeypatch.setattr(choice, "find_amp", lambda: copy)  # any module
-    assert uses_apex(PrecisionFlags(fp16=True), Gpu("cpu"))
-    assert not uses_apex(PrecisionFlags(fp16=True, amp_backend="native"), Gpu("cpu"))
-    assert not uses_apex(PrecisionFlags(), Gpu("cpu"))
+    assert uses_apex(True, "auto", Gpu("cpu"))
+    assert not uses_apex(True, "native", Gpu("cpu"))
+    assert not uses_apex(False, "auto", Gpu("cpu"))

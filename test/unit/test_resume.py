@@ -1,13 +1,16 @@
 """A run is resumed with what it had: each flag of the training is compared, or may change for a reason."""
 
+import json
 import shutil
 from contextlib import nullcontext
 from dataclasses import fields, replace
 
 import pytest
+import torch
 from helpers import write_sst2
 
 import run_classifier
+from model.files import digest
 from tools.cli.errors import UsageError
 from tools.machine.device import Device
 from tools.machine.distributed import Processes
@@ -97,6 +100,35 @@ def test_what_may_change_changes_nothing_that_is_learned(trained, tmp_path, name
     resume(trained, tmp_path / "out", **{name: CHANGED[name]})
     weights = trained.records.output_dir / "model.safetensors"
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == weights.read_bytes()
+
+
+def test_a_checkpoint_of_another_version_is_refused(trained, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(trained.records.output_dir, old)
+    state = old / "checkpoint-4" / "training_state.pt"
+    torch.save({"step": 4, "parts": {}}, state)
+    manifest = json.loads((old / "checkpoint-4" / "manifest.json").read_text())
+    manifest["sha256"]["training_state.pt"] = digest(state)
+    (old / "checkpoint-4" / "manifest.json").write_text(json.dumps(manifest))
+    flags = replace(trained, records=replace(trained.records, output_dir=old))
+    words = "checkpoint-4 was written by another version of this project: .* --overwrite_output_dir"
+    with pytest.raises(UsageError, match=words):
+        resume(flags, tmp_path / "out")
+
+
+def test_the_files_of_a_custom_task_are_recorded():
+    words = ["--task_name=custom", "--do_train", "--train_file=mine.csv", "--text_columns=a,b"]
+    recorded = parse_flags(words).as_dict()
+    assert recorded["train_file"] == "mine.csv"
+    assert recorded["text_columns"] == ("a", "b")
+    assert recorded["splits"] == ["train"]
+
+
+def test_an_empty_folder_is_the_default_one():
+    flags = parse_flags(["--do_train", "--output_dir=", "--data_dir", "", "--model_name_or_path="])
+    assert str(flags.records.output_dir) == "outputs/SST-2"
+    assert str(flags.inputs.data_dir) == "dataset/SST-2"
+    assert str(flags.inputs.model_name_or_path) == "prev_trained_model/albert_base_v2"
 
 
 def test_another_batch_size_must_make_the_same_global_batch(trained, tmp_path):

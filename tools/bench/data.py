@@ -13,10 +13,10 @@ from processors.glue import Task
 from tools.bench.flags import SEED, SHORTEST, Setting
 from tools.cli.errors import UsageError
 
-# As many as SST-2 has.
+# SST-2 has as many.
 TRAIN_EXAMPLES, DEV_EXAMPLES = 67_349, 872
-# Of a log-normal distribution, so that the longest of 32 random sentences is as long as SST-2's: about
-# three times the mean.
+# With this parameter of a log-normal distribution the longest of 32 random sentences is as long as
+# SST-2's, about three times the mean.
 _SIGMA = 0.65
 _FIRST_ID = 5  # The ids before stand for [PAD], <unk>, [CLS], [SEP] and [MASK].
 # A turn is worth as many padded tokens as --sample batches of this width have, so that wide batches do not

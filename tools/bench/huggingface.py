@@ -63,7 +63,7 @@ class HuggingFace:
         self.model.to(self._device).train(contender.trains)
         optimizer = setting.flags.optimizer
         self._optimizer = build_optimizer(optimizer, self.model, LEARNING_RATE, 1e-6, 0.0)
-        # Of a batch whose width does not follow from its examples.
+        # A batch has this width where it does not follow from its examples.
         fixed = contender.width
         if contender.batching == "max_length":
             fixed = setting.flags.max_seq_length

@@ -55,7 +55,7 @@ class Benchmark:
         self._facts: dict[str, dict[str, Any]] = {}  # They are a contender's answer to "prepare".
         # They are of the contenders that are through.
         self._turns: dict[str, list[dict[str, Any]]] = {}
-        # By group and precision, of its own rounds: a shared machine is now faster, now slower.
+        # Their keys are group and precision: a shared machine is now faster, now slower.
         self._products: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         self._apart: list[str] = []  # In these groups the contenders ran one after the other.
 

@@ -44,7 +44,7 @@ class Session:
         else:
             self.epoch = self.engine.epoch
             self._sample = take_sample(self.epoch, self._lengths, setting.flags.sample)
-        # For what is the same after a batch of any size; another size would be compiled, though.
+        # It serves for what is the same after a batch of any size; another size would be compiled, though.
         first = self._sample[0]
         self._small = first if self.engine.compilation else replace(first, rows=first.rows[:2])
 

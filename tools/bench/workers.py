@@ -24,7 +24,7 @@ from tools.cli.errors import error_line
 _LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # It is set by tools/cli/require_packages.py.
 _END = "end"
 _END_SECONDS = 10.0
-# In the messages of torch's allocators, an accelerator's and the CPU's.
+# torch's allocators say so in their messages, an accelerator's and the CPU's.
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
 
@@ -37,7 +37,7 @@ class Worker:
 
     def __init__(self, contender: Contender, setting: Setting, folder: Path) -> None:
         self.name = contender.name
-        # Not a copy of this process. Its peak memory starts at this one's all the same (Linux keeps
+        # It is no copy of this process, yet its peak memory starts at this one's all the same (Linux keeps
         # ru_maxrss over an exec): so this one computes nothing.
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()

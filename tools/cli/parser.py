@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 from tools.cli.errors import USAGE_STATUS, UsageError
@@ -58,6 +59,8 @@ class Parser(argparse.ArgumentParser):
 
     def _with_underscores(self, word: str) -> str:
         """Spell ``--batch-size=8`` as ``--batch_size=8`` where that is a flag; leave the rest alone."""
+        if not word.startswith("--"):
+            return word
         flag, equals, value = word.partition("=")
         spelled = "--" + flag[2:].replace("-", "_")
         return spelled + equals + value if spelled in self._option_string_actions else word
@@ -90,3 +93,11 @@ class Number:
             bound += "" if self.high == float("inf") else f" and at most {self.high}"
             raise argparse.ArgumentTypeError(f"{text} is not {bound}")
         return value
+
+
+def folder(text: str) -> Path | None:
+    """Return the folder that a flag names: an argparse type.
+
+    None where the value is empty, as it is where a script's variable has none: then the default holds.
+    """
+    return Path(text) if text else None

@@ -32,22 +32,33 @@ def _raise_terminated(*_: object) -> None:
     raise _Terminated
 
 
-def run_command(parser: Parser, main: Callable[[Any], int | None], words: Sequence[str]) -> int:
-    """Parse ``words``, call ``main`` with what ``parser`` makes of them, return the exit status."""
+def run_command(
+    parser: Parser,
+    main: Callable[[Any], int | None],
+    words: Sequence[str],
+    one_of_several: bool = False,
+) -> int:
+    """Parse ``words``, call ``main`` with what ``parser`` makes of them, return the exit status.
+
+    Args:
+        one_of_several: whether torchrun's variables, where they are set, are about this process.
+    """
     flags, debug = parser.parse(words)
-    return run_program(lambda: main(flags), parser.prog, debug)
+    rank = _rank() if one_of_several else None
+    return run_program(lambda: main(flags), parser.prog, debug, rank)
 
 
-def run_program(main: Callable[[], int | None], program: str, debug: bool) -> int:
+def run_program(
+    main: Callable[[], int | None], program: str, debug: bool, rank: int | None = None
+) -> int:
     """Call ``main`` and return the exit status: its own or 0, 2 for wrong usage, 1 for a failure.
 
     A failure prints ``program: error: …`` on standard error; with ``debug`` it is raised instead.
     SIGTERM unwinds like Ctrl-C, so that half-written files are taken away. One process of several
-    writes the line to its log and to torchrun's error file too, names its rank, and leaves to rank 0
-    what all of them find.
+    (``rank``) writes the line to its log and to torchrun's error file too, names its rank, and leaves
+    to rank 0 what all of them find.
     """
     signal.signal(signal.SIGTERM, _raise_terminated)
-    rank = _rank()
     if rank is not None:
         _end_though_stuck()
     try:

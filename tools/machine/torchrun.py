@@ -38,10 +38,10 @@ def run_processes(
     Raises:
         UsageError: there are fewer devices than processes.
     """
-    # Here, before eight processes say that a device is not there.
+    # One line here is better than eight processes that say that a device is not there.
     select_device(flags.device, processes=flags.nproc)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // flags.nproc)))
-    # A store of its own for every start: else processes started again find the addresses of those before.
+    # Every start gets a store of its own: else processes started again find the addresses of those before.
     os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
     if not debug:
         logging.disable(logging.ERROR)  # The line below says what matters of torchrun's own words.

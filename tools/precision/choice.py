@@ -11,6 +11,7 @@ from tools.cli.errors import UsageError
 from tools.cli.groups import flag
 from tools.cli.parser import Number
 from tools.machine.device import Device
+from tools.machine.distributed import Processes
 from tools.precision.apex import ApexAmp, find_amp
 from tools.precision.base import Bf16Autocast, Fp32, Precision
 from tools.precision.native import LEVELS
@@ -27,7 +28,9 @@ def _loss_scale(text: str) -> str | float:
 class PrecisionFlags:
     """What the network computes in."""
 
-    fp16: bool = flag(False, "mixed precision; on a CPU bf16, or fp32 where that is faster")
+    fp16: bool = flag(
+        False, "mixed precision; on a CPU bf16 where it has units for that, else fp32"
+    )
     fp16_opt_level: str = flag(
         "O1",
         "O0 fp32, O1 casts operations, O2 fp16 weights with fp32 copies, O3 fp16 only",
@@ -44,17 +47,17 @@ class PrecisionFlags:
     )
 
 
-def uses_apex(flags: PrecisionFlags, device: Device) -> bool:
+def uses_apex(fp16: bool, amp_backend: str, device: Device) -> bool:
     """Return whether ``--fp16`` is apex's on this device: where it is installed, unless told otherwise.
 
     Raises:
         UsageError: ``--amp_backend apex`` where there is none.
     """
-    if not flags.fp16 or flags.amp_backend == "native" or not device.has_fp16:
+    if not fp16 or amp_backend == "native" or not device.has_fp16:
         return False
     if find_amp() is not None:
         return True
-    if flags.amp_backend == "apex":
+    if amp_backend == "apex":
         raise UsageError(
             "--amp_backend apex: NVIDIA's or Ascend's apex is not installed (PyPI's is another project); "
             "--amp_backend native needs none"
@@ -63,9 +66,13 @@ def uses_apex(flags: PrecisionFlags, device: Device) -> bool:
 
 
 def build_precision(
-    flags: PrecisionFlags, model: nn.Module, optimizer: Optimizer, device: Device
+    flags: PrecisionFlags,
+    model: nn.Module,
+    optimizer: Optimizer,
+    device: Device,
+    processes: Processes,
 ) -> Precision:
-    """Return the precision that ``flags`` ask for on ``device``.
+    """Return the precision that ``flags`` ask for on ``device``, the same in all processes.
 
     Its ``description`` says in words what runs, also where that is not what was asked for.
 
@@ -78,23 +85,27 @@ def build_precision(
         return Bf16Autocast(model, optimizer, device)
     if not flags.fp16:
         return Fp32(model, optimizer)
-    if uses_apex(flags, device):
+    if uses_apex(flags.fp16, flags.amp_backend, device):
         return ApexAmp(model, optimizer, device, flags.fp16_opt_level, flags.loss_scale)
     if flags.fp16_opt_level == "O0":
         return Fp32(model, optimizer)
     if not device.has_fp16:
-        return _cpu_fp16(model, optimizer, device)
+        return _cpu_fp16(model, optimizer, device, processes)
     return LEVELS[flags.fp16_opt_level](model, optimizer, device, flags.loss_scale)
 
 
-def _cpu_fp16(model: nn.Module, optimizer: Optimizer, device: Device) -> Precision:
-    """Return bf16 autocast where this CPU has units for it, else fp32."""
+def _cpu_fp16(
+    model: nn.Module, optimizer: Optimizer, device: Device, processes: Processes
+) -> Precision:
+    """Return bf16 autocast where the CPUs of all processes have units for it, else fp32."""
     precision: Precision
-    if device.fast_bf16:
+    some_lack_units = processes.all_reduce_max(not device.fast_bf16, device)
+    if some_lack_units:
+        precision = Fp32(model, optimizer)
+        whose = "that of another process" if device.fast_bf16 else "this CPU"
+        why = f"{whose} has no units for bf16"
+    else:
         precision = Bf16Autocast(model, optimizer, device)
         why = f"this CPU has units for bf16: {device.fast_bf16}"
-    else:
-        precision = Fp32(model, optimizer)
-        why = "this CPU has no units for bf16"
     precision.description += f" (--fp16 on a CPU: {why})"
     return precision

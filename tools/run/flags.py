@@ -19,13 +19,14 @@ from processors.custom import CUSTOM, custom_task
 from processors.glue import SPLITS, TASKS, Task
 from tools.cli.errors import UsageError
 from tools.cli.groups import add_flags, fill, flag
-from tools.cli.parser import Number, Parser
+from tools.cli.parser import Number, Parser, folder
 from tools.cli.paths import DEFAULT_MODEL
 from tools.machine.runtime import MachineFlags
 from tools.precision.choice import PrecisionFlags
 
 _TASK_NAMES = (*TASKS, CUSTOM)
 _DEFAULT_TEXT, _DEFAULT_LABEL = "sentence", "label"
+_FILE_HELP = "data with a header line: .csv, or else tab-separated"
 
 _DESCRIPTION = "Fine-tune ALBERT on a GLUE task, evaluate it, and predict with it."
 _EPILOG = """\
@@ -83,11 +84,9 @@ class GoalFlags:
 class CustomFlags:
     """A task of one's own; what it comes to is a :class:`processors.glue.Task`."""
 
-    train_file: str | None = flag(
-        None, "train data with a header line: .csv, or else tab-separated", metavar="FILE"
-    )
-    dev_file: str | None = flag(None, "dev data, likewise", metavar="FILE")
-    test_file: str | None = flag(None, "test data, likewise", metavar="FILE")
+    train_file: str | None = flag(None, f"train {_FILE_HELP}", metavar="FILE")
+    dev_file: str | None = flag(None, f"dev {_FILE_HELP}", metavar="FILE")
+    test_file: str | None = flag(None, f"test {_FILE_HELP}", metavar="FILE")
     text_columns: tuple[str, ...] | None = flag(
         None,
         f"column of the text, or of both texts of a pair (default: {_DEFAULT_TEXT})",
@@ -110,14 +109,14 @@ class InputFlags:
     data_dir: Path = flag(
         None,
         "train.tsv, dev.tsv, test.tsv (default: ./dataset/<TASK>)",
-        type=Path,
+        type=folder,
         metavar="DIR",
     )
     model_type: str = flag("albert", "the only type there is", choices=["albert"])
     model_name_or_path: Path = flag(
         None,
         f"the ALBERT folder to start from (default: {DEFAULT_MODEL})",
-        type=Path,
+        type=folder,
         metavar="DIR",
     )
     config_name: str | None = flag(
@@ -139,7 +138,10 @@ class InputFlags:
 
 @dataclass(frozen=True)
 class TrainingFlags(PrecisionFlags):
-    """Everything that what is learned depends on: a run is resumed with the same (tools/run/resume.py)."""
+    """What is learned depends on these: a run is resumed with the same (tools/run/resume.py).
+
+    It depends on the data as well, which are compared by what they are: checksum, classes, longest input.
+    """
 
     batch_size: int = flag(8, "examples a process", type=Number(int, 1), metavar="N")
     padding: str = flag(
@@ -205,7 +207,7 @@ class RecordFlags:
 
     output_dir_given: bool
     output_dir: Path = flag(
-        None, "where results go (default: ./outputs/<TASK>)", type=Path, metavar="DIR"
+        None, "where results go (default: ./outputs/<TASK>)", type=folder, metavar="DIR"
     )
     logging_steps: int = flag(
         10, "log the loss every N optimizer steps", type=Number(int, 1), metavar="N"
@@ -243,6 +245,7 @@ class Flags:
     """All flags of a run, each in its group; ``task`` is what they say of the task."""
 
     goals: GoalFlags
+    custom: CustomFlags
     task: Task
     inputs: InputFlags
     training: TrainingFlags
@@ -250,9 +253,13 @@ class Flags:
     machine: MachineFlags
 
     def as_dict(self) -> dict[str, Any]:
-        """Return every flag's value by its name, for the record of the run."""
-        groups = (self.goals, self.inputs, self.training, self.records, self.machine)
-        return {name: value for group in groups for name, value in asdict(group).items()}
+        """Return the value of every flag of the groups by its name, for the record of the run."""
+        groups = (
+            *(self.goals, self.custom, self.inputs),
+            *(self.training, self.records, self.machine),
+        )
+        values = {name: value for group in groups for name, value in asdict(group).items()}
+        return {**values, "splits": self.goals.splits}
 
 
 def build_parser() -> Parser:
@@ -291,10 +298,12 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
     records = fill(RecordFlags, namespace, output_dir_given=namespace.output_dir is not None)
     training = fill(TrainingFlags, namespace)
     _check(goals, training, records)
-    task = _describe_task(goals, fill(CustomFlags, namespace))
+    custom = fill(CustomFlags, namespace)
+    task = _describe_task(goals, custom)
     default_data = "." if task.name == CUSTOM else f"./dataset/{task.folder}"
     return Flags(
         goals=goals,
+        custom=custom,
         task=task,
         inputs=replace(
             inputs,

@@ -13,7 +13,7 @@ from processors.custom import CUSTOM, NOT_READ_YET, as_regression, with_labels
 from processors.glue import Task
 from tools.cli.errors import UsageError
 from tools.cli.paths import DEFAULT_MODEL
-from tools.run.flags import Flags, InputFlags
+from tools.run.flags import Flags
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,8 @@ def find_inputs(flags: Flags) -> ModelFiles:
     goals, inputs, task = flags.goals, flags.inputs, flags.task
     folder = inputs.model_name_or_path
     if not goals.do_train:
-        folder = _trained_folder(inputs, flags.records.output_dir, flags.records.output_dir_given)
+        output_dir, given = flags.records.output_dir, flags.records.output_dir_given
+        folder = _trained_folder(folder, output_dir, start_first=inputs.model_given and not given)
     missing, assets = _missing_data(task, inputs.data_dir, goals.splits), []
     if missing and task.archive:
         assets.append(task.name)
@@ -48,7 +49,8 @@ def find_inputs(flags: Flags) -> ModelFiles:
         missing.append(f"dataset/README.md says where {task.folder} is to be had")
     try:
         config = _config_file(inputs.config_name or folder)
-        vocabulary = _vocabulary_file(inputs, folder)
+        named = inputs.spm_model_file
+        vocabulary = Path(named) if named else find_vocabulary(inputs.tokenizer_name or folder)
         weights = None if inputs.random_init and goals.do_train else find_weights(folder).parent
     except FileNotFoundError as error:
         missing.append(str(error))
@@ -123,12 +125,6 @@ def _config_file(path: str | Path) -> Path:
     )
 
 
-def _vocabulary_file(inputs: InputFlags, folder: Path) -> Path:
-    if inputs.spm_model_file:
-        return Path(inputs.spm_model_file)
-    return find_vocabulary(inputs.tokenizer_name or folder)
-
-
 def _remedy(assets: list[str], task: Task, data_dir: Path) -> str:
     if not assets:
         return ""
@@ -138,10 +134,8 @@ def _remedy(assets: list[str], task: Task, data_dir: Path) -> str:
     return f"; get them with: {command}"
 
 
-def _trained_folder(inputs: InputFlags, output_dir: Path, output_dir_given: bool) -> Path:
-    start = inputs.model_name_or_path
-    named_model_alone = inputs.model_given and not output_dir_given
-    for folder in (start, output_dir) if named_model_alone else (output_dir, start):
+def _trained_folder(start: Path, output_dir: Path, start_first: bool) -> Path:
+    for folder in (start, output_dir) if start_first else (output_dir, start):
         if has_classifier(folder):
             return folder
     raise UsageError(

@@ -146,7 +146,7 @@ def parse_recipe(words: Sequence[str]) -> tuple[Recipe, list[str]]:
     Args:
         words: the recipe's own flags, ``--``, its flags of run_classifier.py, ``--``, the user's words.
     """
-    own, rest = _split(words)
+    words_of_recipe, rest = _split(words)
     flags, words_of_user = _split(rest)
     parser = Parser(
         "launch recipe",
@@ -155,7 +155,7 @@ def parse_recipe(words: Sequence[str]) -> tuple[Recipe, list[str]]:
     )
     add_flags(parser.add_argument_group("the recipe"), Recipe)
     add_flags(parser.add_argument_group("defaults of the launcher's flags"), LauncherFlags)
-    return parser.parse(own)[0], words_of_user
+    return parser.parse(words_of_recipe)[0], words_of_user
 
 
 def launcher_parser(recipe: Recipe) -> Parser:
@@ -182,13 +182,13 @@ class _LauncherParser(Parser):
 
     def parse(self, words: Sequence[str]) -> tuple[Launch, bool]:
         """Return the launch, and whether ``--debug`` is given; wrong usage is one line and status 2."""
-        own, passed_on = _split(words)
+        flags, passed_on = _split(words)
         self._passed_on = tuple(passed_on)
         try:
-            own = list(self._checked(own))
+            flags = list(self._checked(flags))
         except UsageError as error:
             self.error(str(error))
-        return super().parse(own)
+        return super().parse(flags)
 
     def _checked(self, words: Sequence[str]) -> Iterator[str]:
         """Yield each flag as ``--flag=value``, up to --help.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from tools.cli.errors import UsageError
 from tools.precision.base import Precision
 from tools.run.flags import TrainingFlags
 
@@ -28,6 +31,21 @@ def resume_settings(
     """
     compared = {name: value for name, value in asdict(flags).items() if name not in MAY_CHANGE}
     return {**compared, **facts, "precision in use": type(precision).__name__}
+
+
+@contextmanager
+def resuming() -> Iterator[None]:
+    """Say of a checkpoint that does not fit what can be done about it.
+
+    Raises:
+        UsageError: the block raised a ValueError.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(
+            f"--resume: {error}: resume it with what it had, or train anew with --overwrite_output_dir"
+        ) from error
 
 
 class Settings:

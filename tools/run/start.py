@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from callback.checkpointing import checkpoint_step, find_checkpoints, load_checkpoint_model
+from callback.checkpointing import checkpoint_step, find_checkpoints, load_trained_classifier
 from callback.history import History
 from model.checkpoint import build_model, load_model
 from model.configuration_albert import AlbertConfig
@@ -22,6 +22,7 @@ from tools.machine.seeds import seed_everything
 from tools.run.flags import Flags, InputFlags
 from tools.run.inputs import ModelFiles, check_sizes, find_inputs, resolve_task
 from tools.run.output_dir import check_output_dir, claim_output_dir
+from tools.run.resume import resuming
 
 logger = logging.getLogger(__name__)
 
@@ -103,12 +104,11 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
         for split in flags.goals.splits
     }
     seed_everything(flags.training.seed)  # A new classifier starts from random weights.
+    weights = run.resume_from or run.files.weights
+    model = load_model(weights, config) if weights else build_model(config)
     if run.resume_from:
-        model = load_checkpoint_model(run.resume_from, config)
-    elif run.files.weights:
-        model = load_model(run.files.weights, config)
-    else:
-        model = build_model(config)
+        with resuming():
+            load_trained_classifier(run.resume_from, model)
     return Start(task, tokenizer, features, model.to(runtime.device.torch_device))
 
 

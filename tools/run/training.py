@@ -25,7 +25,7 @@ from tools.machine.seeds import seed_step
 from tools.precision.base import Precision
 from tools.precision.choice import build_precision, uses_apex
 from tools.run.flags import TrainingFlags
-from tools.run.resume import Settings, resume_settings
+from tools.run.resume import Settings, resume_settings, resuming
 
 
 def build_plan(
@@ -123,15 +123,9 @@ class TrainingState:
         Raises:
             UsageError: the checkpoint is of a run with other flags or data.
         """
-        if checkpoint is None:
-            return
-        try:
-            load_training_state(checkpoint, self)
-        except ValueError as error:
-            raise UsageError(
-                f"--resume: {error}: resume it with what it had, or train anew with "
-                "--overwrite_output_dir"
-            ) from error
+        if checkpoint is not None:
+            with resuming():
+                load_training_state(checkpoint, self)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what :meth:`load_state_dict` needs to go on as if never stopped."""
@@ -168,17 +162,18 @@ def build_state(
     """
     device = runtime.device
     model.albert.encoder.gradient_checkpointing = flags.gradient_checkpointing
+    apex = uses_apex(flags.fp16, flags.amp_backend, device)
     optimizer = build_optimizer(
         flags.optimizer,
         model,
         flags.learning_rate,
         flags.adam_epsilon,
         flags.weight_decay,
-        lamb=device.fused_lamb if uses_apex(flags, device) and device.fused_lamb else Lamb,
+        lamb=device.fused_lamb if apex and device.fused_lamb else Lamb,
     )
     warmup_steps = int(total_steps * flags.warmup_proportion)
     schedule = build_schedule(flags.lr_schedule, optimizer, warmup_steps, total_steps)
-    precision = build_precision(flags, model, optimizer, device)
+    precision = build_precision(flags, model, optimizer, device, runtime.processes)
     network, compilation = precision.model, None
     if flags.torch_compile:
         if not precision.can_compile:
