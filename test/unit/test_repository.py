@@ -93,13 +93,22 @@ COMMANDS = sorted(
 
 
 @pytest.mark.parametrize("file", COMMANDS, ids=lambda file: file.stem)
-def test_a_command_is_run_by_its_name_or_its_path(file, tmp_path):
+def test_a_command_has_the_frame_of_all(file):
     text = file.read_text()
     assert f"python -m tools.{file.stem}" in text
     assert not [word for word in ("sys.path", "E402", "argparse.ArgumentParser(") if word in text]
-    result = command(sys.executable, file, "--help", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith(f"usage: {file.stem} [-h] [--debug]")
+    nodes = [node for node in ast.parse(text).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [getattr(node, "module", None) or node.names[0].name for node in nodes]
+    ours = [name.split(".")[0] for name in names if name.split(".")[0] in PACKAGES]
+    assert ours[0] == "tools"  # Else tools/tools.py does not see to it that the others are found.
+
+
+def test_a_command_is_run_by_its_name_or_its_path(tmp_path):
+    named = command(sys.executable, "-m", "tools.download", "--help", cwd=ROOT)
+    by_path = command(sys.executable, ROOT / "tools" / "download.py", "--help", cwd=tmp_path)
+    assert by_path.returncode == named.returncode == 0, by_path.stderr + named.stderr
+    assert by_path.stdout == named.stdout
+    assert named.stdout.startswith("usage: download [-h] [--debug]")
 
 
 def test_only_tables_of_data_are_kept_from_the_formatter():
