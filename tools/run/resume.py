@@ -49,7 +49,7 @@ def resuming() -> Iterator[None]:
 
 
 class Settings:
-    """Those settings as a part of a checkpoint's state."""
+    """What :func:`resume_settings` returns, as a part of a checkpoint's state."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self._values = values
