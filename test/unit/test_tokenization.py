@@ -124,5 +124,6 @@ def test_ids_equal_the_rules_on_all_real_texts(real_data, name):
     task = TASKS[name]
     for split in SPLITS:
         (path,) = task.paths(real_data / task.folder, split)
-        texts = [t for e in read_examples(task, path, split) for t in (e.text_a, e.text_b) if t]
+        examples = read_examples(task, path, split)
+        texts = [text for text in (*examples.texts_a, *(examples.texts_b or ())) if text]
         assert encode(tokenizer, texts) == [by_the_rules(tokenizer, text) for text in texts]
