@@ -45,11 +45,15 @@ CHANGED = {
 }
 
 
+def stay_in_this_process(patch):
+    """Have a run take this process as it is, whose log handlers stay as they are."""
+    runtime = Runtime(Device("cpu"), Processes())
+    patch.setattr(run_classifier, "start_runtime", lambda *_, **__: nullcontext(runtime))
+
+
 @pytest.fixture(autouse=True)
 def one_process(monkeypatch):
-    """Run in this process, whose log handlers stay as they are."""
-    runtime = Runtime(Device("cpu"), Processes())
-    monkeypatch.setattr(run_classifier, "start_runtime", lambda *_, **__: nullcontext(runtime))
+    stay_in_this_process(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +66,7 @@ def trained(pretrained, tmp_path_factory):
     words += ["--model_name_or_path", pretrained, "--output_dir", folder / "out"]
     flags = parse_flags([str(word) for word in words])
     with pytest.MonkeyPatch.context() as patch:
-        runtime = Runtime(Device("cpu"), Processes())
-        patch.setattr(run_classifier, "start_runtime", lambda *_, **__: nullcontext(runtime))
+        stay_in_this_process(patch)
         run_classifier.main(flags)
     return flags
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -58,11 +58,9 @@ class Meter:
         self._stopwatch.count(step.examples, step.tokens, step.padded_tokens)
         self._progress.advance()
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Leave what happens in the block out of the FPS."""
-        with self._fps.paused():
-            yield
+    def paused(self) -> AbstractContextManager[None]:
+        """Return the context that leaves what happens in it out of the FPS."""
+        return self._fps.paused()
 
     def read_losses(self) -> dict[int, float]:
         """Read the losses since the last call, averaged over the processes, by their global step.
