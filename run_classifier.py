@@ -43,8 +43,9 @@ logger = logging.getLogger("run_classifier")
 def main(flags: Flags) -> None:
     """Do what the flags ask for, in this order: train, evaluate, predict."""
     log_dir, output_dir = flags.records.log_dir, flags.records.output_dir
+    one_width = flags.training.padding == "max_length"
     with (
-        start_runtime(flags.machine, log_dir, shared_log_dir=output_dir / "logs") as runtime,
+        start_runtime(flags.machine, log_dir, output_dir / "logs", one_width) as runtime,
         open_run(flags, runtime) as run,
     ):
         start = load_start(flags, runtime, run)
@@ -160,7 +161,7 @@ def finish(
         save_final(run.output_dir, model, start.tokenizer, save_format)
         logger.info("model: %s", run.output_dir)
         model = load_model(run.output_dir, AlbertConfig.from_file(run.output_dir))
-        model.to(runtime.device.torch_device)
+        runtime.device.place(model)
     runtime.processes.broadcast(model)
     return model
 
@@ -177,7 +178,7 @@ def evaluate(
     for checkpoint in find_checkpoints(run.output_dir) if all_checkpoints else []:
         logger.info("checkpoint: %s", checkpoint)
         earlier = load_model(checkpoint, AlbertConfig.from_file(checkpoint))
-        earlier.to(runtime.device.torch_device)
+        runtime.device.place(earlier)
         results[checkpoint.name] = scorer.evaluate(earlier)
     results["model"] = scorer.evaluate(model)
     if runtime.is_main:

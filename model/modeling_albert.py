@@ -98,6 +98,7 @@ class AlbertAttention(nn.Module):
         query, key, value = projections.query_key_value(hidden).chunk(3, -1)
         if first_only:  # The first token alone asks; it still sees all of them.
             query, hidden = query[:, :1], hidden[:, :1]
+            mask = None if mask is None else mask[:, :, :1]
         context = F.scaled_dot_product_attention(
             *(self._split_heads(states) for states in (query, key, value)),
             attn_mask=mask,
@@ -187,13 +188,19 @@ class AlbertTransformer(nn.Module):
 
 
 class AlbertModel(nn.Module):
-    """ALBERT's encoder with the pooler: token ids → all hidden states and one vector a sequence."""
+    """ALBERT's encoder with the pooler: token ids → all hidden states and one vector a sequence.
+
+    Attributes:
+        mask_every_query: give attention a mask [B, 1, S, S], with a row for each token that asks, in place
+            of one row for all, [B, 1, 1, S]: the same, for a device that broadcasts no mask.
+    """
 
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
         self.embeddings = AlbertEmbeddings(config)
         self.encoder = AlbertTransformer(config)
         self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
+        self.mask_every_query = False
 
     def forward(
         self,
@@ -217,6 +224,8 @@ class AlbertModel(nn.Module):
             [B, H].
         """
         mask = None if attention_mask is None else attention_mask[:, None, None, :].bool()
+        if mask is not None and self.mask_every_query:
+            mask = mask.expand(-1, -1, mask.shape[-1], -1).contiguous()
         hidden = self.encoder(self.embeddings(input_ids, token_type_ids), mask, first_only)
         return hidden, torch.tanh(self.pooler(hidden[:, 0]))
 

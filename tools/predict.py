@@ -107,7 +107,7 @@ def predict(flags: PredictFlags) -> None:
     device.keep_memory()
     config = AlbertConfig.from_file(flags.model)
     tokenizer = AlbertTokenizer(find_vocabulary(flags.model))
-    model = load_model(flags.model, config).to(device.torch_device)
+    model = device.place(load_model(flags.model, config))
     length = min(flags.max_seq_length, config.max_position_embeddings)
     for texts in chunks(read_sentences(flags.sentences, flags.file), _CHUNK):
         features = tokenize(texts, tokenizer, length)

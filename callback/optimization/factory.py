@@ -36,6 +36,8 @@ _SOURCES = {
     "novograd": _Source("pytorch_optimizer", "NovoGrad", {}),
     "ralamb": _Source("pytorch_optimizer", "Lamb", {"rectify": True}),
     "sgdw": _Source("pytorch_optimizer", "SGDW", {}),
+    # The Ascend adaptation's LAMB: it works on tensors that apex has joined, so with apex alone.
+    "npu_fused_lamb": _Source("apex.optimizers", "NpuFusedLamb", {}),
 }
 OPTIMIZERS = ("lamb", *_SOURCES, "lookahead")
 
@@ -46,13 +48,11 @@ def build_optimizer(
     learning_rate: float,
     adam_epsilon: float,
     weight_decay: float,
-    lamb: type[torch.optim.Optimizer] = Lamb,
 ) -> torch.optim.Optimizer:
     """Build an optimizer over ``model``'s parameters.
 
     Biases and LayerNorm weights never decay (BERT's rule): these are the parameters of fewer than two
-    dimensions. ``lookahead`` is Lookahead (Zhang et al. 2019, arXiv:1907.08610) around LAMB, and ``lamb``
-    the class that stands for that.
+    dimensions. ``lookahead`` is Lookahead (Zhang et al. 2019, arXiv:1907.08610) around LAMB.
 
     Raises:
         ValueError: no optimizer has that name, or an argument is outside its range.
@@ -66,7 +66,7 @@ def build_optimizer(
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     if name in ("lamb", "lookahead"):
-        inner = lamb(groups, lr=learning_rate, eps=adam_epsilon)
+        inner = Lamb(groups, lr=learning_rate, eps=adam_epsilon)
         return inner if name == "lamb" else _load("pytorch_optimizer", "Lookahead", name)(inner)
     source = _SOURCES[name]
     make = _load(source.package, source.name, name)

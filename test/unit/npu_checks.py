@@ -4,20 +4,26 @@ A device is registered for the whole life of a process, so no other test may sha
 """
 
 import copy
+import os
 
 import pytest
 import torch
 import torch.nn.functional as F
 import torch_npu
-from apex import amp
 from torch import nn
 from torch_npu.npu.amp import GradScaler
-from torch_npu.optim import NpuFusedAdamW, NpuFusedLamb
 
 from callback.optimization import Lamb
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
+from tools.machine.device import Device
+from tools.precision.native import LEVELS as NATIVE
 
+LACKS = os.environ.get("SIMULATED_NPU_LACKS", "")
+FUSED_ATTENTION = "fused_attention" not in LACKS
+# torch's own scaler knows no flag.
+SCALERS = [GradScaler] if "infinity" in LACKS else [GradScaler, lambda: torch.amp.GradScaler("npu")]
+DEVICE = Device("npu")
 NPU, OTHER, CPU = torch.device("npu:0"), torch.device("npu:1"), torch.device("cpu")
 INF = float("inf")
 
@@ -62,24 +68,16 @@ def train(model, optimizer, device, steps=3, masked=True):
 
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("device", [NPU, OTHER])
-@pytest.mark.parametrize(
-    ("make", "reference"),
-    [
-        (Lamb, Lamb),
-        (torch.optim.AdamW, torch.optim.AdamW),
-        (NpuFusedLamb, Lamb),
-        (NpuFusedAdamW, torch.optim.AdamW),
-    ],
-)
-def test_training_is_the_cpus(make, reference, device, masked):
+@pytest.mark.parametrize("make", [Lamb, torch.optim.AdamW])
+def test_training_is_the_cpus(make, device, masked):
     torch.npu.set_device(device)
     model = small_albert()
     expected = copy.deepcopy(model)
-    model.to(device)
+    Device("npu", device.index).place(model)
     # Some gradients are 0 but for rounding (a key's bias): a small eps would make steps of them.
     options = {"lr": 1e-2, "weight_decay": 0.1, "eps": 1e-3}
     losses = train(model, make(model.parameters(), **options), device, masked=masked)
-    wanted = train(expected, reference(expected.parameters(), **options), CPU, masked=masked)
+    wanted = train(expected, make(expected.parameters(), **options), CPU, masked=masked)
     assert losses == pytest.approx(wanted, abs=1e-6)
     for own, other in zip(model.parameters(), expected.parameters(), strict=True):
         assert own.device == device
@@ -191,15 +189,14 @@ def scaled_step(scaler, weight, optimizer, factor):
     optimizer.zero_grad()
 
 
-@pytest.mark.parametrize("make", [lambda: torch.amp.GradScaler("npu"), GradScaler])
-@pytest.mark.parametrize("kind", [torch.optim.SGD, NpuFusedAdamW])
-def test_scalers_skip_a_step_that_overflows(make, kind):
+@pytest.mark.parametrize("make", SCALERS)
+def test_scalers_skip_a_step_that_overflows(make):
     weight, scaler = nn.Parameter(torch.ones(2, device=NPU)), make()
-    optimizer = kind([weight], lr=0.1)
+    optimizer = torch.optim.SGD([weight], lr=0.1)
     scaled_step(scaler, weight, optimizer, 1.0)
     after_one = weight.tolist()
     assert after_one[0] < 1
-    scaled_step(scaler, weight, optimizer, INF)
+    scaled_step(scaler, weight, optimizer, 3e38)  # With the scale it is more than fp32 can hold.
     assert weight.tolist() == after_one
     assert scaler.get_scale() == 2.0**15
     scaled_step(scaler, weight, optimizer, 1.0)
@@ -214,104 +211,81 @@ def test_torch_npus_scaler_with_a_fixed_scale_steps_whatever_the_gradients_are()
     assert scaler.get_scale() == 8.0
 
 
-def test_fused_optimizers_keep_the_gradients_they_first_saw():
-    weight = nn.Parameter(torch.ones(2, device=NPU))
-    optimizer = NpuFusedLamb([weight], lr=0.1)
-    weight.sum().backward()
-    optimizer.step()
-    with pytest.raises(ValueError, match="set_to_none"):
-        optimizer.zero_grad(set_to_none=True)
-    optimizer.zero_grad()
-    before = weight.tolist()
-    # Made anew, and put there as load_state_dict does it: the optimizer still has its own.
-    weight.grad = torch.tensor([1e6, 0.0]).to(NPU)
-    optimizer.state[weight]["exp_avg"] = torch.tensor([0.0, 1e6]).to(NPU)
-    optimizer.step()
-    assert weight.tolist() == pytest.approx([0.9 * w for w in before])
-    assert optimizer.grads_all_group_combined[0].tolist() == [0.0, 0.0]
+def native_step(precision, step, factors):
+    """Do a step of micro-batches, whose losses are multiplied by ``factors``."""
+    for part, factor in enumerate(factors):
+        with precision.forward():
+            loss = precision.model(**batch_on(NPU)).loss
+        precision.backward(loss * factor, last=part == len(factors) - 1)
+    return precision.step(1.0)
 
 
-def apex_model(level, **options):
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)).to(NPU)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    return amp.initialize(model, optimizer, opt_level=level, **options)
+@pytest.mark.parametrize("level", NATIVE)
+def test_torchs_own_levels_learn_and_skip_what_overflows(level):
+    model = DEVICE.place(small_albert())
+    optimizer = Lamb(model.parameters(), lr=1e-2, eps=1e-3)
+    precision = NATIVE[level](model, optimizer, DEVICE, "dynamic")
+    losses = []
+    for step in range(4):
+        with torch.no_grad():
+            losses.append(precision.fp32_model()(**batch_on(NPU)).loss.item())
+        assert native_step(precision, step, [0.5, 0.5])
+    assert losses == sorted(losses, reverse=True)
+    for factors in ([3e38, 1.0], [1.0, 3e38]):
+        before = {n: p.cpu().clone() for n, p in precision.fp32_model().named_parameters()}
+        assert not native_step(precision, 0, factors)
+        after = precision.fp32_model().named_parameters()
+        assert all(torch.equal(before[name], p.cpu()) for name, p in after)
+    assert precision.skipped_steps == 2
+    assert precision.loss_scale() == 2.0**14
 
 
-def apex_step(model, optimizer, factor=1.0):
-    loss = model(torch.ones(2, 4, device=NPU)).float().mean() * factor
-    with amp.scale_loss(loss, optimizer) as scaled:
-        scaled.backward()
-    optimizer.step()
-    optimizer.zero_grad()
+def test_attention_takes_a_row_of_the_mask_for_each_token_that_asks():
+    query, key = torch.ones(2, 1, 3, 4, device=NPU), torch.ones(2, 1, 5, 4, device=NPU)
+    mask = torch.ones(2, 1, 1, 5, dtype=torch.bool, device=NPU)
+    if FUSED_ATTENTION:
+        with pytest.raises(RuntimeError, match=r"atten_mask has the shape \[2, 1, 1, 5\]"):
+            F.scaled_dot_product_attention(query, key, key, mask)
+    mask = mask.expand(-1, -1, 3, -1)
+    assert F.scaled_dot_product_attention(query, key, key, mask).shape == query.shape
 
 
-@pytest.mark.parametrize(
-    ("level", "weights", "masters"),
-    [
-        ("O0", torch.float32, torch.float32),
-        ("O1", torch.float32, torch.float32),
-        ("O2", torch.float16, torch.float32),
-        ("O3", torch.float16, torch.float16),
-    ],
-)
-def test_apex_levels_have_their_dtypes_and_learn_the_same(level, weights, masters):
-    plain, plain_optimizer = apex_model("O0")
-    model, optimizer = apex_model(level, loss_scale=128.0)
-    for _ in range(3):
-        apex_step(model, optimizer)
-    assert {p.dtype for p in model.parameters()} == {weights}
-    assert {p.dtype for p in amp.master_params(optimizer)} == {masters}
-    assert model(torch.ones(1, 4, device=NPU)).dtype == (
-        torch.float16 if level == "O1" else torch.float32
+def test_a_model_that_is_placed_makes_such_masks():
+    model = small_albert()
+    batch = batch_on(CPU)
+    expected = model(**batch).logits
+    if FUSED_ATTENTION:
+        with pytest.raises(RuntimeError, match="atten_mask"):
+            copy.deepcopy(model).to(NPU)(**batch_on(NPU))
+    torch.testing.assert_close(DEVICE.place(model)(**batch_on(NPU)).logits.cpu(), expected)
+
+
+def test_attention_without_a_kernel_of_its_own_stays_in_fp16():
+    DEVICE.activate()
+    seen = []
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+            result = op(*args, **(kwargs or {}))
+            seen.extend([result.dtype] if isinstance(result, torch.Tensor) else [])
+            return result
+
+    states = torch.ones(2, 1, 3, 4, device=NPU, dtype=torch.float16)
+    with Watch():
+        F.scaled_dot_product_attention(states, states, states)
+    assert torch.float32 not in seen
+    assert torch.float16 in seen
+
+
+def test_the_chip_has_bf16_or_says_so():
+    assert DEVICE.has_bf16 is ("bf16" not in LACKS)
+
+
+@pytest.mark.parametrize("one_width", [True, False])
+def test_kernels_are_compiled_for_a_shape_only_where_there_is_one(one_width, monkeypatch):
+    modes = []
+    monkeypatch.setattr(
+        torch.npu, "set_compile_mode", lambda jit_compile: modes.append(jit_compile)
     )
-    for _ in range(3):
-        plain(torch.ones(2, 4, device=NPU)).mean().backward()
-        plain_optimizer.step()
-        plain_optimizer.zero_grad()
-    for own, other in zip(model.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(own.float(), other, atol=5e-3, rtol=0)
-    assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
-
-
-@pytest.mark.parametrize("level", ["O1", "O2"])
-def test_apex_skips_one_step_after_an_overflow_and_halves_the_scale(level):
-    model, optimizer = apex_model(level)
-    apex_step(model, optimizer, 1e-2)
-    before = [p.clone() for p in model.parameters()]
-    apex_step(model, optimizer, INF)
-    assert all(map(torch.equal, before, model.parameters()))
-    assert amp.state_dict() == {"loss_scaler0": {"loss_scale": 2.0**15, "unskipped": 0}}
-    apex_step(model, optimizer, 1e-2)
-    assert not torch.equal(before[0], next(model.parameters()))
-    saved = amp.state_dict()
-    apex_model(level)
-    amp.load_state_dict(saved)
-    assert amp.state_dict() == saved
-
-
-def test_apex_adds_up_the_gradients_of_several_backward_passes():
-    once, once_optimizer = apex_model("O2", loss_scale=4.0)
-    apex_step(once, once_optimizer, 3.0)
-    twice, optimizer = apex_model("O2", loss_scale=4.0)
-    for factor in (1.0, 2.0):
-        loss = twice(torch.ones(2, 4, device=NPU)).mean() * factor
-        with amp.scale_loss(loss, optimizer) as scaled:
-            scaled.backward()
-    optimizer.step()
-    for own, other in zip(
-        amp.master_params(optimizer), amp.master_params(once_optimizer), strict=True
-    ):
-        torch.testing.assert_close(own, other, atol=2e-3, rtol=0)
-
-
-def test_apex_refuses_what_the_real_one_refuses():
-    model, optimizer = apex_model("O2")
-    with pytest.raises(RuntimeError, match="Found param 0.weight with type npu torch.float16"):
-        amp.initialize(model, optimizer)
-    with pytest.raises(RuntimeError, match="only be passed through amp.initialize once"):
-        amp.initialize(nn.Linear(1, 1).to(NPU), optimizer)
-    with pytest.raises(RuntimeError, match="Unexpected optimization level O4"):
-        amp.initialize(nn.Linear(1, 1).to(NPU), opt_level="O4")
-    with pytest.raises(TypeError):  # apex's zero_grad takes no argument where there are masters
-        optimizer.zero_grad(set_to_none=True)
+    DEVICE.activate(one_width)
+    assert modes == ([] if one_width else [False])

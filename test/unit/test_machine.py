@@ -1,7 +1,9 @@
 """Devices, processes, the FPS counter and progress lines."""
 
 import logging
+import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +11,8 @@ import torch
 
 from callback.progressbar import ProgressBar
 from tools.cli.errors import UsageError, error_line
+from tools.machine import device as device_module
+from tools.machine.cann import describe_cann
 from tools.machine.device import Device, select_device
 from tools.machine.distributed import Processes, processes_from_environment
 from tools.run.throughput import FpsCounter
@@ -72,6 +76,108 @@ def test_a_missing_gpu_is_said():
     with pytest.raises(UsageError, match="--device cuda: .* --device cpu works everywhere"):
         select_device("cuda")
     assert select_device("auto").type in ("cpu", "npu")
+
+
+@pytest.fixture
+def npu(monkeypatch):
+    """Pretend that there is an NPU; hands back what tells how torch_npu loads."""
+
+    def loads(error=None, sees=0):
+        def load(name):
+            assert name == "torch_npu"
+            if error:
+                raise error
+
+        monkeypatch.setattr(device_module, "_npu_hardware", lambda: Path("/dev/davinci0"))
+        monkeypatch.setattr(device_module.importlib, "import_module", load)
+        known = SimpleNamespace(is_available=lambda: sees > 0, device_count=lambda: sees)
+        monkeypatch.setattr(torch, "npu", known, raising=False)
+
+    return loads
+
+
+@pytest.mark.parametrize("choice", ["auto", "npu"])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            ModuleNotFoundError("No module named 'torch_npu'", name="torch_npu"),
+            f"torch_npu is not installed in {sys.executable}",
+        ),
+        (
+            ModuleNotFoundError("No module named 'yaml'", name="yaml"),
+            "torch_npu does not load: No module named 'yaml'",
+        ),
+        (
+            ImportError("libhccl.so: cannot open shared object file: No such file or directory"),
+            "torch_npu does not load: libhccl.so: cannot open shared object file",
+        ),
+        (
+            RuntimeError("\nThe driver's version 23.0 does not fit.\n[ERROR] 2026-11-26"),
+            "torch_npu does not load: The driver's version 23.0 does not fit.;",
+        ),
+        (None, "torch_npu sees no NPU: `npu-smi info` shows"),
+    ],
+)
+def test_an_npu_that_cannot_be_used_is_said_with_the_reason(npu, choice, error, words):
+    npu(error)
+    with pytest.raises(UsageError, match="--device cpu") as caught:
+        select_device(choice)
+    line = str(caught.value)
+    assert words in line
+    assert "\n" not in line
+    if error is None or not isinstance(error, ModuleNotFoundError):
+        assert "no CANN found, looked in " in line
+        assert "/usr/local/Ascend/cann, /usr/local/Ascend/ascend-toolkit" in line
+    assert select_device("cpu").type == "cpu"
+
+
+def test_an_npu_is_taken_where_it_works(npu):
+    npu(sees=2)
+    assert select_device("auto", 1) == Device("npu", 1)
+
+
+CANN = "cann/set_env.sh"
+
+
+@pytest.mark.parametrize(
+    ("file", "variables"),
+    [
+        (f"usr/local/Ascend/{CANN}", {}),
+        (f"home/Ascend/{CANN}", {}),
+        (f"elsewhere/{CANN}", {"ASCEND_HOME_PATH": "elsewhere/cann"}),
+        (f"noted/{CANN}", {}),
+    ],
+)
+def test_cann_is_found_where_it_may_be(tmp_path, file, variables):
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).touch()
+    info = tmp_path / "etc" / "Ascend" / "ascend_cann_install.info"
+    info.parent.mkdir(parents=True)
+    info.write_text(f"Version=1\nInstall_Path={tmp_path / 'noted'}\n")
+    environment = {name: str(tmp_path / value) for name, value in variables.items()}
+    environment["HOME"] = str(tmp_path / "home")
+    words = describe_cann(environment, tmp_path)
+    assert words == f"CANN is in {(tmp_path / file).parent}: source {tmp_path / file} first"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Timed out waiting 1000ms for recv operation to complete",
+        "wait timeout after 2000ms",
+        "EI0002: The wait execution of the Notify register times out. Reason: the Notify register",
+        "Getting socket times out",
+        "The watchdog timeout exception",
+    ],
+)
+def test_a_process_that_does_not_answer_is_said_in_one_line(monkeypatch, words):
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
+    with (
+        pytest.raises(TimeoutError, match="no answer from the other processes within 3 s"),
+        Processes(0, 0, 2, 2).connected(Device("cpu"), 3),
+    ):
+        raise RuntimeError(words)
 
 
 def test_flags_that_contradict_each_other():

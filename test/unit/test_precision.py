@@ -12,6 +12,7 @@ from tools.cli.errors import UsageError
 from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.precision import choice
+from tools.precision.apex import find_amp
 from tools.precision.base import Bf16Autocast, Fp32
 from tools.precision.choice import PrecisionFlags, build_precision, uses_apex
 from tools.precision.native import Fp16Autocast, HalfWeights, MasterWeights
@@ -212,3 +213,21 @@ def test_apex_is_used_where_it_is_and_its_absence_said(monkeypatch):
     assert uses_apex(True, "auto", Gpu("cpu"))
     assert not uses_apex(True, "native", Gpu("cpu"))
     assert not uses_apex(False, "auto", Gpu("cpu"))
+
+
+def test_an_apex_that_does_not_load_is_said(monkeypatch, caplog):
+    def broken():
+        raise ImportError("libtorch_cuda.so: undefined symbol")
+
+    monkeypatch.setattr(choice, "find_amp", broken)
+    assert not uses_apex(True, "auto", Gpu("cpu"))
+    assert "apex is installed, but does not load: ImportError: libtorch_cuda.so" in caplog.text
+    with pytest.raises(UsageError, match="--amp_backend apex: apex is installed, but does not"):
+        uses_apex(True, "apex", Gpu("cpu"))
+
+
+def test_the_project_that_has_apexs_name_on_pypi_is_not_taken_for_it(monkeypatch, tmp_path):
+    (tmp_path / "apex").mkdir()
+    (tmp_path / "apex" / "__init__.py").write_text("raise RuntimeError('another project')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert find_amp() is None

@@ -34,7 +34,7 @@ class Ours:
         self._features, self._device = features, setting.device
         self._device.keep_memory()
         seed_everything(SEED)
-        self.model = build_model(setting.config).to(self._device.torch_device).eval()
+        self.model = self._device.place(build_model(setting.config)).eval()
         self.compilation = None
         lengths, longest = features.lengths, setting.flags.max_seq_length
         if not contender.trains:

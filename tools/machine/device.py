@@ -9,12 +9,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import torch
-from torch.optim import Optimizer
+from torch import nn
 
 from tools.cli.errors import UsageError
+from tools.machine.cann import describe_cann
 from tools.machine.host_memory import keep_freed_memory
 
 _BACKENDS = {"npu": "hccl", "cuda": "nccl", "cpu": "gloo"}
@@ -76,30 +76,44 @@ class Device:
         return torch.amp.GradScaler(self.type, init_scale=init_scale)
 
     @property
-    def fused_lamb(self) -> type[Optimizer] | None:
-        """The device's own LAMB, which the references use with apex; None where there is none."""
-        if self.type == "npu":
-            return importlib.import_module("torch_npu.optim").NpuFusedLamb
-        return None
-
-    @property
-    def apex_options(self) -> dict[str, Any]:
-        """What Ascend's apex takes beside NVIDIA's arguments: combined gradients for fused optimizers."""
-        return {"combine_grad": True} if self.type == "npu" else {}
+    def apex_joins_tensors(self) -> bool:
+        """Whether apex here is Ascend's, which joins the gradients and fuses what it does to them."""
+        return self.type == "npu"
 
     @property
     def _module(self) -> ModuleType:
         return getattr(torch, self.type)
 
-    def activate(self) -> None:
-        """Make this the process's current device and set what is best for it."""
+    def activate(self, one_width: bool = False) -> None:
+        """Make this the process's current device and set what is best for it.
+
+        Args:
+            one_width: whether all batches are of one width.
+        """
         if self.type == "cpu":
             return
         self._module.set_device(self.index)
         if self.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = True
-        else:  # This keeps batches of changing width from compiling kernels anew.
+            return
+        if not one_width:  # This keeps batches of changing width from compiling kernels anew.
             self._module.set_compile_mode(jit_compile=False)
+        # An Ascend 910A has no fused attention. torch's own then computes fp16 in fp32 unless told not to,
+        # which takes twice the memory; a torch before 2.5 never does.
+        allow = getattr(torch.backends.cuda, "allow_fp16_bf16_reduction_math_sdp", None)
+        if allow is not None:
+            allow(True)
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Move ``model`` here, and have it make attention masks of a shape that the device takes.
+
+        What makes masks has the attribute ``mask_every_query`` (model/modeling_albert.py). A torch_npu
+        before its 26.1 line hands a mask to the NPU's fused attention as it is, which broadcasts none.
+        """
+        for module in model.modules():
+            if hasattr(module, "mask_every_query"):
+                module.mask_every_query = self.type == "npu"
+        return model.to(self.torch_device)
 
     def keep_memory(self) -> None:
         """Have freed memory stay with the process, as the allocators of accelerators do by themselves."""
@@ -166,31 +180,46 @@ def _kind_of(choice: str, no_cuda: bool) -> str:
     if choice == "cuda" and no_cuda:
         raise UsageError("--device cuda and --no_cuda contradict each other")
     if choice == "auto":
-        if _npu_hardware() and _npu_problem() is None:
-            return "npu"
-        return "cuda" if torch.cuda.is_available() and not no_cuda else "cpu"
+        hardware = _npu_hardware()
+        if hardware is None:
+            return "cuda" if torch.cuda.is_available() and not no_cuda else "cpu"
+        problem = _npu_problem()
+        if problem:  # To compute on the CPU instead would take a day and say nothing.
+            raise UsageError(
+                f"--device auto: there is an NPU ({hardware}), but {problem}; --device cpu does without"
+            )
+        return "npu"
+    problem = None
     if choice == "npu":
         problem = _npu_problem()
     elif choice == "cuda" and not torch.cuda.is_available():
         problem = f"torch {torch.__version__} sees no GPU"
-    else:
-        problem = None
     if problem:
         raise UsageError(f"--device {choice}: {problem}; --device cpu works everywhere")
     return choice
 
 
-def _npu_hardware() -> bool:
-    return any(Path("/dev").glob("davinci[0-9]*"))
+def _npu_hardware() -> Path | None:
+    """Return the first NPU's device file, if there is an NPU."""
+    return next(iter(sorted(Path("/dev").glob("davinci[0-9]*"))), None)
 
 
 def _npu_problem() -> str | None:
     """Return why there is no NPU to use, or None; imports torch_npu."""
     try:
         importlib.import_module("torch_npu")
-    except ModuleNotFoundError:
-        return "torch_npu is not installed (see requirements-npu.txt)"
-    # The message names the library, such as libhccl.so.
-    except (ImportError, OSError, RuntimeError) as error:
-        return f"torch_npu is installed but CANN is not: {str(error).splitlines()[0]}"
-    return None if torch.npu.is_available() else "torch_npu sees no NPU"
+        if torch.npu.is_available():
+            return None
+    except ModuleNotFoundError as error:
+        if error.name == "torch_npu":
+            return f"torch_npu is not installed in {sys.executable} (docs/npu.md says how)"
+        return f"torch_npu does not load: {error}"
+    # Whatever is wrong with CANN or the driver comes as one of these: a library that is missing, an error
+    # of its own, a version that does not fit.
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        return f"torch_npu does not load: {_first_line(error)}; {describe_cann()}"
+    return f"torch_npu sees no NPU: `npu-smi info` shows what the driver sees; {describe_cann()}"
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))

@@ -19,7 +19,7 @@ from tools.machine.device import Device
 
 # Collectives raise this when another process is gone, and when it does not answer.
 _GONE = re.compile(r"Connection (closed|reset|refused)|Broken pipe|recvValue failed|remote process")
-_SILENT = re.compile(r"[Tt]imed? ?out")
+_SILENT = re.compile(r"[Tt]ime[ds]? ?out")
 # A process that lost another waits this long before it ends: whoever watches them all is to see the one
 # that failed first.
 _PEER_SECONDS = 2.0

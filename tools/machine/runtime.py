@@ -66,13 +66,14 @@ class Runtime:
 
 @contextmanager
 def start_runtime(
-    flags: MachineFlags, log_dir: Path | None, shared_log_dir: Path
+    flags: MachineFlags, log_dir: Path | None, shared_log_dir: Path, one_width: bool = False
 ) -> Iterator[Runtime]:
     """Take the device that the flags name, open the log, and join the other processes, if there are any.
 
     Args:
         log_dir: where ``rank_<n>.log`` goes. None: to ``shared_log_dir`` if there are several processes,
             else nowhere.
+        one_width: whether all batches are of one width.
 
     Raises:
         UsageError: the device is not there, or the processes' variables contradict each other.
@@ -87,7 +88,7 @@ def start_runtime(
         bind_cores(processes)
     index = processes.local_rank if processes.world_size > 1 else flags.device_id
     device = select_device(flags.device, index, flags.no_cuda, processes.local_world_size)
-    device.activate()
+    device.activate(one_width)
     device.keep_memory()
     with processes.connected(device, flags.ddp_timeout):
         yield Runtime(device, processes)

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,13 +20,16 @@ from tools.precision.base import ScaledPrecision
 
 
 def find_amp() -> ModuleType | None:
-    """Return ``apex.amp``, or None where apex is not installed (another project has its name on PyPI)."""
-    if importlib.util.find_spec("apex") is None:
+    """Return ``apex.amp``, or None where there is none (another project has apex's name on PyPI).
+
+    Raises:
+        ImportError: it is there and does not load.
+    """
+    apex = importlib.util.find_spec("apex")
+    folders = apex.submodule_search_locations if apex else None
+    if not any(Path(folder, "amp").is_dir() for folder in folders or ()):
         return None
-    try:
-        return importlib.import_module("apex.amp")
-    except ImportError:
-        return None
+    return importlib.import_module("apex.amp")
 
 
 class ApexAmp(ScaledPrecision):
@@ -49,13 +53,15 @@ class ApexAmp(ScaledPrecision):
         self._fp32_copy = copy.deepcopy(model) if opt_level in ("O2", "O3") else None
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         order = [[names[id(p)] for p in group["params"]] for group in optimizer.param_groups]
+        # Ascend's apex refuses to join gradients at the other levels.
+        joins = device.apex_joins_tensors and opt_level in ("O1", "O2")
         model, optimizer = self._amp.initialize(
             model,
             optimizer,
             opt_level=opt_level,
             loss_scale=loss_scale,
             verbosity=0,
-            **device.apex_options,
+            **({"combine_grad": True} if joins else {}),
         )
         super().__init__(model, optimizer)
         optimizer.zero_grad()  # apex makes the master copies with the first call of this.
@@ -68,8 +74,17 @@ class ApexAmp(ScaledPrecision):
         }
         if self._fp32_copy is not None:
             self._restore_masters()
-        self._outside = ExitStack()
-        self._outside.enter_context(self._amp.disable_casts())
+        self._scaled_step = ExitStack()  # It is open from a step's first backward pass to its last.
+        self._step_is_open = False
+        self._casts = opt_level == "O1"  # At the other levels apex has no casts to stop.
+        self._no_casts = ExitStack()
+        self._stop_casts()
+
+    def _stop_casts(self) -> None:
+        """Have apex's patches do nothing until the next forward pass."""
+        if self._casts:
+            self._no_casts.close()
+            self._no_casts.enter_context(self._amp.disable_casts())
 
     @torch.no_grad()
     def _restore_masters(self) -> None:
@@ -79,20 +94,30 @@ class ApexAmp(ScaledPrecision):
 
     @contextmanager
     def forward(self) -> Iterator[None]:
-        self._outside.close()
+        self._no_casts.close()
         try:
             yield
         finally:
-            self._outside.enter_context(self._amp.disable_casts())
+            self._stop_casts()
 
     def backward(self, loss: Tensor, last: bool = True) -> None:
-        with self._amp.scale_loss(loss, self.optimizer, delay_unscale=not last) as scaled:
-            scaled.backward()
+        # One scope of apex's for all the losses of a step: an NPU that saturates leaves an overflow in a
+        # flag only, which apex clears at the beginning of a scope and reads at its end.
+        if not self._step_is_open:
+            scope = self._amp.scale_loss(loss, self.optimizer)
+            scaled = self._scaled_step.enter_context(scope)
+        else:
+            scaled = loss.float() * self.loss_scale()
+        scaled.backward()
+        self._step_is_open = not last
+        if last:
+            self._scaled_step.close()
 
     def step(self, max_norm: float = 0.0) -> bool:
         if max_norm > 0:
             nn.utils.clip_grad_norm_(list(self._amp.master_params(self.optimizer)), max_norm)
         self.optimizer.step()  # apex makes it do nothing after an overflow.
+        self._stop_casts()  # apex stops them for the step itself, and starts them after it.
         return self._finish_step()
 
     @torch.no_grad()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from torch import nn
 from torch.optim import Optimizer
 
-from tools.cli.errors import UsageError
+from tools.cli.errors import UsageError, error_line
 from tools.cli.groups import flag
 from tools.cli.parser import Number
 from tools.machine.device import Device
@@ -15,6 +16,8 @@ from tools.machine.distributed import Processes
 from tools.precision.apex import ApexAmp, find_amp
 from tools.precision.base import Bf16Autocast, Fp32, Precision
 from tools.precision.native import LEVELS
+
+logger = logging.getLogger(__name__)
 
 OPT_LEVELS = ("O0", "O1", "O2", "O3")
 AMP_BACKENDS = ("auto", "apex", "native")
@@ -51,17 +54,20 @@ def uses_apex(fp16: bool, amp_backend: str, device: Device) -> bool:
     """Return whether ``--fp16`` is apex's on this device: where it is installed, unless told otherwise.
 
     Raises:
-        UsageError: ``--amp_backend apex`` where there is none.
+        UsageError: ``--amp_backend apex`` where there is none that loads.
     """
     if not fp16 or amp_backend == "native" or not device.has_fp16:
         return False
-    if find_amp() is not None:
-        return True
+    try:
+        if find_amp() is not None:
+            return True
+        reason = "NVIDIA's or Ascend's apex is not installed (PyPI's is another project)"
+    except (ImportError, OSError, AttributeError) as error:  # It was built for another torch, say.
+        reason = f"apex is installed, but does not load: {error_line(error)}"
+        if amp_backend == "auto":
+            logger.warning("%s; torch's own mixed precision takes its place", reason)
     if amp_backend == "apex":
-        raise UsageError(
-            "--amp_backend apex: NVIDIA's or Ascend's apex is not installed (PyPI's is another project); "
-            "--amp_backend native needs none"
-        )
+        raise UsageError(f"--amp_backend apex: {reason}; --amp_backend native needs none")
     return False
 
 

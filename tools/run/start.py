@@ -109,7 +109,7 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     if run.resume_from:
         with resuming():
             load_trained_classifier(run.resume_from, model)
-    return Start(task, tokenizer, features, model.to(runtime.device.torch_device))
+    return Start(task, tokenizer, features, runtime.device.place(model))
 
 
 def _read_features(

@@ -13,12 +13,13 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from callback.checkpointing import load_training_state
 from callback.lr_scheduler import build_schedule
-from callback.optimization import Lamb, build_optimizer
+from callback.optimization import build_optimizer
 from model.modeling_albert import AlbertForSequenceClassification
 from processors.batching import TrainingPlan
 from processors.loading import TrainingStep
 from tools.cli.errors import UsageError
 from tools.machine.compilation import Compilation
+from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
 from tools.machine.seeds import seed_step
@@ -162,14 +163,13 @@ def build_state(
     """
     device = runtime.device
     model.albert.encoder.gradient_checkpointing = flags.gradient_checkpointing
-    apex = uses_apex(flags.fp16, flags.amp_backend, device)
+    _check_fused_optimizer(flags, device)
     optimizer = build_optimizer(
         flags.optimizer,
         model,
         flags.learning_rate,
         flags.adam_epsilon,
         flags.weight_decay,
-        lamb=device.fused_lamb if apex and device.fused_lamb else Lamb,
     )
     warmup_steps = int(total_steps * flags.warmup_proportion)
     schedule = build_schedule(flags.lr_schedule, optimizer, warmup_steps, total_steps)
@@ -191,3 +191,15 @@ def build_state(
         seed=flags.seed,
         max_grad_norm=flags.max_grad_norm,
     )
+
+
+def _check_fused_optimizer(flags: TrainingFlags, device: Device) -> None:
+    """See that apex joins the tensors of an optimizer that wants them joined."""
+    if flags.optimizer != "npu_fused_lamb":
+        return
+    by_apex = uses_apex(flags.fp16, flags.amp_backend, device)
+    if not (device.apex_joins_tensors and by_apex and flags.fp16_opt_level in ("O1", "O2")):
+        raise UsageError(
+            "--optimizer npu_fused_lamb is Ascend's apex's, on an NPU with --fp16 --fp16_opt_level O1 or "
+            "O2; --optimizer lamb is the same rule everywhere"
+        )

@@ -21,6 +21,8 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
+from torch_npu import _overflow
+
 DEVICES = int(os.environ.get("SIMULATED_NPUS", "2"))
 _DLPACK_CPU, _DLPACK_EXTENSION = 1, 12  # DLDeviceType in dlpack.h; torch reads 12 as PrivateUse1
 _CPU_KERNELS = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
@@ -178,10 +180,13 @@ def _kernel(op: torch._ops.OpOverload, *args: Any, **kwargs: Any) -> Any:
     out = _writes(op).outputs
     args = [_map(lend, value) for value in args]
     kwargs = {k: _map(lend_output if k in out else lend, value) for k, value in kwargs.items()}
+    watched = _overflow.watches(op, args, kwargs)
     if torch.Tag.nondeterministic_seeded in op.tags:
         result = _with_generator(generators[index], op, args, kwargs)
     else:
         result = op(*args, **kwargs)
+    if watched:
+        _overflow.saturate((result, [lent for _, lent in outputs]))
     for original, lent in outputs:
         if original.shape != lent.shape:
             _resize(original, lent.shape)

@@ -1,9 +1,8 @@
-"""``apex.amp`` with Ascend's signatures and NVIDIA's behaviour (apex 4ef930c), as it computes.
+"""``apex.amp`` with Ascend's signatures and behaviour, as it computes (apex_checks.py compares them).
 
-O0 is fp32. O1 casts operation by operation (autocast in the model's ``forward``), but not within
-``disable_casts``. O2 has fp16 weights in
-the model and fp32 master copies in the optimizer's groups; they are made at the first backward pass. O3 is
-fp16 throughout. ``combine_grad`` makes Ascend's kernels fewer and no result different, so it does nothing.
+O0 is fp32. O1 casts operation by operation, wherever torch is called, but not within ``disable_casts``. O2
+has fp16 weights in the model and fp32 master copies in the optimizer's groups; they are made at the first
+backward pass. O3 is fp16 throughout.
 """
 
 from __future__ import annotations
@@ -50,8 +49,14 @@ class _State:
 
     level: _Level | None = None
     enabled = True
-    casts = True
+    quiet = False
     scalers: list[LossScaler] = []  # noqa: RUF012
+
+
+def _set_casts(active: bool) -> None:
+    """Have torch cast operation by operation from now on, or not: apex patches its functions for that."""
+    torch.set_autocast_dtype("npu", torch.float16)
+    torch.set_autocast_enabled("npu", active)
 
 
 def initialize(
@@ -67,9 +72,16 @@ def initialize(
     cast_model_outputs: torch.dtype | None = None,
     num_losses: int = 1,
     verbosity: int = 1,
+    dynamic_init_scale: float = 2.0**16,
+    scale_growth_factor: float = 2.0,
+    scale_backoff_factor: float = 0.5,
+    scale_window: int = 2000,
     min_loss_scale: float | None = None,
     max_loss_scale: float = 2.0**24,
     combine_grad: bool | None = None,
+    combine_ddp: bool | None = None,
+    ddp_replica_count: int = 4,
+    user_cast_preferred: bool | None = None,
     check_combined_tensors: bool | None = None,
 ) -> Any:
     """Prepare models and optimizers for a level; return them as they were given: one, or a list.
@@ -92,8 +104,13 @@ def initialize(
         "loss_scale": loss_scale,
     }
     level = _LEVELS[opt_level]._replace(**{k: v for k, v in given.items() if v is not None})
+    if combine_grad and opt_level not in ("O1", "O2"):
+        raise RuntimeError(
+            "Currently, combine_grad=True or check_combined_tensors=True should only be set by selecting "
+            "opt_level='O1' or opt_level='O2'."
+        )
     if combine_grad and opt_level == "O2" and not level.master_weights:
-        raise RuntimeError("With opt_level O2, combine_grad needs master_weights")
+        raise RuntimeError("With opt_level O2, master_weights should be True")
     all_models = models if isinstance(models, list) else [models]
     all_optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
     all_optimizers = [optimizer for optimizer in all_optimizers if optimizer is not None]
@@ -105,12 +122,38 @@ def initialize(
             optimizer.load_state_dict(
                 optimizer.state_dict()
             )  # earlier state takes the weights' dtype
-        patch_optimizer(optimizer, level.master_weights)
-    _State.level = level
+        if hasattr(optimizer, "is_npu_fused_optimizer") and opt_level not in ("O1", "O2"):
+            raise RuntimeError(
+                "Currently, npu fused optimizer can only be used when opt_level='O1' or opt_level='O2'"
+            )
+        patch_optimizer(optimizer, level.master_weights, bool(combine_grad))
+        if level.patch_torch_functions:
+            _stop_casts_in_step(optimizer)
+    _State.level, _State.quiet = level, verbosity == 0
     _State.scalers = [
-        LossScaler(level.loss_scale, min_loss_scale, max_loss_scale) for _ in range(num_losses)
+        LossScaler(
+            level.loss_scale,
+            dynamic_init_scale,
+            scale_growth_factor,
+            scale_backoff_factor,
+            scale_window,
+            min_loss_scale,
+            max_loss_scale,
+        )
+        for _ in range(num_losses)
     ]
+    _set_casts(level.patch_torch_functions)
     return models if optimizers is None else (models, optimizers)
+
+
+def _stop_casts_in_step(optimizer: Optimizer) -> None:
+    step = optimizer.step
+
+    def uncast(*args: Any, **kwargs: Any) -> Any:
+        with disable_casts():
+            return step(*args, **kwargs)
+
+    optimizer.step = uncast
 
 
 def _check_model(model: nn.Module) -> None:
@@ -120,9 +163,10 @@ def _check_model(model: nn.Module) -> None:
             "to the model(s) AFTER the model(s) have been returned from amp.initialize."
         )
     for name, parameter in model.named_parameters():
-        kind = f"{parameter.device.type} {parameter.dtype}"
-        if parameter.is_floating_point() and kind != "npu torch.float32":
-            raise RuntimeError(f"Found param {name} with type {kind}, expected npu torch.float32.")
+        if parameter.is_floating_point() and parameter.type() != "torch.npu.FloatTensor":
+            raise RuntimeError(
+                f"Found param {name} with type {parameter.type()}, expected torch.npu.FloatTensor."
+            )
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:
@@ -137,15 +181,7 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
 
 def _cast_model(model: nn.Module, level: _Level, outputs: torch.dtype | None) -> None:
     forward, dtype = model.forward, level.cast_model_type
-    if level.patch_torch_functions:
-
-        def cast_operations(*args: Any, **kwargs: Any) -> Any:
-            with torch.autocast("npu", dtype=torch.float16, enabled=_State.casts):
-                result = forward(*args, **kwargs)
-            return result if outputs is None else _cast(result, outputs)
-
-        model.forward = cast_operations
-    elif dtype is not None:
+    if dtype is not None:
 
         def cast_ends(*args: Any, **kwargs: Any) -> Any:
             result = forward(*_cast(args, dtype), **_cast(kwargs, dtype))
@@ -163,10 +199,12 @@ def _fp32_state(module: nn.Module, state: dict, prefix: str, metadata: dict) -> 
 
 @contextmanager
 def disable_casts() -> Iterator[None]:
-    """Compute in fp32 within the block, at O1."""
-    _State.casts = False
+    """Compute in fp32 within the block, and with casts after it; there are casts at O1 alone."""
+    if _State.level is None or not _State.level.patch_torch_functions:
+        raise AttributeError("'AmpState' object has no attribute 'handle'")
+    _set_casts(False)
     yield
-    _State.casts = True
+    _set_casts(True)
 
 
 @contextmanager
@@ -196,18 +234,24 @@ def scale_loss(
     for stash in stashes:
         if not delay_unscale and not stash.has_scaled_gradients:
             stash.before_backward()
+    scaler.begin()
+    # What apex patches are functions of Python's, which the backward pass does not call.
+    casts = torch.is_autocast_enabled("npu")
+    torch.set_autocast_enabled("npu", False)
     yield loss.float() * scaler.scale
+    torch.set_autocast_enabled("npu", casts)
+    torch.clear_autocast_cache()
     if delay_unscale:
         for stash in stashes:
             stash.has_scaled_gradients = True
         return
-    scaler.overflow = False
+    scaler.read_flag()
     for stash in stashes:
         stash.after_backward(scaler)
         stash.has_scaled_gradients = False
     if not delay_overflow_check and scaler.update():
         for stash in stashes:
-            stash.skip_next_step(loss_id, scaler)
+            stash.skip_next_step(loss_id, scaler, _State.quiet)
 
 
 def master_params(optimizer: Optimizer) -> Iterable[Tensor]:

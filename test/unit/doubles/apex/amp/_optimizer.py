@@ -1,4 +1,9 @@
-"""What ``amp.initialize`` does to an optimizer: master weights, a step that can be skipped, zero_grad."""
+"""What ``amp.initialize`` does to an optimizer: master weights, a step that can be skipped, zero_grad.
+
+There are two ways. One takes the gradients as it finds them. The other, ``combine_grad``, joins those
+that the first backward pass makes into one tensor, and works on that from then on: a weight without a
+gradient then is never updated, and a gradient that is dropped and made anew is never unscaled.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from apex.amp._scaler import LossScaler
 
 
 class Stash:
-    """An optimizer's weights and gradients as apex sees them."""
+    """An optimizer's weights and gradients as apex sees them, and takes them one by one."""
 
     def __init__(self, optimizer: Optimizer, master_weights: bool) -> None:
         self.has_scaled_gradients = False
@@ -21,14 +26,6 @@ class Stash:
         self._wants_masters = master_weights
         self._earlier: dict[Tensor, Tensor | None] = {}
         self._skips = False
-        # Ascend's apex leaves a fused optimizer the gradients it first saw, and writes into them.
-        self._keeps = hasattr(optimizer, "is_fused_optimizer")
-
-    def _store(self, weight: Tensor, earlier: Tensor | None, gradient: Tensor) -> None:
-        if self._keeps and earlier is not None:
-            earlier.copy_(gradient)
-            gradient = earlier
-        weight.grad = gradient
 
     @torch.no_grad()
     def make_masters(self) -> None:
@@ -48,7 +45,7 @@ class Stash:
                 weight.grad = None
         optimizer.load_state_dict(optimizer.state_dict())  # state takes the masters' dtype
 
-    def _own(self) -> list[Tensor]:
+    def own(self) -> list[Tensor]:
         """Return the optimizer's weights that are the model's own."""
         masters = {id(master) for _, master in self.masters}
         groups = self._optimizer.param_groups
@@ -59,24 +56,28 @@ class Stash:
         self.make_masters()
         for weight, _ in self.masters:
             weight.grad = None
-        for weight in self._own():
+        for weight in self.own():
             self._earlier[weight] = weight.grad
             weight.grad = None
 
     @torch.no_grad()
     def after_backward(self, scaler: LossScaler) -> None:
         """Unscale the new gradients, and add them to those from before."""
-        for weight, master in self.masters:
-            if weight.grad is not None:
-                unscaled = scaler.unscale(weight.grad, master.grad, torch.float32)
-                self._store(master, master.grad, unscaled)
-        for weight in self._own():
+        made = [(weight, master) for weight, master in self.masters if weight.grad is not None]
+        if scaler.overflow or scaler.finds_overflow(weight.grad for weight, _ in made):
+            return
+        for weight, master in made:
+            # apex unscales in the gradient's own type, and what is too small for that is lost.
+            unscaled = (weight.grad / scaler.scale).float()
+            master.grad = unscaled if master.grad is None else master.grad + unscaled
+        for weight in self.own():
             earlier = self._earlier.pop(weight, None)
-            if weight.grad is not None:
-                unscaled = scaler.unscale(weight.grad, earlier, weight.dtype)
-                self._store(weight, weight.grad if earlier is None else earlier, unscaled)
-            else:
+            if weight.grad is None:
                 weight.grad = earlier
+            elif not scaler.finds_overflow([weight.grad]):
+                weight.grad.div_(scaler.scale)
+                if earlier is not None:
+                    weight.grad.add_(earlier)
 
     @torch.no_grad()
     def after_step(self) -> None:
@@ -88,12 +89,21 @@ class Stash:
     def drop_master_gradients(self) -> None:
         """Drop the gradients that ``model.zero_grad`` does not reach."""
         for _, master in self.masters:
-            if self._keeps and master.grad is not None:
-                master.grad.zero_()
-            else:
-                master.grad = None
+            master.grad = None
 
-    def skip_next_step(self, loss_id: int, scaler: LossScaler) -> None:
+    def zero_grad(self, of_torch: Any) -> None:
+        """Zero the gradients in a way of apex's; ``of_torch`` is the optimizer's own."""
+        self.make_masters()
+        if not self.masters:
+            of_torch()
+            return
+        for weight in (*(weight for weight, _ in self.masters), *self.own()):
+            if weight.grad is not None:
+                weight.grad.detach_()
+                weight.grad.zero_()
+        self.drop_master_gradients()
+
+    def skip_next_step(self, loss_id: int, scaler: LossScaler, quiet: bool) -> None:
         """Replace ``optimizer.step`` for one call."""
         if self._skips:
             return
@@ -102,10 +112,11 @@ class Stash:
 
         def skip(closure: Any = None) -> None:
             _refuse(closure)
-            print(
-                f"Gradient overflow.  Skipping step, loss scaler {loss_id} "
-                f"reducing loss scale to {scaler.scale}"
-            )
+            if not quiet:
+                print(
+                    f"Gradient overflow.  Skipping step, loss scaler {loss_id} "
+                    f"reducing loss scale to {scaler.scale}"
+                )
             self.drop_master_gradients()
             self._optimizer.step = step
             self._skips = False
@@ -113,22 +124,90 @@ class Stash:
         self._optimizer.step = skip
 
 
+class JoinedStash(Stash):
+    """The same for ``combine_grad``: what counts are the gradients that were joined."""
+
+    def __init__(self, optimizer: Optimizer, master_weights: bool) -> None:
+        super().__init__(optimizer, master_weights)
+        self._gradients: list[tuple[Tensor, Tensor]] = []  # (of an fp16 weight, of its master)
+        self._own_gradients: list[Tensor] = []
+        self._by_weight: dict[Tensor, Tensor] = {}
+        self._own_earlier: list[Tensor] = []
+        self._joined, self._zeroed = False, True
+
+    def before_backward(self) -> None:
+        """Put the gradients aside, unless they are zero."""
+        if not self._joined:
+            super().before_backward()
+        elif not self._zeroed:
+            self._own_earlier = [gradient.clone() for gradient in self._own_gradients]
+            for gradient in (*(g for g, _ in self._gradients), *self._own_gradients):
+                gradient.zero_()
+
+    @torch.no_grad()
+    def _join(self) -> None:
+        if self._joined:
+            return
+        self._joined = True
+        for weight, master in self.masters:
+            if weight.grad is not None:
+                master.grad = torch.zeros_like(master)
+                self._gradients.append((weight.grad, master.grad))
+                self._by_weight[master] = master.grad
+        own = {w: w.grad for w in self.own() if w.grad is not None}
+        self._own_gradients = list(own.values())
+        self._by_weight |= own
+
+    def joined(self) -> dict[Tensor, Tensor]:
+        """Return the joined gradients, of the weights that the optimizer updates."""
+        return self._by_weight
+
+    @torch.no_grad()
+    def after_backward(self, scaler: LossScaler) -> None:
+        """Unscale the joined gradients, in fp32, and add those from before."""
+        self._join()
+        fresh, self._zeroed = self._zeroed, False
+        if not scaler.overflow and not scaler.finds_overflow(g for g, _ in self._gradients):
+            for gradient, of_master in self._gradients:
+                earlier = 0.0 if fresh else of_master.clone()
+                of_master.copy_(gradient).mul_(1 / scaler.scale).add_(earlier)
+        if not scaler.overflow and not scaler.finds_overflow(self._own_gradients):
+            for gradient in self._own_gradients:
+                gradient.mul_(1 / scaler.scale)
+            if not fresh:
+                for gradient, earlier in zip(self._own_gradients, self._own_earlier, strict=False):
+                    gradient.add_(earlier)
+
+    def drop_master_gradients(self) -> None:
+        """Zero the masters' gradients: they are joined."""
+        for _, of_master in self._gradients:
+            of_master.zero_()
+
+    def zero_grad(self, of_torch: Any) -> None:
+        """Zero the joined gradients."""
+        self.make_masters()
+        self._zeroed = True
+        if not self._joined:
+            super().zero_grad(of_torch)
+        for gradient in (*(g for pair in self._gradients for g in pair), *self._own_gradients):
+            gradient.zero_()
+
+
 def _refuse(closure: Any) -> None:
     if closure is not None:
         raise RuntimeError("Currently, Amp does not support closure use with optimizers.")
 
 
-def patch_optimizer(optimizer: Optimizer, master_weights: bool) -> None:
-    """Give an optimizer its stash; with master weights, its ``step`` and ``zero_grad`` are others.
+def patch_optimizer(optimizer: Optimizer, master_weights: bool, joins: bool) -> None:
+    """Give an optimizer its stash; its ``step`` and ``zero_grad`` may be others from now on.
 
     That ``zero_grad`` takes no arguments, as in apex.
     """
     if hasattr(optimizer, "_amp_stash"):
         raise RuntimeError("A given optimizer should only be passed through amp.initialize once.")
-    stash = optimizer._amp_stash = Stash(optimizer, master_weights)
-    if not master_weights:
-        return
-    step = optimizer.step
+    joins = joins or getattr(optimizer, "is_npu_fused_optimizer", False)
+    stash = optimizer._amp_stash = (JoinedStash if joins else Stash)(optimizer, master_weights)
+    step, zero_grad = optimizer.step, optimizer.zero_grad
 
     def step_masters(closure: Any = None) -> Any:
         _refuse(closure)
@@ -136,13 +215,7 @@ def patch_optimizer(optimizer: Optimizer, master_weights: bool) -> None:
         stash.after_step()
         return result
 
-    def zero_grad() -> None:
-        stash.make_masters()
-        for weight in (*(weight for weight, _ in stash.masters), *stash._own()):
-            if weight.grad is not None:
-                weight.grad.detach_()
-                weight.grad.zero_()
-        stash.drop_master_gradients()
-
-    optimizer.step = step_masters
-    optimizer.zero_grad = zero_grad
+    if master_weights:
+        optimizer.step = step_masters
+    if master_weights or joins:
+        optimizer.zero_grad = lambda: stash.zero_grad(zero_grad)

@@ -11,7 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torch_npu import _device
+from torch_npu import _chip, _device
+from torch_npu.npu import utils
+from torch_npu.npu.utils import (
+    clear_npu_overflow_flag,
+    get_npu_overflow_flag,
+    is_support_inf_nan,
+)
+
+__all__ = [
+    "clear_npu_overflow_flag",
+    "get_npu_overflow_flag",
+    "is_support_inf_nan",
+    "utils",
+]
 
 CALLS = "SIMULATED_NPU_CALLS"  # names the file in which a test finds the calls that leave no trace
 _jit_compile = True
@@ -121,12 +134,17 @@ def reset_peak_memory_stats(device: Any = None) -> None:
 
 def is_bf16_supported(including_emulation: bool = False) -> bool:
     """Return whether the device computes in bfloat16."""
-    return True
+    return _chip.has(_chip.BF16)
 
 
 def get_amp_supported_dtype() -> list[torch.dtype]:
     """Return the dtypes that autocast may use; torch.autocast asks."""
     return [torch.float16, torch.bfloat16, torch.float32]
+
+
+def FloatTensor(values: Any) -> Tensor:  # noqa: N802 (torch's name)
+    """Return values as an fp32 tensor on the current device."""
+    return torch.tensor(values, dtype=torch.float32, device="npu")
 
 
 def is_initialized() -> bool:

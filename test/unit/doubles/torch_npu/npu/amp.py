@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
+
+from torch_npu import _overflow
+from torch_npu.npu import utils
 
 
 class autocast(torch.amp.autocast_mode.autocast):  # noqa: N801 (torch_npu's name)
@@ -38,11 +42,15 @@ class GradScaler(torch.amp.GradScaler):
     ) -> None:
         super().__init__("npu", init_scale, growth_factor, backoff_factor, growth_interval, enabled)
         self._dynamic = dynamic
+        self._flag_is_clear = False
 
     def scale(self, outputs: Any) -> Any:
         """Multiply a loss by the scale."""
         if self._enabled and isinstance(outputs, Tensor) and outputs.device.type != "npu":
             raise ValueError("Device type of outputs should be npu.")
+        if self._enabled and not self._flag_is_clear:
+            _overflow.clear_flag()
+            self._flag_is_clear = True
         return super().scale(outputs)
 
     def unscale_(self, optimizer: torch.optim.Optimizer) -> None:
@@ -64,7 +72,11 @@ class GradScaler(torch.amp.GradScaler):
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
         if not allow_fp16 and any(g is not None and g.dtype == torch.float16 for g in gradients):
             raise TypeError("Attempting to unscale FP16 gradients.")
-        return super()._unscale_grads_(optimizer, inv_scale, found_inf, allow_fp16)
+        found = super()._unscale_grads_(optimizer, inv_scale, found_inf, allow_fp16)
+        if not utils.is_support_inf_nan() and dist.is_initialized():
+            for tensor in found.values():
+                dist.all_reduce(tensor)
+        return found
 
     def _maybe_opt_step(
         self, optimizer: torch.optim.Optimizer, optimizer_state: dict, *args: Any, **kwargs: Any
@@ -76,6 +88,7 @@ class GradScaler(torch.amp.GradScaler):
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
         """Adapt the scale, if it is dynamic, or set it."""
+        self._flag_is_clear = False
         scale = self._scale
         super().update(new_scale)
         if self._enabled and not self._dynamic and new_scale is None:
