@@ -1,13 +1,17 @@
 """Devices, processes, the FPS counter and progress lines."""
 
 import logging
+import os
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers import ROOT, command
+from simulated_npu import install
 
 from callback.progressbar import ProgressBar
 from tools.cli.errors import UsageError, error_line
@@ -235,3 +239,50 @@ def test_progress_lines_in_a_log(caplog):
 )
 def test_errors_are_one_line(error, line):
     assert error_line(error) == line
+
+
+def test_hccl_gives_up_before_the_watchdog_does(monkeypatch):
+    monkeypatch.delenv("HCCL_EXEC_TIMEOUT", raising=False)
+    assert Device("cuda").limit_collectives(0.5) == timedelta(seconds=0.5)
+    assert "HCCL_EXEC_TIMEOUT" not in os.environ
+    monkeypatch.setenv("HCCL_EXEC_TIMEOUT", "7")  # It is the user's.
+    assert Device("npu").limit_collectives(1800) == timedelta(seconds=1800)
+    assert os.environ["HCCL_EXEC_TIMEOUT"] == "7"
+    monkeypatch.delenv("HCCL_EXEC_TIMEOUT")
+    assert Device("npu").limit_collectives(0.5) > timedelta(seconds=1)
+    assert os.environ["HCCL_EXEC_TIMEOUT"] == "1"  # 0 would be no limit at all
+
+
+SILENT = """
+import os, sys, time
+import torch_npu
+from tools.machine.device import select_device
+from tools.machine.distributed import processes_from_environment
+processes = processes_from_environment()
+device = select_device("npu", processes.rank)
+device.activate()
+try:
+    with processes.connected(device, 2):
+        processes.barrier()
+        if processes.rank == 1:
+            time.sleep(6)
+            os._exit(0)
+        began = time.monotonic()
+        processes.barrier()
+except TimeoutError as error:
+    print(error)
+    print(f"after {time.monotonic() - began:.1f} s", flush=True)
+os._exit(0)
+"""
+
+
+def test_ddp_timeout_is_the_limit_of_hccl(tmp_path):
+    (tmp_path / "silent.py").write_text(SILENT)
+    environment = install(tmp_path / "packages")
+    environment["PYTHONPATH"] += f":{ROOT}"
+    words = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2, "silent.py")
+    result = command(sys.executable, *words, cwd=tmp_path, **environment)
+    assert result.returncode == 0, result.stderr
+    said, after = result.stdout.splitlines()
+    assert "no answer from the other processes within 2 s (--ddp_timeout)" in said
+    assert 1.5 < float(after.split()[1]) < 5

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import resource
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +21,9 @@ from tools.machine.host_memory import keep_freed_memory
 
 _BACKENDS = {"npu": "hccl", "cuda": "nccl", "cpu": "gloo"}
 _FAST_BF16 = ("amx_bf16", "avx512_bf16")
+# How much longer torch_npu's watchdog waits than HCCL does: HCCL raises an error, the watchdog aborts the
+# process. torch_npu gives HCCL as many seconds where it waits for the device.
+_WATCHDOG_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,18 @@ class Device:
     def process_group_backend(self) -> str:
         """The collective library of this device: hccl, nccl or gloo."""
         return _BACKENDS[self.type]
+
+    def limit_collectives(self, seconds: float) -> timedelta:
+        """Have this device's collectives give up after ``seconds``; return the process group's timeout.
+
+        Call it before the process group is made: HCCL reads its limit, HCCL_EXEC_TIMEOUT, only then. A
+        limit that the user has set stays.
+        """
+        if self.type != "npu" or "HCCL_EXEC_TIMEOUT" in os.environ:
+            return timedelta(seconds=seconds)
+        whole = math.ceil(seconds)  # 0 would mean no limit.
+        os.environ["HCCL_EXEC_TIMEOUT"] = str(whole)
+        return timedelta(seconds=whole + _WATCHDOG_SECONDS)
 
     @property
     def has_fp16(self) -> bool:

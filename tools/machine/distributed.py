@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import timedelta
 
 import torch.distributed
 from torch import Tensor, nn
@@ -58,7 +57,7 @@ class Processes:
                 device.process_group_backend,
                 rank=self.rank,
                 world_size=self.world_size,
-                timeout=timedelta(seconds=timeout),
+                timeout=device.limit_collectives(timeout),
             )
             yield
         except RuntimeError as error:  # torch has no type for it: gloo's errors are just this.

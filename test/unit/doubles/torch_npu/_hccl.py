@@ -1,11 +1,15 @@
 """The process-group backend ``hccl``: gloo's collectives on the memory of NPU tensors, and of no others.
 
 The contract is `torch.distributed.Backend.register_backend`, which torch_npu calls with the same
-arguments. The timeout is gloo's, and so is what happens when a peer is gone: the others raise.
+arguments. HCCL gives up after HCCL_EXEC_TIMEOUT seconds (CANN's default: 1836), torch_npu's watchdog
+after torch's own timeout; gloo's is the shorter of the two. What happens when a peer is gone is gloo's,
+too: the others raise.
 """
 
 from __future__ import annotations
 
+import math
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -55,8 +59,10 @@ class ProcessGroupHCCL(dist.ProcessGroup):
 
     def __init__(self, options: Any) -> None:
         super().__init__(options.group_rank, options.group_size)
+        seconds = int(os.environ.get("HCCL_EXEC_TIMEOUT", 1836)) or math.inf
+        timeout = timedelta(seconds=min(seconds, options.timeout.total_seconds()))
         self._gloo = dist.ProcessGroupGloo(
-            options.store, options.group_rank, options.group_size, options.timeout
+            options.store, options.group_rank, options.group_size, timeout
         )
 
     def getBackendName(self) -> str:  # noqa: N802 (torch's name)
