@@ -132,6 +132,16 @@ def clone(tmp_path, pretrained):
     return folder
 
 
+@pytest.fixture
+def ascend_machine(tmp_path):
+    """A folder with the devices of a machine with two NPUs: ALBERT_TEST_ROOT puts it in the place of /."""
+    folder = tmp_path / "machine"
+    (folder / "dev").mkdir(parents=True)
+    for name in ("davinci0", "davinci1", "davinci_manager"):
+        (folder / "dev" / name).touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """The folder with SST-2/, STS-B/ and albert_base_v2/ that ALBERT_TEST_DATA names."""

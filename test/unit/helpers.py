@@ -142,6 +142,14 @@ def command(*words, cwd, **environment):
     )
 
 
+def write_script(path, text):
+    """Write a file that can be executed, and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
 def launch(clone, name, *flags, cwd=None, **environment):
     """Start a launcher in the environment of these tests."""
     environment = {"VIRTUAL_ENV": sys.prefix} | environment

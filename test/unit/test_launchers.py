@@ -168,17 +168,6 @@ def test_what_the_report_names_is_given_to_the_launcher(clone):
     assert "give --batch_size before the --" in result.stderr
 
 
-def test_the_npu_environment_is_harmless_without_cann(clone, tmp_path):
-    stub = tmp_path / "bin" / "msnpureport"
-    stub.parent.mkdir()
-    stub.write_text("#!/bin/sh\n")
-    stub.chmod(0o755)
-    script = f'set -eu; PATH={stub.parent}:$PATH; device=auto; . "{clone}/test/env_npu.sh"'
-    script += '; echo "$device $HCCL_WHITELIST_DISABLE $HCCL_CONNECT_TIMEOUT $DYNAMIC_OP"'
-    result = command("bash", "-c", script, cwd=tmp_path)
-    assert (result.returncode, result.stdout) == (0, "auto 1 1800 ADD#MUL\n"), result.stderr
-
-
 def test_only_what_is_missing_or_too_old_is_installed(tmp_path):
     (tmp_path / "pins").write_text("numpy==9.9\nno-such-package==1.0  # why\npytest==1.0\n")
     (tmp_path / "needs").write_text("# comment\nnumpy>=99.0\nno-such-package>=0.5\npytest>=1.0\n")
