@@ -40,7 +40,7 @@ launch() {
     [ "$makes_data" = no ] || words+=(--makes_data)
     words+=(-- ${recipe[@]+"${recipe[@]}"} -- "$@")
 
-    # Wrong usage and --help are answered before anything is installed.
+    # Wrong usage and --help are answered before anything is installed, by whichever Python there is.
     find_python
     settings=$("$PYTHON" "$ROOT/tools/launch.py" recipe --only_check "${words[@]}") || exit
     case $settings in
@@ -48,10 +48,12 @@ launch() {
     *) echo "$settings" && exit ;; # It is the help.
     esac
     if [ "$device" = npu ] || { [ "$device" = auto ] && has_npu; }; then
+        use_npu_python
         . "$ROOT/test/env_npu.sh"
+    else
+        # shellcheck disable=SC2119 # no other requirements than its own
+        use_python
     fi
-    # shellcheck disable=SC2119 # no other requirements than its own
-    use_python
     if declare -F prepare >/dev/null; then
         prepare
     fi

@@ -3,12 +3,14 @@
 #
 #   find_python                         installs nothing: it may lack all but Python itself
 #   use_python [requirements-file …]    requirements.txt, and those named
+#   use_npu_python                      for an NPU: installs nothing, and $PYTHON has torch_npu
 #   try_requirements module requirements-file what
 #                                       that file's too, where they can be had; else "what" goes without
 #
 # In this order: the active environment (venv or conda), completed where something is missing; this
 # project's .venv; the python3 on the PATH, if it already has everything (a container made for the
-# purpose); a new .venv. torch_npu is never installed: see requirements-npu.txt.
+# purpose); a new .venv. torch_npu is never installed, and nothing beside it: what it needs must match
+# the machine's CANN (docs/npu.md).
 
 PYTHON=
 python_is_everyones=no # Its packages are not this project's to add to.
@@ -18,7 +20,8 @@ fail() { # status, message: the one line with which a launcher ends
     exit "$1"
 }
 
-has_npu() { compgen -G '/dev/davinci[0-9]*' >/dev/null; }
+# Tests put a folder of theirs in the place of / where these scripts look for the machine.
+has_npu() { compgen -G "${ALBERT_TEST_ROOT-}/dev/davinci[0-9]*" >/dev/null; }
 
 has_gpu() { compgen -G '/dev/nvidia[0-9]*' >/dev/null || [ -e /dev/dxg ]; }
 
@@ -51,12 +54,56 @@ use_python() {
     fi
 }
 
+# On a machine with an NPU the environment that is active, or the .venv of a run on the CPU, need not be the
+# one with torch_npu; a Python without it would compute on the CPU, or not at all.
+use_npu_python() {
+    local candidate candidates missing
+    mapfile -t candidates < <(pythons)
+    for candidate in "${candidates[@]}"; do
+        if is_recent "$candidate" && has_module "$candidate" torch_npu; then
+            PYTHON=$candidate
+            [ "$PYTHON" = "${candidates[0]}" ] || echo "using $PYTHON, which has torch_npu"
+            missing=$(missing_in "$ROOT/requirements.txt")
+            if [ -n "$missing" ]; then
+                mapfile -t missing <<<"$missing"
+                fail 1 "$PYTHON has torch_npu, but these are missing there or too old:" \
+                    "$(listed "${missing[@]%%==*}"); docs/npu.md says how to install them beside it"
+            fi
+            return
+        fi
+    done
+    fail 1 "this machine has an NPU, but no Python here has torch_npu (looked in" \
+        "$(listed "${candidates[@]}")): python3 -m pip install -r requirements.txt -r" \
+        "requirements-npu.txt (docs/npu.md), or activate the environment that has it, or --device=cpu"
+}
+
+listed() {
+    local words
+    printf -v words '%s, ' "$@"
+    echo "${words%, }"
+}
+
+# All Pythons that there are, in the order of their rank; two names of one in the same folder are one.
+pythons() {
+    local python folder
+    {
+        [ -z "${VIRTUAL_ENV:-}" ] || echo "$VIRTUAL_ENV/bin/python"
+        [ -z "${CONDA_PREFIX:-}" ] || echo "$CONDA_PREFIX/bin/python"
+        echo "$ROOT/.venv/bin/python"
+        type -ap python3 python3.{10..14} || true
+    } | while IFS= read -r python; do
+        if [ -x "$python" ]; then
+            folder=$(cd "$(dirname "$python")" && pwd -P)
+            printf '%s\t%s\n' "$folder $(readlink -f "$python")" "$python"
+        fi
+    done | awk -F '\t' '!seen[$1]++ { print $2 }'
+}
+
 # Nothing is installed where Python has the module, by whatever name its package goes, and nothing that
 # is installed is changed: what only some tests need must not break the environment for all others.
 try_requirements() {
     local missing module=$1 file=$2 what=$3
-    "$PYTHON" -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec(sys.argv[1]))' "$module" &&
-        return
+    has_module "$PYTHON" "$module" && return
     missing=$(missing_in "$ROOT/$file")
     echo "installing $missing"
     # shellcheck disable=SC2086 # one word a requirement
@@ -64,19 +111,22 @@ try_requirements() {
         echo "$what will be skipped: pip could not install $missing: $PIP_REASON"
 }
 
+# The module is not imported: torch_npu breaks where CANN is missing, and who asks wants its own reason.
+has_module() { # python, module
+    "$1" -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec(sys.argv[1]))' "$2"
+}
+
 missing_in() { "$PYTHON" "$ROOT/tools/cli/missing_requirements.py" "$ROOT/constraints.txt" "$@"; }
 
 check_version() {
     [ -x "$PYTHON" ] || fail 1 "the active environment has no $PYTHON: deactivate it"
-    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    is_recent "$PYTHON" ||
         fail 1 "$PYTHON is $("$PYTHON" --version 2>&1): this project needs Python 3.11 or later"
 }
 
+is_recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
 make_venv() {
-    if has_npu; then # a .venv would hide the torch_npu that belongs to this machine's CANN
-        fail 1 "this machine has an NPU: install requirements.txt into the Python that has its" \
-            "torch_npu ($PYTHON -m pip install -r requirements.txt), or activate an environment"
-    fi
     echo "making $ROOT/.venv"
     if ! "$PYTHON" -m venv "$ROOT/.venv" >/dev/null 2>&1; then
         rm -rf "$ROOT/.venv"
