@@ -115,6 +115,13 @@ def test_only_what_something_reads_is_set(source):
     assert {name: variables[name] for name in variables.keys() - given} == VALUES
 
 
+def test_the_documentation_has_the_same_values():
+    lines = (ROOT / "docs" / "npu.md").read_text().splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith("| `")]
+    told = {name.strip("| `"): value.strip("`") for name, value, *_ in rows}
+    assert told == VALUES | {"HCCL_EXEC_TIMEOUT": "--ddp_timeout"}
+
+
 @pytest.mark.parametrize("name", VALUES)
 def test_a_value_of_the_user_stays(source, name):
     for value in ("7", ""):

@@ -4,7 +4,7 @@ import re
 import sys
 
 import pytest
-from helpers import SMALL, command, launch, write_script
+from helpers import ROOT, SMALL, command, launch, write_script
 from simulated_npu import install
 
 
@@ -83,3 +83,13 @@ def test_on_the_cpu_of_an_ascend_machine_torch_npu_is_not_needed(clone, ascend_m
     assert result.returncode == 0, result.stdout + result.stderr
     assert "device: cpu" in result.stdout
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["requirements-npu.txt", "requirements-npu-apex.txt"])
+def test_torch_and_torch_npu_are_of_one_release(name):
+    text = (ROOT / name).read_text()
+    torch, torch_npu = (
+        re.search(rf"^{package}==(\d+\.\d+\.\d+)", text, re.MULTILINE)[1]
+        for package in ("torch", "torch_npu")
+    )
+    assert torch == torch_npu
