@@ -16,7 +16,7 @@ from simulated_npu import install
 from callback.progressbar import ProgressBar
 from tools.cli.errors import UsageError, error_line
 from tools.machine import device as device_module
-from tools.machine.cann import describe_cann
+from tools.machine.cann import cann_folders, describe_cann
 from tools.machine.device import Device, select_device
 from tools.machine.distributed import Processes, processes_from_environment
 from tools.run.throughput import FpsCounter
@@ -163,6 +163,23 @@ def test_cann_is_found_where_it_may_be(tmp_path, file, variables):
     environment["HOME"] = str(tmp_path / "home")
     words = describe_cann(environment, tmp_path)
     assert words == f"CANN is in {(tmp_path / file).parent}: source {tmp_path / file} first"
+
+
+def test_cann_is_looked_for_where_the_launchers_look(tmp_path, monkeypatch):
+    for noted, folder in (("etc/Ascend", "one"), ("home/Ascend", "two")):
+        info = tmp_path / noted / "ascend_cann_install.info"
+        info.parent.mkdir(parents=True)
+        info.write_text(f"Install_Path={tmp_path / folder}\n")
+    environment = {
+        "HOME": str(tmp_path / "home"),
+        "ASCEND_HOME_PATH": str(tmp_path / "three" / "latest"),
+        "ALBERT_TEST_ROOT": str(tmp_path),
+    }
+    script = f". '{ROOT}/test/env_npu.sh' >/dev/null 2>&1; cann_folders"
+    result = command("bash", "-c", script, cwd=tmp_path, **environment)
+    listed = list(dict.fromkeys(result.stdout.splitlines()))
+    assert listed == [str(folder) for folder in cann_folders(environment, tmp_path)]
+    assert len(listed) == 18
 
 
 @pytest.mark.parametrize(
