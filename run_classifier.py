@@ -54,7 +54,7 @@ def main(flags: Flags) -> None:
             start.task,
             start.features,
             run.history,
-            flags.training.batch_size,
+            flags.goals.eval_batch_size,
             flags.inputs.max_seq_length,
             flags.training.padding,
             flags.machine.workers,

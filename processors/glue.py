@@ -74,6 +74,7 @@ class Task:
 
 _BINARY = ("0", "1")
 _PAIR = ("sentence1", "sentence2")
+_MNLI_LABELS = ("contradiction", "entailment", "neutral")
 _COLA_COLUMNS = ("source", "label", "original_annotation", "sentence")
 _LCQMC_COLUMNS = ("text_a", "text_b", "label")
 
@@ -85,13 +86,20 @@ TASKS = {
             headerless={"train": _COLA_COLUMNS, "dev": _COLA_COLUMNS}, archive="CoLA",
         ),
         Task(
-            "mnli", "MNLI", _PAIR, "gold_label", ("contradiction", "entailment", "neutral"), ("acc",),
+            "mnli", "MNLI", _PAIR, "gold_label", _MNLI_LABELS, ("acc",),
             files={
                 "train": ("train.tsv",),
                 "dev": ("dev_matched.tsv", "dev_mismatched.tsv"),
                 "test": ("test_matched.tsv", "test_mismatched.tsv"),
             },
             suffixes=("", "_mm"), submissions=("MNLI-m", "MNLI-mm"), archive="MNLI",
+        ),
+        Task(
+            "mnli-mm", "MNLI", _PAIR, "gold_label", _MNLI_LABELS, ("acc",),
+            files={
+                "train": ("train.tsv",), "dev": ("dev_mismatched.tsv",), "test": ("test_mismatched.tsv",),
+            },
+            submissions=("MNLI-mm",), archive="MNLI",
         ),
         Task(
             "mrpc", "MRPC", ("#1 String", "#2 String"), "Quality", _BINARY,

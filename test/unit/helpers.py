@@ -86,6 +86,10 @@ TASK_LAYOUTS = {
         f"{MNLI}\tlabel1\tgold_label\n", f"{MNLI_ROW}\ta\tb\tneutral\tneutral\n",
         f"{MNLI}\n", f"{MNLI_ROW}\ta\tb\n", ("a", "b", 2),
     ),
+    "mnli-mm": (
+        f"{MNLI}\tlabel1\tgold_label\n", f"{MNLI_ROW}\ta\tb\tneutral\tneutral\n",
+        f"{MNLI}\n", f"{MNLI_ROW}\ta\tb\n", ("a", "b", 2),
+    ),
     "mrpc": (
         f"\ufeffQuality\t{MRPC}\n", "1\t70\t71\ta\tb\n",
         f"index\t{MRPC}\n", "0\t70\t71\ta\tb\n", ("a", "b", 1),

@@ -1,5 +1,6 @@
 """What every command shares: its flags in a group, its help, its errors, its exit status."""
 
+import re
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ class Base:
 class CopyFlags(Base):
     names: Sequence[str] = flag((), "what to copy", positional=True, nargs="*")
     to_lower: bool = flag(False, "in lower case")
-    label: str | None = flag(None, "its label")
+    label: str | None = flag(None, "its label", aliases=("old_label",))
 
     def __post_init__(self):
         if self.label and not self.names:
@@ -38,6 +39,16 @@ def test_a_group_is_filled_by_its_flags_in_either_spelling():
     assert PARSER.parse(["--debug"]) == (CopyFlags(names=()), True)
 
 
+def test_a_flag_may_have_another_name(capsys):
+    for words in (["a", "--old_label=x"], ["a", "--old-label", "x"], ["a", "--label", "x"]):
+        assert PARSER.parse(words)[0].label == "x"
+    with pytest.raises(SystemExit):
+        PARSER.parse(["--help"])
+    text = capsys.readouterr().out
+    assert text.count("its label") == 1
+    assert re.search(r"--label \w+, --old_label", text)
+
+
 def test_only_flags_are_spelled_with_underscores():
     """A value or a sentence that looks like a flag's name behind two other characters stays."""
     words = ["./label", "a label", "--label", "./to-lower"]
@@ -48,7 +59,7 @@ def test_help_shows_the_defaults_that_say_something(capsys):
     with pytest.raises(SystemExit):
         PARSER.parse(["--help"])
     text = capsys.readouterr().out
-    assert "--batch_size N  examples (default: 8)" in text
+    assert re.search(r"--batch_size N +examples \(default: 8\)", text)
     assert text.count("default:") == 1
 
 

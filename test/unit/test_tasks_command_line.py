@@ -62,6 +62,22 @@ def test_mnli_is_scored_and_predicted_matched_and_mismatched(run_classifier, mnl
         assert lines[1].split("\t")[1] in ("contradiction", "entailment", "neutral")
 
 
+def test_the_mismatched_half_of_mnli_is_a_task_of_its_own(run_classifier, mnli, tmp_path):
+    """As in the references; it scores what the whole task trained."""
+    flags = ("--task_name", "mnli", "--data_dir", mnli, "--output_dir", "out")
+    both = run_classifier(*flags, "--do_train", "--do_eval", *SHORT)
+    assert both.returncode == 0, both.stderr
+    (mnli / "dev_matched.tsv").unlink()
+    flags = ("--task_name", "mnli-mm", "--data_dir", mnli, "--output_dir", "out")
+    result = run_classifier(*flags, "--do_eval", "--do_predict")
+    assert result.returncode == 0, result.stderr
+    first, second = records(tmp_path / "out", "eval")
+    assert (first["examples"], second["examples"]) == (13, 4)
+    assert accuracy(result.stdout) == [second["acc"]] == [first["acc_mm"]]
+    names = [file.name for file in (tmp_path / "out" / "predictions").iterdir()]
+    assert sorted(names) == ["MNLI-mm.jsonl", "MNLI-mm.tsv"]
+
+
 def test_a_trained_model_keeps_its_own_order_of_classes(run_classifier, mnli, tmp_path):
     """As one that Hugging Face's users trained has: entailment, neutral, contradiction."""
     flags = ("--task_name", "mnli", "--data_dir", mnli, "--do_predict", "--output_dir")

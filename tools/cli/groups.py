@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import field, fields
 from functools import partial
 from typing import Any, TypeVar
@@ -13,19 +14,28 @@ Group = TypeVar("Group")
 _FLAG = "flag"  # It marks, in a field's metadata, the options that argparse gets.
 
 
-def flag(default: Any, help: str, *, positional: bool = False, **options: Any) -> Any:
+def flag(
+    default: Any,
+    help: str,
+    *,
+    positional: bool = False,
+    aliases: Sequence[str] = (),
+    **options: Any,
+) -> Any:
     """Declare a field of a group that is a flag of its name, too.
 
     Args:
         default: without the flag. False makes it a flag without a value, which means True.
         help: what ``--help`` says of it.
         positional: whether it is given by its place instead of its name.
+        aliases: other names of the flag, which ``--help`` shows beside its own.
         options: those of :meth:`argparse.ArgumentParser.add_argument`.
     """
     options |= {"help": help, "default": default}
     if default is False:
         options["action"] = "store_true"
-    return field(default=default, metadata={_FLAG: options, "positional": positional})
+    names = {"positional": positional, "aliases": tuple(aliases)}
+    return field(default=default, metadata={_FLAG: options, **names})
 
 
 def add_flags(parser: argparse._ActionsContainer, group: type, inherited: bool = True) -> None:
@@ -37,8 +47,10 @@ def add_flags(parser: argparse._ActionsContainer, group: type, inherited: bool =
     names = [item.name for item in fields(group)] if inherited else group.__annotations__
     for item in fields(group):
         if item.name in names and _FLAG in item.metadata:
-            name = item.name if item.metadata["positional"] else f"--{item.name}"
-            parser.add_argument(name, **item.metadata[_FLAG])
+            spellings = [item.name]
+            if not item.metadata["positional"]:
+                spellings = [f"--{name}" for name in (item.name, *item.metadata["aliases"])]
+            parser.add_argument(*spellings, **item.metadata[_FLAG])
 
 
 def fill(group: type[Group], flags: argparse.Namespace, **others: Any) -> Group:

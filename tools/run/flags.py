@@ -23,6 +23,7 @@ from tools.cli.parser import Number, Parser, folder
 from tools.cli.paths import DEFAULT_MODEL
 from tools.machine.runtime import MachineFlags
 from tools.precision.choice import PrecisionFlags
+from tools.run.ignored_flags import IgnoredFlags
 
 _TASK_NAMES = (*TASKS, CUSTOM)
 _DEFAULT_TEXT, _DEFAULT_LABEL = "sentence", "label"
@@ -72,6 +73,13 @@ class GoalFlags:
     eval_all_checkpoints: bool = flag(
         False, "with --do_eval: score every checkpoint in the output folder too"
     )
+    eval_batch_size: int = flag(
+        None,
+        "examples a process scores or predicts together (default: --batch_size)",
+        aliases=("per_gpu_eval_batch_size",),
+        type=Number(int, 1),
+        metavar="N",
+    )
 
     @property
     def splits(self) -> list[str]:
@@ -112,7 +120,6 @@ class InputFlags:
         type=folder,
         metavar="DIR",
     )
-    model_type: str = flag("albert", "the only type there is", choices=["albert"])
     model_name_or_path: Path = flag(
         None,
         f"the ALBERT folder to start from (default: {DEFAULT_MODEL})",
@@ -126,6 +133,9 @@ class InputFlags:
         None, "folder of the vocabulary, if not the model's", metavar="DIR"
     )
     spm_model_file: str | None = flag(None, "the SentencePiece vocabulary itself", metavar="FILE")
+    vocab_file: str | None = flag(
+        None, "the same; of no account beside --spm_model_file", metavar="FILE"
+    )
     random_init: bool = flag(False, "start from random weights: only config needed")
     max_seq_length: int = flag(128, "longest input", type=Number(int, 5), metavar="N")
     do_lower_case: bool | None = flag(
@@ -143,7 +153,13 @@ class TrainingFlags(PrecisionFlags):
     It depends on the data as well, which are compared by what they are: checksum, classes, longest input.
     """
 
-    batch_size: int = flag(8, "examples a process", type=Number(int, 1), metavar="N")
+    batch_size: int = flag(
+        8,
+        "examples a process",
+        aliases=("per_gpu_train_batch_size",),
+        type=Number(int, 1),
+        metavar="N",
+    )
     padding: str = flag(
         "bucket",
         "pad a batch to --max_seq_length as the references do, to its longest example, or to a few "
@@ -251,12 +267,13 @@ class Flags:
     training: TrainingFlags
     records: RecordFlags
     machine: MachineFlags
+    ignored: IgnoredFlags
 
     def as_dict(self) -> dict[str, Any]:
         """Return the value of every flag of the groups by its name, for the record of the run."""
         groups = (
             *(self.goals, self.custom, self.inputs),
-            *(self.training, self.records, self.machine),
+            *(self.training, self.records, self.machine, self.ignored),
         )
         values = {name: value for group in groups for name, value in asdict(group).items()}
         return {**values, "splits": self.goals.splits}
@@ -273,6 +290,7 @@ def build_parser() -> Parser:
         ("precision", PrecisionFlags),
         ("records and checkpoints", RecordFlags),
         ("device and processes", MachineFlags),
+        ("accepted from the references' command lines, and of no effect", IgnoredFlags),
     ):
         titled = parser.add_argument_group(title)
         add_flags(titled, group, inherited=False)
@@ -301,8 +319,9 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
     custom = fill(CustomFlags, namespace)
     task = _describe_task(goals, custom)
     default_data = "." if task.name == CUSTOM else f"./dataset/{task.folder}"
+    eval_batch_size = goals.eval_batch_size or training.batch_size
     return Flags(
-        goals=goals,
+        goals=replace(goals, eval_batch_size=eval_batch_size),
         custom=custom,
         task=task,
         inputs=replace(
@@ -313,6 +332,7 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
         training=training,
         records=replace(records, output_dir=records.output_dir or Path(f"./outputs/{task.folder}")),
         machine=fill(MachineFlags, namespace),
+        ignored=fill(IgnoredFlags, namespace),
     )
 
 

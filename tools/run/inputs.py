@@ -13,9 +13,12 @@ from processors.custom import CUSTOM, NOT_READ_YET, as_regression, with_labels
 from processors.glue import Task
 from tools.cli.errors import UsageError
 from tools.cli.paths import DEFAULT_MODEL
-from tools.run.flags import Flags
+from tools.run.flags import Flags, InputFlags
 
 logger = logging.getLogger(__name__)
+
+# So end the vocabularies of the references that are no SentencePiece models.
+_WORD_LISTS = (".txt", ".vocab")
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,7 @@ def find_inputs(flags: Flags) -> ModelFiles:
         missing.append(f"dataset/README.md says where {task.folder} is to be had")
     try:
         config = _config_file(inputs.config_name or folder)
-        named = inputs.spm_model_file
-        vocabulary = Path(named) if named else find_vocabulary(inputs.tokenizer_name or folder)
+        vocabulary = _vocabulary_file(inputs, inputs.tokenizer_name or folder)
         weights = None if inputs.random_init and goals.do_train else find_weights(folder).parent
     except FileNotFoundError as error:
         missing.append(str(error))
@@ -123,6 +125,32 @@ def _config_file(path: str | Path) -> Path:
         f"no model in {file.parent}: looked for {CONFIG_NAME}, {' or '.join(VOCABULARY_NAMES)}, "
         f"{' or '.join(WEIGHTS_NAMES)}"
     )
+
+
+def _vocabulary_file(inputs: InputFlags, folder: str | Path) -> Path:
+    """Return the SentencePiece model that the flags name, or that of ``folder``.
+
+    The references' command lines say 30k-clean.model, and the hub has the same file as spiece.model: where
+    the one is not there, the other is taken.
+    """
+    named, name = inputs.spm_model_file, "--spm_model_file"
+    if not named and inputs.vocab_file:
+        named, name = inputs.vocab_file, "--vocab_file"
+        if Path(named).suffix in _WORD_LISTS:
+            raise UsageError(
+                f"--vocab_file {named} is a list of words, but only SentencePiece models are read "
+                f"here: give --spm_model_file the model's {' or '.join(VOCABULARY_NAMES)}"
+            )
+    if not named:
+        return find_vocabulary(folder)
+    file = Path(named)
+    if not file.is_file() and file.name in VOCABULARY_NAMES:
+        found = find_vocabulary(file.parent)
+        logger.info("%s is not there; %s is taken, which is the same", file, found)
+        return found
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing ({name})")
+    return file
 
 
 def _remedy(assets: list[str], task: Task, data_dir: Path) -> str:

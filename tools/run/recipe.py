@@ -33,6 +33,8 @@ _OF_TRAINING = (
     *("--do_train", "--drop_last", "--seed", "42", "--warmup_proportion", "0.1"),
     *("--max_grad_norm", "1.0", "--adam_epsilon", "1e-6", "--weight_decay", "0.0"),
 )
+# Those that a launcher's user gives to the launcher itself, for its report names them.
+_OF_THE_REPORT = ("--batch_size", "--per_gpu_train_batch_size", "--device_id")
 
 
 def _folder(text: str) -> Path:
@@ -220,7 +222,7 @@ class _LauncherParser(Parser):
     def _settle(self, found: argparse.Namespace) -> Launch:
         """Check what the flags come to, and settle the folders that follow from others."""
         for word in self._passed_on:
-            if _flag_of(word) in ("--batch_size", "--device_id"):
+            if _flag_of(word) in _OF_THE_REPORT:
                 name = word.partition("=")[0]
                 raise UsageError(f"give {name} before the --: the report names it")
         recipe, flags = self._recipe, fill(LauncherFlags, found)

@@ -64,6 +64,8 @@ def open_run(flags: Flags, runtime: Runtime) -> Iterator[Run]:
     """
     files = find_inputs(flags)
     logger.info("device: %s, processes: %d", runtime.device, runtime.processes.world_size)
+    for remark in flags.ignored.remarks:
+        logger.info("%s", remark)
     output_dir = flags.records.output_dir
     checkpoints = find_checkpoints(output_dir) if flags.records.resume else []
     with ExitStack() as stack:

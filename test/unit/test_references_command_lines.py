@@ -1,0 +1,90 @@
+"""The command lines of the references' scripts run as they stand, but for the small data."""
+
+import shutil
+import sys
+
+import pytest
+from helpers import ROOT, accuracy, command, records
+
+from tools.run.flags import parse_flags
+
+# Of a launcher of the Ascend adaptation: what it passes, with a smaller batch and fewer steps.
+ASCEND = (
+    "--device=cpu --model_type=SST --model_name_or_path={model}/ --task_name=SST-2 --data_dir={data}/ "
+    "--spm_model_file={model}/30k-clean.model --output_dir=./outputs/SST-2/ --do_train --do_eval "
+    "--do_lower_case --max_seq_length=32 --batch_size=8 --learning_rate=28e-5 --num_train_epochs=2.0 "
+    "--logging_steps=80 --save_steps=80 --device-id 0 --overwrite_output_dir --seed=42 --fp16 "
+    "--fp16_opt_level=O2 --loss_scale=128.0 --max_steps=3"
+)
+# Of a script of albert_pytorch.
+PYTORCH = (
+    "--model_type=albert --model_name_or_path={model} --task_name=sst-2 --do_train --do_eval "
+    "--do_lower_case --data_dir={data}/ --max_seq_length=32 --per_gpu_train_batch_size=16 "
+    "--per_gpu_eval_batch_size=4 --vocab_file={model}/30k-clean.vocab "
+    "--spm_model_file={model}/30k-clean.model --learning_rate=1e-5 --num_train_epochs=3.0 "
+    "--logging_steps=4210 --save_steps=4210 --output_dir=./outputs/sst-2_output/ "
+    "--overwrite_output_dir --seed=42 --cache_dir=/tmp --server_ip=127.0.0.1 --server_port=5678 "
+    "--evaluate_during_training --no_cuda --max_steps=3"
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "folder"), [(ASCEND, "SST-2"), (PYTORCH, "sst-2_output")], ids=["ascend", "pytorch"]
+)
+def test_the_command_lines_of_the_references_run(line, folder, sst2, pretrained, tmp_path):
+    words = line.format(model=pretrained, data=sst2).split()
+    result = command(sys.executable, ROOT / "run_classifier.py", *words, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert len(accuracy(result.stdout)) == 1
+    assert (tmp_path / "outputs" / folder / "model.safetensors").is_file()
+    # What does nothing is said, once each; the word for ALBERT is not worth a line.
+    vain = result.stdout.count(" nothing here: ")
+    assert vain == (3 if line == PYTORCH else 0), result.stdout
+
+
+def test_the_references_names_are_other_spellings(sst2):
+    flags = parse_flags(["--do_train", "--per_gpu_train_batch_size=3"])
+    assert (flags.training.batch_size, flags.goals.eval_batch_size) == (3, 3)
+    flags = parse_flags(["--do_eval", "--per_gpu-eval-batch-size", "5", "--model_type="])
+    assert (flags.training.batch_size, flags.goals.eval_batch_size) == (8, 5)
+
+
+def test_scoring_has_a_batch_size_of_its_own(run_classifier, sst2, tmp_path):
+    """No score depends on it; the memory does, and the number of batches."""
+    flags = ("--data_dir", sst2, "--output_dir", "out", "--padding", "max_length")
+    assert run_classifier(*flags, "--do_train", "--max_steps", "6").returncode == 0
+    code = (
+        "import sys, run_classifier, tools.run.scoring as s\n"
+        "plan = s.plan_evaluation\n"
+        "s.plan_evaluation = lambda *a: print('batches', len(plan(*a))) or plan(*a)\n"
+        "sys.exit(run_classifier.run_program(sys.argv[1:]))\n"
+    )
+    found = []
+    for size in ("10", "30"):
+        words = ("--do_eval", "--batch_size", "8", "--eval_batch_size", size)
+        result = command(
+            sys.executable, "-c", code, *flags, *words, "--device", "cpu", "--max_seq_length", "32",
+            cwd=tmp_path, PYTHONPATH=str(ROOT),
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        found.append((f"batches {30 // int(size)}" in result.stdout, accuracy(result.stdout)))
+    assert found == [(True, found[0][1])] * 2
+
+
+def test_a_vocabulary_may_be_named_as_in_the_references(
+    run_classifier, refused, sst2, pretrained, tmp_path
+):
+    flags = ("--data_dir", sst2, "--output_dir", "out", "--do_train", "--max_steps", "1")
+    shutil.copy(pretrained / "spiece.model", tmp_path / "words.model")
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n")
+    assert "vocab.txt is a list of words" in refused(*flags, "--vocab_file", "vocab.txt", status=2)
+    line = refused(*flags, "--vocab_file", "no.model", status=1)
+    assert "no.model is missing (--vocab_file)" in line
+    line = refused(*flags, "--spm_model_file", "no/30k-clean.model", status=1)
+    assert "no vocabulary in no: looked for spiece.model and 30k-clean.model" in line
+    bare = tmp_path / "bare"
+    shutil.copytree(pretrained, bare)
+    (bare / "spiece.model").unlink()
+    result = run_classifier(*flags, "--model_name_or_path", bare, "--vocab_file", "words.model")
+    assert result.returncode == 0, result.stderr
+    assert len(records(tmp_path / "out", "step")) == 1

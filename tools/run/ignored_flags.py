@@ -1,0 +1,41 @@
+"""Flags of the references that change nothing here: accepted, so that their command lines run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tools.cli.groups import flag
+
+
+@dataclass(frozen=True)
+class IgnoredFlags:
+    """What the references' command lines say and a run does not need to know.
+
+    ``model_type`` is any word: the references' launchers pass ``SST``, and it means ALBERT there, too.
+    """
+
+    model_type: str = flag("albert", "any word; the model is ALBERT", metavar="WORD")
+    cache_dir: str | None = flag(
+        None, "a run downloads nothing that would need a place", metavar="DIR"
+    )
+    server_ip: str | None = flag(None, "a run waits for no debugger", metavar="HOST")
+    server_port: str | None = flag(None, "as --server_ip", metavar="PORT")
+    evaluate_during_training: bool = flag(False, "--do_eval does so: see --eval_steps")
+
+    @property
+    def remarks(self) -> list[str]:
+        """One line on each flag that the user gave in vain, with what does its work."""
+        remarks = []
+        if self.cache_dir:
+            remarks.append("--cache_dir does nothing here: python -m tools.download gets files")
+        if self.server_ip or self.server_port:
+            remarks.append(
+                "--server_ip and --server_port do nothing here: python -m debugpy --listen HOST:PORT "
+                "run_classifier.py … lets a debugger in"
+            )
+        if self.evaluate_during_training:
+            remarks.append(
+                "--evaluate_during_training does nothing here: --do_eval scores after each epoch, or "
+                "every --eval_steps"
+            )
+        return remarks
