@@ -28,6 +28,7 @@ from processors.glue import Task
 from processors.loading import training_steps
 from processors.submission import write_submission
 from tools.cli.program import end_program, run_command
+from tools.machine.distributed import rank_of
 from tools.machine.runtime import Runtime, start_runtime
 from tools.run.due import Due
 from tools.run.flags import Flags, build_parser
@@ -201,7 +202,7 @@ def predict(
 
 def run_program(words: Sequence[str]) -> int:
     """Parse the flags and run; returns the exit status."""
-    return run_command(build_parser(), main, words, one_of_several=True)
+    return run_command(build_parser(), main, words, lambda flags: rank_of(flags.machine.local_rank))
 
 
 if __name__ == "__main__":

@@ -25,11 +25,13 @@ from tools.run.throughput import FpsCounter
 @pytest.fixture
 def environment(monkeypatch):
     def set_variables(**variables):
-        for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
-            monkeypatch.delenv(name, raising=False)
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+        for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK_SIZE", *address):
+            monkeypatch.setenv(name, "")  # So what is set from here on is undone.
+            monkeypatch.delenv(name)
         for name, value in (address | variables).items():
-            monkeypatch.setenv(name, str(value))
+            if value is not None:
+                monkeypatch.setenv(name, str(value))
 
     return set_variables
 
@@ -37,7 +39,9 @@ def environment(monkeypatch):
 def test_one_process_without_variables(environment):
     environment()
     assert processes_from_environment() == Processes(0, 0, 1)
-    assert processes_from_environment(local_rank=0) == Processes(0, 0, 1)
+    environment(RANK_SIZE=8)  # An Ascend shell has it, whatever is started there.
+    assert processes_from_environment() == Processes(0, 0, 1)
+    assert "WORLD_SIZE" not in os.environ
 
 
 def test_torchrun_variables(environment):
@@ -54,7 +58,14 @@ def test_local_rank_from_the_flag(environment):
 
 @pytest.mark.parametrize(
     ("variables", "words"),
-    [({"WORLD_SIZE": "two"}, "no number"), ({"WORLD_SIZE": 2, "RANK": 2}, "RANK is 2")],
+    [
+        ({"WORLD_SIZE": "two"}, "no number"),
+        ({"WORLD_SIZE": 2, "RANK": 2}, "RANK is 2"),
+        (
+            {"WORLD_SIZE": 1, "LOCAL_RANK": 1},
+            "the local rank is 1, but there are 1 processes on this machine",
+        ),
+    ],
 )
 def test_contradicting_variables_are_refused(environment, variables, words):
     environment(**variables)
@@ -62,10 +73,41 @@ def test_contradicting_variables_are_refused(environment, variables, words):
         processes_from_environment()
 
 
-def test_a_local_rank_without_its_variables_is_refused(environment):
-    environment()
-    with pytest.raises(UsageError, match="torchrun"):
-        processes_from_environment(local_rank=1)
+@pytest.mark.parametrize("local_rank", [0, 7])
+def test_a_loop_over_local_ranks_with_rank_size(environment, local_rank):
+    """As the references' launchers; a RANK of somebody else's does not count, as it does not there."""
+    environment(RANK_SIZE=8, RANK=0, MASTER_ADDR=None, MASTER_PORT=None)
+    here = Processes(local_rank, local_rank, 8, 8)
+    assert processes_from_environment(local_rank) == here
+    # torch reads these; and whoever asks again gets the same answer.
+    address = [os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT")]
+    assert address == ["127.0.0.1", "29688"]
+    assert processes_from_environment(local_rank) == here
+    environment(RANK_SIZE=8, MASTER_ADDR=None, MASTER_PORT=3)
+    processes_from_environment(local_rank)
+    assert [os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT")] == ["127.0.0.1", "3"]
+
+
+def test_torchruns_variables_win_over_rank_size(environment):
+    environment(RANK=1, LOCAL_RANK=1, WORLD_SIZE=2, RANK_SIZE=8)
+    assert processes_from_environment(local_rank=1) == Processes(1, 1, 2, 2)
+
+
+@pytest.mark.parametrize("local_rank", [0, 1])
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (None, "nothing says of how many: export RANK_SIZE=8 .* torchrun"),
+        ("", "nothing says of how many"),
+        ("eight", "RANK_SIZE is eight: it is to be the number of processes"),
+        ("0", "RANK_SIZE is 0"),
+    ],
+)
+def test_a_local_rank_of_an_unknown_number_is_refused(environment, local_rank, size, words):
+    """By every process, the first as well: it must not train alone."""
+    environment(RANK_SIZE=size)
+    with pytest.raises(UsageError, match=f"--local_rank {local_rank}, but {words}"):
+        processes_from_environment(local_rank)
 
 
 def test_the_cpu_is_everywhere():

@@ -243,6 +243,64 @@ def test_a_launcher_that_passes_the_local_rank_as_a_flag(tmp_path, pretrained):
     assert len(logs(tmp_path / "outputs" / "SST-2" / "logs")) == 2
 
 
+def loop(folder, program, ranks, **environment):
+    """Start a process for each rank as the references' launchers do; return how each of them ended."""
+    unset = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "RANK_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    rest = {name: value for name, value in os.environ.items() if name not in unset}
+    line = " ".join(f"'{word}'" for word in (sys.executable, *program))
+    script = (
+        f"for i in {ranks}; do (timeout 200 {line} --local_rank=$i >out$i 2>err$i; echo $? >rc$i) & done"
+        "; wait"
+    )
+    environment = rest | {"OMP_NUM_THREADS": "1"} | environment
+    subprocess.run(["bash", "-c", script], cwd=folder, env=environment, check=True, timeout=300)
+
+    def read(rank):
+        return (int((folder / f"rc{rank}").read_text()), (folder / f"out{rank}").read_text(),
+                (folder / f"err{rank}").read_text())  # fmt: skip
+
+    return [read(rank) for rank in range(len(ranks.split()))]
+
+
+def test_the_loop_of_the_references_trains_together(tmp_path, pretrained):
+    """With RANK_SIZE in the environment, it ends with the weights that torchrun's processes end with."""
+    data = write_sst2(tmp_path / "data")
+    program = (ROOT / "run_classifier.py", "--model_type=SST", "--do_train", "--max_steps=4",
+               "--data_dir", data, "--model_name_or_path", pretrained, "--max_seq_length=32",
+               "--device=cpu", "--batch_size=4", "--learning_rate=1e-2")  # fmt: skip
+    port = str(free_port())
+    ends = loop(tmp_path, (*program, "--output_dir=loop"), "1 0", RANK_SIZE="2", MASTER_PORT=port)
+    assert [status for status, *_ in ends] == [0, 0], ends
+    assert "processes: 2" in ends[0][1]
+    assert len(logs(tmp_path / "loop" / "logs")) == 2
+    torchrun = command(
+        sys.executable, *TORCHRUN, "2", *program, "--output_dir=torchrun", cwd=tmp_path
+    )
+    assert torchrun.returncode == 0, torchrun.stderr
+    assert_same_weights(tmp_path / "loop", tmp_path / "torchrun", atol=0)
+
+
+def test_the_loop_without_a_number_is_refused_by_every_process(tmp_path, pretrained):
+    program = (ROOT / "run_classifier.py", "--do_train", "--data_dir", write_sst2(tmp_path / "data"),
+               "--model_name_or_path", pretrained, "--max_seq_length=32", "--device=cpu",
+               "--output_dir=out")  # fmt: skip
+    for rank, (status, _, stderr) in enumerate(loop(tmp_path, program, "1 0")):
+        line = one_line_error(status, stderr, 2)
+        assert f"--local_rank {rank}, but nothing says of how many: export RANK_SIZE=8" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failure_in_the_loop_is_said_once_with_its_rank(tmp_path, pretrained):
+    data = write_sst2(tmp_path / "data")
+    (data / "train.tsv").write_text("sentence\tlabel\nfine\n")
+    program = (ROOT / "run_classifier.py", "--do_train", "--data_dir", data, "--model_name_or_path",
+               pretrained, "--max_seq_length=32", "--device=cpu")  # fmt: skip
+    first, second = loop(tmp_path, program, "1 0", RANK_SIZE="2", MASTER_PORT=str(free_port()))
+    assert "rank 0: " in one_line_error(first[0], first[2], 1)
+    assert second[0] != 0
+    assert "train.tsv" not in second[2]
+
+
 def test_variables_of_a_run_without_an_address_are_refused(run_classifier, sst2, monkeypatch):
     for name, value in (("WORLD_SIZE", "2"), ("RANK", "0")):
         monkeypatch.setenv(name, value)

@@ -36,15 +36,19 @@ def run_command(
     parser: Parser,
     main: Callable[[Any], int | None],
     words: Sequence[str],
-    one_of_several: bool = False,
+    rank_of: Callable[[Any], int | None] = lambda flags: None,
 ) -> int:
     """Parse ``words``, call ``main`` with what ``parser`` makes of them, return the exit status.
 
     Args:
-        one_of_several: whether torchrun's variables, where they are set, are about this process.
+        rank_of: returns, for what the parser made, this process's rank among several; None where it is
+            alone. A :class:`UsageError` of it is one of the command line, which every process says.
     """
     flags, debug = parser.parse(words)
-    rank = _rank() if one_of_several else None
+    try:
+        rank = rank_of(flags)
+    except UsageError as error:
+        parser.error(str(error))
     return run_program(lambda: main(flags), parser.prog, debug, rank)
 
 

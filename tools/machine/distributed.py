@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -22,6 +22,8 @@ _SILENT = re.compile(r"[Tt]ime[ds]? ?out")
 # A process that lost another waits this long before it ends: whoever watches them all is to see the one
 # that failed first.
 _PEER_SECONDS = 2.0
+# The references have this address in their code.
+_REFERENCES_ADDRESS = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29688"}
 
 
 @dataclass(frozen=True)
@@ -124,30 +126,62 @@ class Processes:
         return model.no_sync()
 
 
+def variables_of_a_loop(local_rank: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return torchrun's variables for a process that was started as the references start theirs.
+
+    Their launchers start each process of one machine themselves, with its ``--local_rank``, where
+    RANK_SIZE says how many there are. The result is empty where torchrun has set its variables, and for a
+    process without a local rank: RANK_SIZE alone may be there for whatever runs in an Ascend shell.
+
+    Args:
+        local_rank: the flag; -1 where it was not given.
+        environment: the variables that are set. An address among them wins over the references'.
+
+    Raises:
+        UsageError: nothing says how many processes there are, or it is no number above the local rank.
+    """
+    if local_rank < 0 or "WORLD_SIZE" in environment:
+        return {}
+    size = environment.get("RANK_SIZE")
+    if not size:
+        raise UsageError(
+            f"--local_rank {local_rank}, but nothing says of how many: export RANK_SIZE=8 for the 8 "
+            "processes of a loop, start them with torchrun, or leave --local_rank out"
+        )
+    if not size.isdecimal() or int(size) <= local_rank:
+        raise UsageError(
+            f"--local_rank {local_rank}, but RANK_SIZE is {size}: it is to be the number of processes, "
+            "and their ranks count from 0"
+        )
+    address = {k: environment.get(k) or value for k, value in _REFERENCES_ADDRESS.items()}
+    rank = str(local_rank)
+    return {"WORLD_SIZE": size, "RANK": rank, "LOCAL_RANK": rank, **address}
+
+
 def processes_from_environment(local_rank: int = -1) -> Processes:
     """Return this process's place as torchrun's variables tell it; one process if there are none.
+
+    A place that was told as the references do is written to torchrun's variables: torch reads those.
 
     Args:
         local_rank: ``--local_rank`` of a launcher that passes it as a flag; -1 where none did.
 
     Raises:
-        UsageError: there is a local rank but not the variables that belong to it, or one is no number.
+        UsageError: there is a local rank but not the variables that belong to it, one is no number, or
+            they contradict each other.
     """
-    if "WORLD_SIZE" not in os.environ:
-        if local_rank > 0:
-            raise UsageError(
-                f"--local_rank {local_rank} needs RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT in "
-                "the environment; torchrun sets them"
-            )
+    environment = os.environ
+    environment.update(variables_of_a_loop(local_rank, environment))
+    if "WORLD_SIZE" not in environment:
         return Processes()
     try:
-        world_size = int(os.environ["WORLD_SIZE"])
-        local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
-        rank = int(os.environ.get("RANK", max(local_rank, 0)))
-        local_rank = int(os.environ.get("LOCAL_RANK", local_rank if local_rank >= 0 else rank))
+        world_size = int(environment["WORLD_SIZE"])
+        local_world_size = int(environment.get("LOCAL_WORLD_SIZE", world_size))
+        rank = int(environment.get("RANK", max(local_rank, 0)))
+        local_rank = int(environment.get("LOCAL_RANK", local_rank if local_rank >= 0 else rank))
     except ValueError as error:
         raise UsageError(f"RANK, WORLD_SIZE or LOCAL_RANK is no number: {error}") from None
-    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in environment]
     if world_size > 1 and missing:
         raise UsageError(
             f"WORLD_SIZE is {world_size}, but there is no {' and no '.join(missing)} in the environment: "
@@ -155,4 +189,15 @@ def processes_from_environment(local_rank: int = -1) -> Processes:
         )
     if not 0 <= rank < world_size:
         raise UsageError(f"RANK is {rank}, but WORLD_SIZE is {world_size}")
+    if not 0 <= local_rank < local_world_size:
+        raise UsageError(
+            f"the local rank is {local_rank}, but there are {local_world_size} processes on this machine "
+            "(LOCAL_WORLD_SIZE, else WORLD_SIZE)"
+        )
     return Processes(rank, local_rank, world_size, local_world_size)
+
+
+def rank_of(local_rank: int) -> int | None:
+    """Return this process's rank among several, as :func:`processes_from_environment`; None if alone."""
+    processes = processes_from_environment(local_rank)
+    return processes.rank if processes.world_size > 1 else None

@@ -32,7 +32,8 @@ class MachineFlags:
     no_cuda: bool = flag(False, "do not choose a GPU")
     local_rank: int = flag(
         -1,
-        "from a launcher that passes it as a flag; torchrun need not",
+        "from a launcher that passes it as a flag, with RANK_SIZE or WORLD_SIZE in the environment; "
+        "torchrun need not",
         type=Number(int, -1),
         metavar="N",
     )
