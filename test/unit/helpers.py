@@ -156,7 +156,7 @@ def write_script(path, text):
 
 def launch(clone, name, *flags, cwd=None, **environment):
     """Start a launcher in the environment of these tests."""
-    environment = {"VIRTUAL_ENV": sys.prefix} | environment
+    environment = {"VIRTUAL_ENV": sys.prefix, "ASCEND_DEVICE_ID": ""} | environment
     return command("bash", clone / "test" / name, *flags, cwd=cwd or clone, **environment)
 
 

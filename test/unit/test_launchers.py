@@ -1,6 +1,7 @@
 """The launchers as a user starts them."""
 
 import fcntl
+import json
 import re
 import shutil
 import signal
@@ -87,6 +88,38 @@ def test_wrong_usage_is_one_line_and_status_2(clone, flags, words):
     assert re.fullmatch(rf"train_full_1p.sh: error: .*{words}.*\n", result.stderr)
 
 
+def test_ascends_device_id_names_the_log_folder(clone):
+    tiny = ("--device=cpu", "--batch_size=8", "--", "--max_seq_length=32", "--max_steps=1")
+    result = launch(clone, "train_full_1p.sh", *tiny, ASCEND_DEVICE_ID="5")
+    assert result.returncode == 0, result.stdout + result.stderr
+    output = clone / "test" / "output"
+    assert [folder.name for folder in output.iterdir()] == ["5"]
+    assert (output / "5" / "train_5.log").is_file()
+    arguments = json.loads((clone / "outputs" / "SST-2" / "training_args.json").read_text())
+    assert arguments["device_id"] == 5
+    # What the user says wins, also over what would be refused.
+    result = launch(clone, "train_full_1p.sh", "--device_id=3", *tiny, ASCEND_DEVICE_ID="0,1")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (output / "3" / "train_3.log").is_file()
+    result = launch(clone, "train_full_1p.sh", *tiny, ASCEND_DEVICE_ID="0,1")
+    assert result.returncode == 2
+    assert (
+        "ASCEND_DEVICE_ID=0,1: not a whole number; correct it or give --device_id" in result.stderr
+    )
+
+
+@pytest.mark.parametrize(("flag", "sourced"), [("", True), ("false", True), ("true", False)])
+def test_a_platform_that_has_set_up_the_npu_is_left_alone(clone, flag, sourced):
+    """The launcher ends before it trains: nothing is prepared."""
+    (clone / "test" / "env_npu.sh").write_text("echo the environment is set up\n")
+    script = f'. "{clone}/test/common.sh"; task=sst-2; batch_size=8; prepare() {{ exit 7; }}; launch "$@"'
+    (clone / "test" / "train_it.sh").write_text(f"#!/usr/bin/env bash\n# It.\n{script}\n")
+    for device, expected in (("npu", sourced), ("cpu", False)):
+        result = launch(clone, "train_it.sh", f"--device={device}", etp_running_flag=flag)
+        assert result.returncode == 7, result.stderr
+        assert ("the environment is set up" in result.stdout) == expected
+
+
 def test_a_failed_training_fails_the_launcher(clone):
     (clone / "dataset" / "SST-2" / "dev.tsv").write_text("sentence\tlabel\nfine\n")
     result = launch(clone, "train_full_1p.sh", *SMALL)
@@ -166,6 +199,10 @@ def test_what_the_report_names_is_given_to_the_launcher(clone):
     result = launch(clone, "train_full_1p.sh", "--device=cpu", "--", "--batch_size", "8")
     assert result.returncode == 2
     assert "give --batch_size before the --" in result.stderr
+    words = ("--", "--per-gpu-train-batch-size=8")
+    result = launch(clone, "train_full_1p.sh", "--device=cpu", *words)
+    assert result.returncode == 2
+    assert "give --per-gpu-train-batch-size before the --" in result.stderr
 
 
 def test_only_what_is_missing_or_too_old_is_installed(tmp_path):

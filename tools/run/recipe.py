@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import sys
@@ -23,6 +24,7 @@ _EPILOG = """\
   -- FLAGS                        passed on to run_classifier.py
 
 With --nnodes=N there is one launcher on each of N machines, numbered from 0 by --node_rank.
+The variable ASCEND_DEVICE_ID, where it is set, is the default of --device_id.
 Exit status: that of the training; 2 for wrong usage.
 """
 
@@ -188,6 +190,8 @@ class _LauncherParser(Parser):
         self._passed_on = tuple(passed_on)
         try:
             flags = list(self._checked(flags))
+            if "--device_id" not in map(_flag_of, flags):
+                flags = [*_device_id_of_environment(), *flags]
         except UsageError as error:
             self.error(str(error))
         return super().parse(flags)
@@ -247,6 +251,20 @@ class _LauncherParser(Parser):
         """Say what is wrong and end with exit status 2."""
         print(f"{self.prog}: error: {message}", file=sys.stderr)
         sys.exit(USAGE_STATUS)
+
+
+def _device_id_of_environment() -> list[str]:
+    """Return the flag that ASCEND_DEVICE_ID stands for, if it is set.
+
+    Raises:
+        UsageError: it is no number.
+    """
+    number = os.environ.get("ASCEND_DEVICE_ID", "")
+    if number and not number.isdecimal():
+        raise UsageError(
+            f"ASCEND_DEVICE_ID={number}: not a whole number; correct it or give --device_id"
+        )
+    return [f"--device_id={number}"] if number else []
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
