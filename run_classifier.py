@@ -36,7 +36,7 @@ from tools.run.meter import Meter
 from tools.run.output_dir import open_training_record, write_eval_results
 from tools.run.scoring import Scorer
 from tools.run.start import Run, Start, load_start, open_run
-from tools.run.training import build_plan, build_state
+from tools.run.training import build_plan, build_state, log_plan
 
 logger = logging.getLogger("run_classifier")
 
@@ -86,11 +86,7 @@ def train(
     if runtime.is_main:
         open_training_record(flags)
         run.history.drop_after(state.global_step)
-    logger.info("***** Running training *****")
-    logger.info("  examples = %d, batch = %d", len(examples), plan.global_batch)
-    logger.info("  optimizer steps = %d, done = %d", plan.total_steps, state.global_step)
-    precision, padding = state.precision.description, flags.training.padding
-    logger.info("  precision = %s, padding = %s", precision, padding)
+    log_plan(flags.training, plan, state, len(examples))
 
     due = Due(
         flags.records,
@@ -99,7 +95,7 @@ def train(
         metric=start.task.metrics[0],
         stop_point=flags.training.stop_point,
     )
-    meter = Meter(runtime, state, plan.total_steps, run.history)
+    meter = Meter(runtime, state, plan.total_steps, run.history, flags.training.padding)
     device, workers = runtime.device.torch_device, flags.machine.workers
     steps = training_steps(plan, examples, device, state.global_step, workers)
     for step in meter.watch(steps):
@@ -160,7 +156,6 @@ def finish(
     """
     if runtime.is_main:
         save_final(run.output_dir, model, start.tokenizer, save_format)
-        logger.info("model: %s", run.output_dir)
         model = load_model(run.output_dir, AlbertConfig.from_file(run.output_dir))
         runtime.device.place(model)
     runtime.processes.broadcast(model)

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 STATE_NAME = "training_state.pt"
 MANIFEST_NAME = "manifest.json"
 CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)")
+# These are the references' words, which other tools look for.
+_SAVING = "Saving model checkpoint to %s"
 MODEL_FILES = (CONFIG_NAME, *WEIGHTS_NAMES, *TOKENIZER_FILES)
 
 
@@ -46,6 +48,7 @@ def save_final(
         save_model(model, folder, layout)
         save_tokenizer(tokenizer, folder)
         move_files(folder, output_dir)
+    logger.info(_SAVING, output_dir)
 
 
 def save_checkpoint(
@@ -76,6 +79,7 @@ def save_checkpoint(
             shutil.rmtree(target)  # Only a damaged one can be there: steps do not repeat.
         folder.rename(target)
         _sync(output_dir)
+    logger.info(_SAVING, target)
     return target
 
 

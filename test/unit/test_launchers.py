@@ -23,21 +23,23 @@ def test_full_run_writes_the_reports_of_the_references(clone, where):
     log = (log_dir / "train_0.log").read_text()
     assert log in result.stdout
     assert re.search(r"^\[Training\] .* loss: \d", log, re.MULTILINE)
-    fps = [float(value) for value in re.findall(r"^ FPS = (.*)$", log, re.MULTILINE)]
+    measured = re.findall(r"^ FPS = (\S+)  padding = bucket$", log, re.MULTILINE)
+    fps = [float(value) for value in measured]
     accuracies = re.findall(r"^  acc = (.*)$", log, re.MULTILINE)
-    report = result.stdout.splitlines()[-4:]
+    report = result.stdout.splitlines()[-5:]
     assert report[0] == "------------------ Final result ------------------"
     assert report[1] == f"Final Performance images/sec : {max(fps)}"
-    assert report[2] == f"Final Train Accuracy : {accuracies[-1]}"
-    assert re.fullmatch(r"E2E Training Duration sec : \d+", report[3])
+    assert report[2] == "Final Performance padding : bucket"
+    assert report[3] == f"Final Train Accuracy : {accuracies[-1]}"
+    assert re.fullmatch(r"E2E Training Duration sec : \d+", report[4])
 
     case = f"{NETWORK}_bs8_1p_acc"
     pairs = dict(line.split(" = ") for line in (log_dir / f"{case}.log").read_text().splitlines())
     losses = (log_dir / f"train_{case}_loss.txt").read_text().split()
     assert list(pairs) == ["Network", "RankSize", "BatchSize", "DeviceType", "CaseName", "ActualFPS",
-                           "ActualLoss", "E2ETrainingTime"]  # fmt: skip
+                           "Padding", "ActualLoss", "E2ETrainingTime"]  # fmt: skip
     assert pairs["CaseName"] == case
-    assert pairs["ActualFPS"] == str(max(fps))
+    assert (pairs["ActualFPS"], pairs["Padding"]) == (str(max(fps)), "bucket")
     assert pairs["ActualLoss"] == losses[-1]
     assert (clone / "outputs" / "SST-2" / "model.safetensors").is_file()
 

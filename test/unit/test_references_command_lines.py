@@ -1,10 +1,11 @@
 """The command lines of the references' scripts run as they stand, but for the small data."""
 
+import re
 import shutil
 import sys
 
 import pytest
-from helpers import ROOT, accuracy, command, records
+from helpers import ROOT, accuracy, command, launch, records
 
 from tools.run.flags import parse_flags
 
@@ -88,3 +89,52 @@ def test_a_vocabulary_may_be_named_as_in_the_references(
     result = run_classifier(*flags, "--model_name_or_path", bare, "--vocab_file", "words.model")
     assert result.returncode == 0, result.stderr
     assert len(records(tmp_path / "out", "step")) == 1
+
+
+def words_after(key, lines):
+    """Return the first word behind ``key = `` of each line that a grep for ``key`` finds."""
+    return [line.partition(f"{key} = ")[2].split()[0] for line in lines if key in line]
+
+
+def test_the_log_has_the_words_that_others_look_for(run_classifier, sst2, tmp_path):
+    flags = ("--data_dir", sst2, "--output_dir", "out", "--do_train", "--do_eval", "--max_steps", 12,
+             "--save_steps", 7, "--logging_steps", 5, "--gradient_accumulation_steps", 2)  # fmt: skip
+    result = run_classifier(*flags, "--padding", "longest")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    start = lines.index("***** Running training *****")
+    assert lines[start + 1 : start + 7] == [
+        "  Num examples = 160",
+        "  Num Epochs = 2",
+        "  Instantaneous batch size per GPU = 8",
+        "  Total train batch size (w. parallel, distributed & accumulation) = 16",
+        "  Gradient Accumulation steps = 2",
+        "  Total optimization steps = 12",
+    ]
+    losses = [record["loss"] for record in records(tmp_path / "out", "step")]
+    (average,) = re.findall(
+        r"^ global_step = 12, average loss = (.*)$", result.stdout, re.MULTILINE
+    )
+    assert float(average) == pytest.approx(sum(losses) / 12, rel=1e-5)
+    saved = [line for line in lines if line.startswith("Saving model checkpoint to ")]
+    assert [line.split()[-1] for line in saved] == ["out/checkpoint-7", "out"]
+    measured = re.findall(r"^ FPS = ([\d.]+)  padding = longest$", result.stdout, re.MULTILINE)
+    assert len(measured) == 2
+    # The references' launchers take the largest FPS, and the accuracy in the last line that has the word.
+    assert words_after("FPS", lines) == measured
+    last = [line for line in lines if "acc" in line][-1:]
+    assert words_after("acc", last) == [str(accuracy(result.stdout)[-1])]
+    resumed = run_classifier(*flags, "--padding", "longest", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "  optimizer steps = 12, done = 7" in resumed.stdout
+    rest = re.search(r"^ global_step = 12, average loss = (.*)$", resumed.stdout, re.MULTILINE)[1]
+    assert float(rest) == pytest.approx(sum(losses[7:]) / 5, rel=1e-5)
+
+
+def test_a_launcher_reports_the_padding_that_it_measured(clone):
+    flags = ("--device=cpu", "--batch_size=8", "--", "--max_seq_length=32", "--max_steps=9")
+    result = launch(clone, "train_performance_1p.sh", *flags, "--padding=max_length")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Final Performance padding : max_length" in result.stdout.splitlines()
+    case = clone / "test" / "output" / "0" / "albert_ID0335_for_PyTorch_bs8_1p_perf.log"
+    assert "\nPadding = max_length\n" in case.read_text()

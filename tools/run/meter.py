@@ -30,14 +30,22 @@ class Meter:
         state: at the step that the run starts from.
         total_steps: of the whole training.
         history: gets the records.
+        padding: how the batches are padded, without which no FPS can be compared with another.
     """
 
     def __init__(
-        self, runtime: Runtime, state: TrainingState, total_steps: int, history: History
+        self,
+        runtime: Runtime,
+        state: TrainingState,
+        total_steps: int,
+        history: History,
+        padding: str,
     ) -> None:
         self._runtime, self._state, self._history = runtime, state, history
+        self._padding = padding
         # They are of the steps since the last log line, and on the device.
         self._losses: list[Tensor] = []
+        self._loss_sum, self._losses_read = 0.0, 0
         self._fps: FpsCounter
         runtime.device.reset_peak_memory()
         self._stopwatch = Stopwatch()
@@ -74,6 +82,8 @@ class Meter:
         losses = {}
         for global_step, loss in enumerate(values.tolist(), start=first):
             losses[global_step] = loss
+            self._loss_sum += loss
+            self._losses_read += 1
             if not math.isfinite(loss):
                 break
         return losses
@@ -96,14 +106,23 @@ class Meter:
     def end_epoch(self, step: TrainingStep) -> None:
         """Log and record the speed of the epoch that ends with ``step``."""
         samples_per_second = self._fps.result()
-        logger.info(" FPS = %.2f", samples_per_second)
+        logger.info(" FPS = %.2f  padding = %s", samples_per_second, self._padding)
         self._history.write(
             "epoch", epoch=step.epoch, step=step.global_step, fps=samples_per_second
         )
 
     def finish(self) -> None:
-        """Log and record how fast the training was from end to end, and the memory that it took."""
+        """Log and record how fast the training was from end to end, and the memory that it took.
+
+        Beside that the mean of the steps' losses, of those that this run did.
+        """
         self._progress.close()
+        if self._losses_read:
+            logger.info(
+                " global_step = %d, average loss = %.6g",
+                self._state.global_step,
+                self._loss_sum / self._losses_read,
+            )
         speed = self._stopwatch.result()
         device, compilation = self._runtime.device, self._state.compilation
         memory = self._runtime.processes.all_reduce_max(device.peak_memory(), device)

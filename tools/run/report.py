@@ -22,8 +22,11 @@ def report(
 ) -> tuple[list[str], dict[str, str]]:
     """Return the lines of the final result, and the ``key = value`` pairs of the case's log file.
 
-    The performance is that of the best epoch, the accuracy that of the last evaluation.
+    The performance is that of the best epoch, the accuracy that of the last evaluation. Beside the
+    performance stands the padding that it was measured with, since no other's can be compared.
     """
+    paddings = re.findall(r"^ FPS = \S+  padding = (\w+)$", log, flags=re.MULTILINE)
+    padding = paddings[-1] if paddings else None
     fps = max(values_in(log, "FPS"), default=None)
     losses = values_in(log, "loss", ": ")
     accuracy = next(
@@ -38,6 +41,7 @@ def report(
     result = [
         "------------------ Final result ------------------",
         f"Final Performance images/sec : {fps if fps is not None else 'not measured'}",
+        f"Final Performance padding : {padding or 'not measured'}",
         f"Final Train Accuracy : {accuracy}",
         f"E2E Training Duration sec : {seconds}",
     ]
@@ -48,6 +52,7 @@ def report(
         "DeviceType": platform.machine(),
         "CaseName": name,
         "ActualFPS": "" if fps is None else str(fps),
+        "Padding": padding or "",
         "ActualLoss": str(losses[-1]) if losses else "",
         "E2ETrainingTime": str(seconds),
     }

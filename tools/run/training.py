@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ from tools.precision.base import Precision
 from tools.precision.choice import build_precision, uses_apex
 from tools.run.flags import TrainingFlags
 from tools.run.resume import Settings, resume_settings, resuming
+
+logger = logging.getLogger(__name__)
 
 
 def build_plan(
@@ -203,3 +207,26 @@ def _check_fused_optimizer(flags: TrainingFlags, device: Device) -> None:
             "--optimizer npu_fused_lamb is Ascend's apex's, on an NPU with --fp16 --fp16_opt_level O1 or "
             "O2; --optimizer lamb is the same rule everywhere"
         )
+
+
+def log_plan(flags: TrainingFlags, plan: TrainingPlan, state: TrainingState, examples: int) -> None:
+    """Log what a training comes to, in the references' words as far as they have any.
+
+    Args:
+        state: at the step that the run starts from.
+        examples: of the training data, those that ``--drop_last`` leaves out included.
+    """
+    batch, accumulated = plan.global_batch, flags.gradient_accumulation_steps
+    logger.info("***** Running training *****")
+    logger.info("  Num examples = %d", examples)
+    logger.info("  Num Epochs = %d", math.ceil(plan.total_steps / plan.steps_per_epoch))
+    logger.info("  Instantaneous batch size per GPU = %d", flags.batch_size)
+    logger.info(
+        "  Total train batch size (w. parallel, distributed & accumulation) = %d",
+        batch * accumulated,
+    )
+    logger.info("  Gradient Accumulation steps = %d", accumulated)
+    logger.info("  Total optimization steps = %d", plan.total_steps)
+    if state.global_step:
+        logger.info("  optimizer steps = %d, done = %d", plan.total_steps, state.global_step)
+    logger.info("  precision = %s, padding = %s", state.precision.description, flags.padding)
