@@ -146,7 +146,7 @@ def _vocabulary_file(inputs: InputFlags, folder: str | Path) -> Path:
     file = Path(named)
     if not file.is_file() and file.name in VOCABULARY_NAMES:
         found = find_vocabulary(file.parent)
-        logger.info("%s is not there; %s is taken, which is the same", file, found)
+        logger.info("%s is not there: %s is taken for it", file, found)
         return found
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing ({name})")
