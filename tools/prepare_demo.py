@@ -18,13 +18,10 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
 # isort: split
-import sentencepiece
-
 from model.checkpoint import WEIGHTS_NAMES, build_model, save_model
 from model.configuration_albert import CONFIG_NAME, AlbertConfig
 from model.files import digest, move_files, temporary_folder
@@ -34,6 +31,7 @@ from model.tokenization_albert import (
     clean_text,
 )
 from model.tokenizer_export import TOKENIZER_FILES, save_tokenizer
+from model.vocabulary_training import train_vocabulary
 from processors.glue import SPLITS
 from tools.cli.groups import flag, parser_of
 from tools.cli.paths import ROOT
@@ -153,29 +151,6 @@ def write_dataset(folder: Path, splits: dict[str, list[tuple[str, str]]]) -> Non
         else:
             lines = ["sentence\tlabel", *(f"{text}\t{label}" for text, label in examples)]
         (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def train_vocabulary(sentences: list[str], size: int, **options: Any) -> bytes:
-    """Train a SentencePiece model of ``size`` pieces with ALBERT's special tokens; returns its file.
-
-    ``options`` are further ones of SentencePiece's trainer.
-    """
-    vocabulary = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sentences),
-        model_writer=vocabulary,
-        vocab_size=size,
-        pad_id=0,
-        unk_id=1,
-        bos_id=-1,
-        eos_id=-1,
-        # They get ids 2 and 3, as in ALBERT; no text can spell them.
-        control_symbols=["[CLS]", "[SEP]"],
-        num_threads=1,  # The sums of several threads would differ from run to run.
-        minloglevel=2,
-        **options,
-    )
-    return vocabulary.getvalue()
 
 
 def write_model(folder: Path, sentences: list[str]) -> None:

@@ -19,7 +19,7 @@ from model.checkpoint import build_model, save_model
 from model.configuration_albert import AlbertConfig
 from model.tokenization_albert import AlbertTokenizer
 from model.tokenizer_export import save_tokenizer
-from tools.prepare_demo import train_vocabulary
+from model.vocabulary_training import train_vocabulary
 
 # Models this small gain nothing from threads, which wait for each other where something else runs too.
 torch.set_num_threads(1)

@@ -36,7 +36,11 @@ def pta_error(code):
 
 
 def install(
-    folder: Path, apex: bool = True, devices: int = 2, lacks: Collection[str] = ()
+    folder: Path,
+    apex: bool = True,
+    devices: int = 2,
+    lacks: Collection[str] = (),
+    faults: Collection[str] = (),
 ) -> dict[str, str]:
     """Put torch_npu, and apex if wanted, into ``folder``; return the variables with which they are found.
 
@@ -44,11 +48,12 @@ def install(
 
     Args:
         lacks: what the chip cannot do.
+        faults: what it does wrong (doubles/torch_npu/_chip.py has the words of both).
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("torch_npu", "apex") if apex else ("torch_npu",):
         (folder / name).symlink_to(_DOUBLES / name)
-    return _variables(folder, devices, lacks)
+    return _variables(folder, devices, lacks) | {"SIMULATED_NPU_FAULTS": ",".join(faults)}
 
 
 def install_sources(

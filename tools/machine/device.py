@@ -132,6 +132,10 @@ class Device:
                 module.mask_every_query = self.type == "npu"
         return model.to(self.torch_device)
 
+    def count(self) -> int:
+        """Return how many devices of this type the machine has."""
+        return 1 if self.type == "cpu" else self._module.device_count()
+
     def keep_memory(self) -> None:
         """Have freed memory stay with the process, as the allocators of accelerators do by themselves."""
         if self.type == "cpu":

@@ -38,7 +38,8 @@ def _attend(
 def _check_mask(shape: tuple[int, ...], query: Tensor, key: Tensor) -> None:
     batch, heads, tokens, _ = query.shape
     ends = (tokens, key.shape[-2])
-    if shape not in (ends, (1, 1, *ends), (batch, 1, *ends), (batch, heads, *ends)):
+    taken = (ends, (1, 1, *ends), (batch, 1, *ends), (batch, heads, *ends))
+    if _chip.is_planted("mask") or shape not in taken:
         raise RuntimeError(
             f"npu_fusion_attention: atten_mask has the shape {list(shape)}, and must be one of "
             f"[B, N, S, T], [B, 1, S, T], [1, 1, S, T], [S, T] with S, T = {ends}"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import warnings
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from torch_npu import _overflow
+from torch_npu import _chip, _overflow
 
 DEVICES = int(os.environ.get("SIMULATED_NPUS", "2"))
 _DLPACK_CPU, _DLPACK_EXTENSION = 1, 12  # DLDeviceType in dlpack.h; torch reads 12 as PrivateUse1
@@ -185,6 +186,8 @@ def _kernel(op: torch._ops.OpOverload, *args: Any, **kwargs: Any) -> Any:
         result = _with_generator(generators[index], op, args, kwargs)
     else:
         result = op(*args, **kwargs)
+    if op.overloadpacket is torch.ops.aten.gelu:
+        _do_wrong(result)
     if watched:
         _overflow.saturate((result, [lent for _, lent in outputs]))
     for original, lent in outputs:
@@ -192,6 +195,18 @@ def _kernel(op: torch._ops.OpOverload, *args: Any, **kwargs: Any) -> Any:
             _resize(original, lent.shape)
         to_cpu_memory(original).copy_(lent)
     return _map(take_back, result)
+
+
+def _do_wrong(result: Tensor) -> None:
+    """Do to a kernel's result what a fault is planted for."""
+    if _chip.is_planted("kernel"):
+        result.mul_(1.05)
+    if _chip.is_planted("fallback"):
+        warnings.warn(
+            "CAUTION: The operator 'aten::gelu' is not currently supported on the NPU backend and will "
+            "fall back to run on the CPU. This may have performance implications.",
+            stacklevel=2,
+        )
 
 
 def _with_generator(generator: torch.Generator, op: Any, args: list, kwargs: dict) -> Any:

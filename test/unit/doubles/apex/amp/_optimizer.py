@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch_npu import _chip
 
 from apex.amp._scaler import LossScaler
 
@@ -134,6 +135,7 @@ class JoinedStash(Stash):
         self._by_weight: dict[Tensor, Tensor] = {}
         self._own_earlier: list[Tensor] = []
         self._joined, self._zeroed = False, True
+        self._first: dict[int, Tensor] = {}
 
     def before_backward(self) -> None:
         """Put the gradients aside, unless they are zero."""
@@ -168,9 +170,11 @@ class JoinedStash(Stash):
         self._join()
         fresh, self._zeroed = self._zeroed, False
         if not scaler.overflow and not scaler.finds_overflow(g for g, _ in self._gradients):
-            for gradient, of_master in self._gradients:
+            for index, (gradient, of_master) in enumerate(self._gradients):
                 earlier = 0.0 if fresh else of_master.clone()
                 of_master.copy_(gradient).mul_(1 / scaler.scale).add_(earlier)
+                if _chip.is_planted("frozen"):
+                    of_master.copy_(self._first.setdefault(index, of_master.clone()))
         if not scaler.overflow and not scaler.finds_overflow(self._own_gradients):
             for gradient in self._own_gradients:
                 gradient.mul_(1 / scaler.scale)

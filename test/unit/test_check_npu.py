@@ -1,0 +1,122 @@
+"""test/check_npu.sh on the simulated NPU: whole, and on one with a fault that a step is to find."""
+
+import re
+import sys
+
+import pytest
+from helpers import ROOT, command, launch
+from simulated_npu import ASCEND_910A, install
+
+LINE = r"^ *(pass|fail|not on this chip|no data)  (.*?): (.*) \(\d+ s\)(?:\. It means: (.*))?$"
+
+
+def answers(text):
+    """Return what each step says: its verdict, its words, and what a failure means."""
+    return {name: rest for _, name, *rest in _lines(text)}, {n: v for v, n, *_ in _lines(text)}
+
+
+def _lines(text):
+    return re.findall(LINE, text, re.MULTILINE)
+
+
+def test_the_whole_check_passes_on_the_simulated_npu(clone, tmp_path):
+    report = tmp_path / "report.md"
+    result = launch(
+        clone, "check_npu.sh", "--size=tiny", f"--report={report}", **install(tmp_path / "packages")
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    _, verdicts = answers(result.stdout)
+    assert len(verdicts) == 20
+    elsewhere = {name: verdict for name, verdict in verdicts.items() if verdict != "pass"}
+    assert elsewhere == {
+        "8 processes": "not on this chip",
+        "launcher, 8 NPUs": "not on this chip",
+    }
+    assert f"18 pass, 2 not on this chip; the report is {report}" in result.stdout
+    text = report.read_text()
+    for line in result.stdout.splitlines()[:-1]:
+        assert line in text
+    assert "torch_npu: " in text
+    assert "TASK_QUEUE_ENABLE: 2" in text
+    assert "CANN: no CANN found, looked in " in text
+    assert not list(clone.glob("test/output/check*"))
+
+
+FAULTS = {
+    "mask": ("attention", "a mask [B, 1, S, S] is refused: npu_fusion_attention: atten_mask"),
+    "frozen": ("overfit", "apart"),
+    "fallback": ("fallbacks", "computed on the CPU: aten::gelu"),
+    "kernel": ("network", "differs from the CPU's by"),
+    "hang": ("2 processes", "no answer from the other processes within 10 s (--ddp_timeout)"),
+}
+
+
+def check(tmp_path, steps, **options):
+    environment = install(tmp_path / "packages", **options)
+    words = ("-m", "tools.check_npu", "--size", "tiny", "--report", tmp_path / "report.md")
+    result = command(sys.executable, *words, "--steps", steps, cwd=ROOT, **environment)
+    found, verdicts = answers(result.stdout)
+    return result, found, verdicts
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found_by_the_right_step(tmp_path, fault):
+    name, words = FAULTS[fault]
+    steps = f"O2,{name}" if name == "fallbacks" else name
+    result, found, verdicts = check(tmp_path, steps, faults=(fault,))
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert [step for step, verdict in verdicts.items() if verdict == "fail"] == [name]
+    assert words in found[name][0]
+    assert found[name][1]  # what it means
+    text = (tmp_path / "report.md").read_text()
+    assert f"## What {name} printed" in text
+
+
+def test_a_chip_without_bf16_is_no_failure(tmp_path):
+    result, _, verdicts = check(tmp_path, "bf16,attention,overfit", lacks=ASCEND_910A)
+    assert result.returncode == 0, result.stdout + result.stderr
+    wanted = {"device": "pass", "attention": "pass", "overfit": "pass", "bf16": "not on this chip"}
+    assert verdicts == wanted
+
+
+def test_without_an_npu_the_first_step_says_why_and_the_others_are_not_asked(tmp_path):
+    report = tmp_path / "report.md"
+    words = ("-m", "tools.check_npu", "--size", "tiny", "--report", report)
+    result = command(sys.executable, *words, cwd=ROOT)
+    assert result.returncode == 1
+    found, verdicts = answers(result.stdout)
+    assert verdicts == {"device": "fail"}
+    assert "--device npu: torch_npu is not installed" in found["device"][0]
+    assert "1 fail, 19 not run" in report.read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--steps", "product,nonsense"), "--steps nonsense: there are device, product, "),
+        (("--report", ROOT / "README.md"), "README.md is there already: give another name"),
+        (("--size", "huge"), "invalid choice: 'huge'"),
+    ],
+)
+def test_wrong_usage_is_one_line(flags, words):
+    result = command(sys.executable, "-m", "tools.check_npu", *flags, cwd=ROOT)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_step_that_hangs_is_ended_with_all_it_started(tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from tools import check_npu
+    from tools.check.steps import STEPS
+
+    monkeypatch.setenv("PYTHONPATH", "")
+    for name, value in install(tmp_path / "packages", faults=("hang",)).items():
+        monkeypatch.setenv(name, value)
+    flags = check_npu.CheckFlags(tmp_path / "r.md", tmp_path, 0, None, "tiny", None, tmp_path)
+    check_npu.ask(STEPS[0], flags, tmp_path)
+    step = next(step for step in STEPS if step.name == "killed process")
+    outcome = check_npu.ask(replace(step, limit=3), flags, tmp_path)
+    assert (outcome.verdict, outcome.words) == ("fail", "no answer within 3 s")
+    assert str(tmp_path) not in command("ps", "ax", "-o", "args", cwd=tmp_path).stdout

@@ -1,0 +1,163 @@
+"""Steps with several processes, and the launchers whose speed is published."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.check.outcome import NoData, NotOnThisChip, StepFailure
+from tools.check.setting import Setting
+from tools.check.trainings import last_line, words_of_training
+from tools.cli.paths import ROOT
+from tools.machine.device import select_device
+
+# Samples per second of the references' own runs (README.md).
+_PUBLISHED = {1: 445.21, 8: 3111.56}
+_LAUNCHERS = {1: "train_performance_1p.sh", 8: "train_performance_8p.sh"}
+_STARTED = "Total optimization steps"
+_POLL_SECONDS = 0.1
+
+
+def _need(setting: Setting, processes: int) -> None:
+    count = select_device("npu").count()
+    if count < processes:
+        raise NotOnThisChip(f"the machine has {count} NPUs")
+
+
+def _start(setting: Setting, name: str, processes: int, *flags: str) -> subprocess.Popen:
+    """Start a short training in several processes; what they print goes to a file of that name."""
+    output = setting.folder / name
+    program = [*words_of_training(setting, output, "--device", "npu"), *flags]
+    patience = str(setting.sizes.patience)
+    words = [
+        "-m",
+        "tools.launch",
+        "--nproc",
+        processes,
+        "--device",
+        "npu",
+        "--log_dir",
+        output / "logs",
+    ]
+    words += ["--", *program, "--ddp_timeout", patience]
+    with (setting.folder / f"{name}.log").open("w", encoding="utf-8") as log:
+        return subprocess.Popen(
+            [sys.executable, "-u", *map(str, words)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _log(setting: Setting, name: str) -> str:
+    return (setting.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+
+
+def _together(setting: Setting, processes: int) -> str:
+    _need(setting, processes)
+    name = f"processes{processes}"
+    status = _start(setting, name, processes).wait()
+    log = _log(setting, name)
+    if status:
+        raise StepFailure(f"status {status}: {last_line(log)}")
+    speed = re.findall(r" FPS = (\S+)", log)[-1]
+    return f"{processes} processes train together, {float(speed):.0f} samples/s"
+
+
+def two_processes(setting: Setting) -> str:
+    """Train in two processes."""
+    return _together(setting, 2)
+
+
+def eight_processes(setting: Setting) -> str:
+    """Train in eight processes."""
+    return _together(setting, 8)
+
+
+def killed_process(setting: Setting) -> str:
+    """Kill one of two processes in the middle: the others end in time, and one line says which it was."""
+    _need(setting, 2)
+    endless = ("--max_steps", "1000000")
+    launch = _start(setting, "killed", 2, *endless)
+    try:
+        while _STARTED not in _log(setting, "killed"):
+            if launch.poll() is not None:
+                log = _log(setting, "killed")
+                raise StepFailure(f"it did not start: {last_line(log)}")
+            time.sleep(_POLL_SECONDS)
+        victim = next(pid for pid in _descendants(launch.pid) if _variable(pid, "RANK") == "1")
+        os.kill(victim, signal.SIGKILL)
+        began = time.monotonic()
+        limit = 2 * setting.sizes.patience + 60
+        try:
+            status = launch.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise StepFailure(f"the others still wait after {limit} s") from None
+    finally:
+        launch.terminate()
+    line = last_line(_log(setting, "killed"))
+    if not status or "rank 1" not in line:
+        raise StepFailure(f"status {status}, and the last line is: {line}")
+    return f"the others ended after {time.monotonic() - began:.0f} s: {line}"
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """Yield the processes that a process started, and those that they started (Linux)."""
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:  # A process may end while it is looked at.
+            parent = int(file.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent == pid:
+            child = int(file.parent.name)
+            yield child
+            yield from _descendants(child)
+
+
+def _variable(pid: int, name: str) -> str:
+    try:
+        pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    found = dict(pair.partition(b"=")[::2] for pair in pairs)
+    return found.get(name.encode(), b"").decode()
+
+
+def _launcher(setting: Setting, processes: int) -> str:
+    _need(setting, processes)
+    if not (setting.data_path / "SST-2" / "train.tsv").is_file():
+        raise NoData(f"there is no {setting.data_path}/SST-2: give --data_path")
+    name = _LAUNCHERS[processes]
+    words = ["bash", f"test/{name}", f"--data_path={setting.data_path}", "--device=npu"]
+    words += [f"--output_dir={setting.folder / name}", *setting.sizes.of_launcher]
+    result = subprocess.run(
+        words,
+        cwd=ROOT,
+        check=False,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    (setting.folder / f"{name}.log").write_text(result.stdout, encoding="utf-8")
+    if result.returncode:
+        raise StepFailure(f"status {result.returncode}: {last_line(result.stdout)}")
+    speed = re.findall(r"Final Performance images/sec : (\S+)", result.stdout)[-1]
+    return f"{speed} samples/s padded to --max_seq_length; published are {_PUBLISHED[processes]}"
+
+
+def launcher_of_one(setting: Setting) -> str:
+    """Run the launcher of the published speed of one NPU, padded as there."""
+    return _launcher(setting, 1)
+
+
+def launcher_of_eight(setting: Setting) -> str:
+    """Run the launcher of the published speed of eight NPUs, padded as there."""
+    return _launcher(setting, 8)

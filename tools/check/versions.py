@@ -1,0 +1,65 @@
+"""What is installed on the machine: for the report, without a question whether it works."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.machine.cann import cann_folders, describe_cann
+
+_PACKAGES = ("torch", "torch_npu", "apex", "numpy", "safetensors", "scipy", "sentencepiece")
+_VARIABLES = (
+    "ASCEND",
+    "HCCL",
+    "PYTORCH",
+    "TASK_QUEUE",
+    "CPU_AFFINITY",
+    "COMBINED",
+    "LD_LIBRARY_PATH",
+)
+_DRIVER = Path("/usr/local/Ascend/driver/version.info")
+_SECONDS = 20
+
+
+def describe_machine() -> dict[str, str]:
+    """Return versions, paths and settings, by what they are of."""
+    facts = {
+        "machine": f"{platform.platform()}, {platform.machine()}, {os.cpu_count()} CPUs",
+        "Python": f"{platform.python_version()} ({sys.executable})",
+    }
+    for name in _PACKAGES:
+        try:
+            facts[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            facts[name] = "not installed"
+    facts["CANN"] = describe_cann()
+    for folder in cann_folders():
+        for file in sorted(folder.glob("**/ascend_toolkit_install.info"))[:1]:
+            facts["CANN's version"] = " ".join(file.read_text(errors="replace").split())
+    facts["driver"] = _read(_DRIVER)
+    facts["npu-smi info"] = _output("npu-smi", "info")
+    names = sorted(name for name in os.environ if name.startswith(_VARIABLES))
+    facts |= {name: os.environ[name] for name in names}
+    return facts
+
+
+def _read(file: Path) -> str:
+    try:
+        return " ".join(file.read_text(errors="replace").split())
+    except OSError as error:
+        return f"{file}: {error.strerror}"
+
+
+def _output(*words: str) -> str:
+    """Return what a program prints, or why it did not run."""
+    try:
+        result = subprocess.run(
+            words, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{words[0]}: {getattr(error, 'strerror', None) or 'no answer'}"
+    return (result.stdout + result.stderr).strip()
