@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_flatten, tree_map_only
+
+from torch_npu._device import release
 
 _KEYS = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastPrivateUse1)
 
@@ -42,13 +44,13 @@ def _is_eligible(tensor: Tensor) -> bool:
 
 def _widest(tensors: list[Tensor]) -> torch.dtype:
     dtypes = [tensor.dtype for tensor in tensors if _is_eligible(tensor)]
-    return functools.reduce(torch.promote_types, dtypes, torch.get_autocast_dtype("npu"))
+    return functools.reduce(torch.promote_types, dtypes, release.get_autocast_dtype())
 
 
 def _casting(op: Callable, choose: Callable[[list[Tensor]], torch.dtype]) -> Callable:
     def run(*args: Any, **kwargs: Any) -> Any:
         with torch._C._ExcludeDispatchKeyGuard(_KEYS):
-            tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+            tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
             dtype = choose(tensors)
             args, kwargs = tree_map_only(
                 Tensor, lambda t: t.to(dtype) if _is_eligible(t) else t, (args, kwargs)
@@ -60,12 +62,11 @@ def _casting(op: Callable, choose: Callable[[list[Tensor]], torch.dtype]) -> Cal
 
 def register() -> None:
     """Register the casts, once in a process."""
-    others = torch.library.Library("_", "IMPL")
-    others.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
+    release.let_autocast_through()
     library = torch.library.Library("aten", "IMPL")
-    _libraries.extend((others, library))
+    _libraries.append(library)
     policies = (
-        (_LOWER, lambda _: torch.get_autocast_dtype("npu")),
+        (_LOWER, lambda _: release.get_autocast_dtype()),
         (_FP32, lambda _: torch.float32),
         (_WIDEST, _widest),
     )

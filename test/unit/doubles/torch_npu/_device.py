@@ -1,7 +1,7 @@
 """The device ``npu``: torch's own tensors, of device type PrivateUse1, over the CPU's memory.
 
-DLPack hands a tensor's memory from one device type to another without a copy, so an NPU tensor here is
-the same memory under another name: torch's CPU kernels do the arithmetic, and views and in-place
+A tensor's memory goes from one device type to another without a copy, so an NPU tensor here is the same
+memory under another name: torch's CPU kernels do the arithmetic, and views and in-place
 operations are right by construction. What has no kernel of its own for ``npu`` comes to :func:`_kernel`,
 which also refuses to mix devices. The contract is torch's: `torch.utils.backend_registration` and the
 "privateuse1" notes of its documentation.
@@ -9,7 +9,6 @@ which also refuses to mix devices. The contract is torch's: `torch.utils.backend
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 import warnings
@@ -20,29 +19,21 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+from torch.utils import backend_registration
 
 from torch_npu import _chip, _overflow
 
+if hasattr(backend_registration, "_setup_privateuseone_for_python_backend"):
+    from torch_npu import _current_torch as release
+else:
+    from torch_npu import _old_torch as release
+
 DEVICES = int(os.environ.get("SIMULATED_NPUS", "2"))
-_DLPACK_CPU, _DLPACK_EXTENSION = 1, 12  # DLDeviceType in dlpack.h; torch reads 12 as PrivateUse1
-_CPU_KERNELS = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
+_SET = torch.ops.aten.set_.source_Storage_storage_offset
 _SAMPLE = 256  # allocations between two looks at how much memory is in use
 
 generators = [torch.Generator() for _ in range(DEVICES)]
 _libraries: list[torch.library.Library] = []  # a kernel lives as long as its library
-
-
-class _Device(ctypes.Structure):
-    _fields_ = (("type", ctypes.c_int32), ("index", ctypes.c_int32))
-
-
-class _DLTensor(ctypes.Structure):
-    _fields_ = (("data", ctypes.c_void_p), ("device", _Device))  # the rest stays as it is
-
-
-_pointer = ctypes.pythonapi.PyCapsule_GetPointer
-_pointer.restype, _pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
 
 
 class Memory:
@@ -72,28 +63,21 @@ class Memory:
 memories = [Memory() for _ in range(DEVICES)]
 
 
-def _rename(tensor: Tensor, device: _Device) -> Tensor:
-    """Return ``tensor``'s memory as a tensor of another device."""
-    capsule = torch._C._to_dlpack(tensor)
-    _DLTensor.from_address(_pointer(capsule, b"dltensor")).device = device
-    return torch._C._from_dlpack(capsule)
-
-
 def to_cpu_memory(tensor: Tensor) -> Tensor:
     """Return the CPU tensor that shares an NPU tensor's memory."""
-    return _rename(tensor, _Device(_DLPACK_CPU, 0))
+    return release.as_device(tensor, -1)
 
 
 def to_npu_memory(tensor: Tensor, index: int) -> Tensor:
     """Return the tensor of NPU ``index`` that shares a CPU tensor's memory."""
     memories[index].add(tensor)
-    return _rename(tensor, _Device(_DLPACK_EXTENSION, index))
+    return release.as_device(tensor, index)
 
 
 def change_memory(tensor: Tensor, other: Tensor, offset: int = 0) -> None:
     """Make ``tensor`` a view into ``other``'s memory, of the size and the strides that it has."""
-    torch.ops.aten.set_.source_Storage_storage_offset.redispatch(
-        _CPU_KERNELS, tensor, other.untyped_storage(), offset, tensor.shape, tensor.stride()
+    release.on_cpu_kernel(
+        _SET, tensor, other.untyped_storage(), offset, tensor.shape, tensor.stride()
     )
 
 
@@ -107,7 +91,11 @@ class _Writes(NamedTuple):
 
 @functools.cache
 def _writes(op: torch._ops.OpOverload) -> _Writes:
-    written = [(i, a) for i, a in enumerate(op._schema.arguments) if a.is_write]
+    written = [
+        (index, argument)
+        for index, argument in enumerate(op._schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    ]
     return _Writes(
         frozenset(index for index, _ in written),
         frozenset(argument.name for _, argument in written),
@@ -150,9 +138,9 @@ def _check_devices(op: torch._ops.OpOverload, args: tuple, kwargs: dict[str, Any
 
 def _kernel(op: torch._ops.OpOverload, *args: Any, **kwargs: Any) -> Any:
     """Run any operation on the memory of its NPU tensors; new results are on their device."""
-    if op.is_view or op.overloadpacket is torch.ops.aten.set_:
+    if release.is_view(op) or op.overloadpacket is torch.ops.aten.set_:
         # Nothing is computed: torch's CPU kernels do this to any device's tensors.
-        return op.redispatch(_CPU_KERNELS, *args, **kwargs)
+        return release.on_cpu_kernel(op, *args, **kwargs)
     index = _check_devices(op, args, kwargs)
     if (device := kwargs.get("device")) is not None:
         index = index_of(device)
@@ -185,7 +173,7 @@ def _kernel(op: torch._ops.OpOverload, *args: Any, **kwargs: Any) -> Any:
     if torch.Tag.nondeterministic_seeded in op.tags:
         result = _with_generator(generators[index], op, args, kwargs)
     else:
-        result = op(*args, **kwargs)
+        result = release.run(op, args, kwargs)
     if op.overloadpacket is torch.ops.aten.gelu:
         _do_wrong(result)
     if watched:
@@ -214,7 +202,7 @@ def _with_generator(generator: torch.Generator, op: Any, args: list, kwargs: dic
     saved = torch.default_generator.get_state()
     torch.default_generator.set_state(generator.get_state())
     try:
-        return op(*args, **kwargs)
+        return release.run(op, args, kwargs)
     finally:
         generator.set_state(torch.default_generator.get_state())
         torch.default_generator.set_state(saved)
@@ -222,9 +210,7 @@ def _with_generator(generator: torch.Generator, op: Any, args: list, kwargs: dic
 
 def _resize(tensor: Tensor, size: torch.Size, *, memory_format: Any = None) -> Tensor:
     other = torch.empty(size, dtype=tensor.dtype, device=tensor.device)
-    torch.ops.aten.set_.source_Storage_storage_offset.redispatch(
-        _CPU_KERNELS, tensor, other.untyped_storage(), 0, size, other.stride()
-    )
+    release.on_cpu_kernel(_SET, tensor, other.untyped_storage(), 0, size, other.stride())
     return tensor
 
 
@@ -241,6 +227,7 @@ _current = [0]
 def set_current(index: int) -> None:
     """Make NPU ``index`` the one that ``npu`` without a number means."""
     _current[0] = index
+    release.set_current(index)
 
 
 def index_of(device: Any = None) -> int:
@@ -257,13 +244,12 @@ def index_of(device: Any = None) -> int:
 
 def register(module: ModuleType) -> None:
     """Give torch the device, once in a process; ``module`` becomes ``torch.npu``."""
-    _setup_privateuseone_for_python_backend(rename="npu", backend_module=module)
+    release.register(module, DEVICES)
     # torch gives a device that is made in Python one thread for the backward pass, whatever the number
     # of devices; the calling thread does for all of them.
     torch.autograd.set_multithreading_enabled(False)
-    fallback = torch.library.Library("_", "IMPL")
-    fallback.fallback(_kernel, "PrivateUse1")
     kernels = torch.library.Library("aten", "IMPL")
     kernels.impl("_copy_from", _copy_from, "PrivateUse1")
     kernels.impl("resize_", _resize, "PrivateUse1")
-    _libraries.extend((fallback, kernels))
+    _libraries.append(kernels)
+    release.register_fallback(_kernel)

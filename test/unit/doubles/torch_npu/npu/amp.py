@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from torch_npu import _overflow
+from torch_npu._device import release
 from torch_npu.npu import utils
 
 
@@ -24,7 +25,7 @@ class autocast(torch.amp.autocast_mode.autocast):  # noqa: N801 (torch_npu's nam
         super().__init__("npu", enabled=enabled, dtype=dtype, cache_enabled=cache_enabled)
 
 
-class GradScaler(torch.amp.GradScaler):
+class GradScaler(release.GradScaler):
     """torch's GradScaler, but: ``dynamic=False`` never looks for an overflow, and so never skips a step.
 
     It has no ``device`` argument, scales nothing but NPU tensors, refuses fp16 gradients with a
