@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from model.configuration_albert import AlbertConfig
 from model.shared_linear import SharedLinear
+from model.torch_releases import autocast_dtype
 
 ACTIVATIONS = {
     "gelu": nn.GELU,
@@ -85,10 +86,8 @@ class AlbertAttention(nn.Module):
         weight, bias = (
             torch.cat([getattr(part, name) for part in parts]) for name in ("weight", "bias")
         )
-        device = weight.device.type
-        if torch.is_autocast_enabled(device):
+        if (dtype := autocast_dtype(weight.device.type)) is not None:
             # Autocast keeps the casts of parameters only; this one it would cast in every layer.
-            dtype = torch.get_autocast_dtype(device)
             weight, bias = weight.to(dtype), bias.to(dtype)
         return SharedLinear(weight, bias)
 

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from model.torch_releases import autocast_dtype, is_compiling
+
 _linear = F.linear  # apex's O1 puts a function of its own there, which casts.
 
 
@@ -47,8 +49,8 @@ def _sums_itself(weight: Tensor) -> bool:
         weight.requires_grad
         and torch.is_grad_enabled()
         and weight.dtype == torch.float32
-        and not torch.is_autocast_enabled(weight.device.type)
-        and not torch.compiler.is_compiling()
+        and autocast_dtype(weight.device.type) is None
+        and not is_compiling()
         and F.linear is _linear
     )
 

@@ -61,7 +61,7 @@ ROOMS = {
     "processors": ("model",),
     "callback": ("model",),
     "tools.cli": (),
-    "tools.machine": ("tools.cli",),
+    "tools.machine": ("tools.cli", "model"),
     "tools.precision": ("tools.cli", "tools.machine"),
     "tools.run": BELOW_RUN,
     "tools.bench": ("tools.run", *BELOW_RUN),

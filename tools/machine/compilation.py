@@ -10,6 +10,7 @@ import time
 import torch
 from torch import nn
 
+from model.torch_releases import CAN_COMPILE
 from tools.cli.errors import UsageError
 from tools.machine.device import Device
 
@@ -21,10 +22,14 @@ class Compilation:
     not serve, so the time is spread over the first steps.
 
     Raises:
-        UsageError: the device has no compiler of torch's, or this machine no C++ compiler.
+        UsageError: torch is too old, the device has no compiler of torch's, or this machine no C++ one.
     """
 
     def __init__(self, device: Device) -> None:
+        if not CAN_COMPILE:
+            raise UsageError(
+                f"--torch_compile needs torch 2.4 or later, and this is {torch.__version__}; leave it out"
+            )
         if not device.can_compile:
             raise UsageError(
                 f"--torch_compile: torch cannot compile for type {device.type}; leave it out"

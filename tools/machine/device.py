@@ -15,6 +15,7 @@ from types import ModuleType
 import torch
 from torch import nn
 
+from model.torch_releases import cpu_capabilities, grad_scaler
 from tools.cli.errors import UsageError
 from tools.machine.cann import describe_cann
 from tools.machine.host_memory import keep_freed_memory
@@ -82,15 +83,16 @@ class Device:
         """
         if self.type != "cpu":
             return ""
-        # An older torch cannot tell and names none; --bf16 is there all the same.
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        capabilities = (
+            cpu_capabilities()
+        )  # An older torch names none; --bf16 is there all the same.
         return ", ".join(name for name in _FAST_BF16 if capabilities.get(name))
 
-    def grad_scaler(self, init_scale: float) -> torch.amp.GradScaler:
+    def grad_scaler(self, init_scale: float) -> Any:
         """Return a loss scaler; the NPU's own also sees overflows that leave no infinity behind."""
         if self.type == "npu":
             return importlib.import_module("torch_npu.npu.amp").GradScaler(init_scale=init_scale)
-        return torch.amp.GradScaler(self.type, init_scale=init_scale)
+        return grad_scaler(self.type, init_scale)
 
     @property
     def apex_joins_tensors(self) -> bool:

@@ -1,0 +1,51 @@
+"""What differs between the releases of torch that this project runs with, from 2.1 on.
+
+No other file asks what a release has. Each function says from which release on torch itself does it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+# For one compiler of torch's and one way to count its work: torch 2.4 and later.
+CAN_COMPILE = hasattr(torch, "get_autocast_dtype")
+
+# Before torch 2.4 each type of device has functions of its own; those of other packages are in its module.
+_AUTOCAST = {
+    "cuda": ("is_autocast_enabled", "get_autocast_gpu_dtype"),
+    "cpu": ("is_autocast_cpu_enabled", "get_autocast_cpu_dtype"),
+}
+
+
+def autocast_dtype(device_type: str) -> torch.dtype | None:
+    """Return what autocast casts to on a type of device here and now; None where it is off."""
+    if hasattr(torch, "get_autocast_dtype"):  # torch 2.4
+        enabled = torch.is_autocast_enabled(device_type)
+        return torch.get_autocast_dtype(device_type) if enabled else None
+    names = _AUTOCAST.get(device_type, ("is_autocast_enabled", "get_autocast_dtype"))
+    module = torch if device_type in _AUTOCAST else getattr(torch, device_type)
+    is_enabled, dtype = (getattr(module, name) for name in names)
+    return dtype() if is_enabled() else None
+
+
+def is_compiling() -> bool:
+    """Return whether torch.compile is tracing this call: torch 2.3 tells."""
+    return hasattr(torch.compiler, "is_compiling") and torch.compiler.is_compiling()
+
+
+def grad_scaler(device_type: str, init_scale: float) -> Any:
+    """Return torch's loss scaler for a type of device.
+
+    Raises:
+        AttributeError: there is none, as for the CPU before torch 2.3.
+    """
+    if hasattr(torch.amp, "GradScaler"):  # torch 2.3
+        return torch.amp.GradScaler(device_type, init_scale=init_scale)
+    return getattr(torch, device_type).amp.GradScaler(init_scale=init_scale)
+
+
+def cpu_capabilities() -> dict[str, Any]:
+    """Return what torch says of the CPU's instructions, by their names; nothing where it cannot tell."""
+    return getattr(torch.cpu, "get_capabilities", dict)()
