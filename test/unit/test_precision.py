@@ -27,6 +27,10 @@ class Gpu(Device):
     has_fp16 = True
 
 
+# Here the CPU stands in for a device with fp16.
+on_a_cpu = pytest.mark.newer_torch("has neither fp16 arithmetic nor a loss scaler for a CPU")
+
+
 def make(kind, scale="dynamic"):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
@@ -54,7 +58,9 @@ def weights(precision):
 
 @pytest.mark.parametrize("micro_batches", [1, 3])
 @pytest.mark.parametrize("scale", ["dynamic", 128.0])
-@pytest.mark.parametrize("kind", [*SCALED, Bf16Autocast])
+@pytest.mark.parametrize(
+    "kind", [*(pytest.param(kind, marks=on_a_cpu) for kind in SCALED), Bf16Autocast]
+)
 def test_every_precision_takes_the_steps_of_full_precision(kind, scale, micro_batches):
     plain, mixed = make(Fp32), make(kind, scale)
     for _ in range(3):
@@ -65,6 +71,7 @@ def test_every_precision_takes_the_steps_of_full_precision(kind, scale, micro_ba
     assert mixed.skipped_steps == 0
 
 
+@on_a_cpu
 @pytest.mark.parametrize("scale", ["dynamic", 128.0])
 @pytest.mark.parametrize("kind", SCALED)
 def test_a_step_that_overflows_is_skipped_and_said_so(kind, scale):
@@ -78,6 +85,7 @@ def test_a_step_that_overflows_is_skipped_and_said_so(kind, scale):
     assert precision.skipped_steps == 1
 
 
+@on_a_cpu
 @pytest.mark.parametrize("kind", SCALED)
 def test_the_state_is_kept(kind):
     precision, other = make(kind), make(kind)
@@ -87,6 +95,7 @@ def test_the_state_is_kept(kind):
     assert other.skipped_steps == 1
 
 
+@on_a_cpu
 def test_o2_keeps_fp16_weights_and_what_they_cannot_hold():
     """Twenty updates, each below fp16's resolution, add up in the master copies."""
     moved = {}
@@ -104,6 +113,7 @@ def test_o2_keeps_fp16_weights_and_what_they_cannot_hold():
     assert moved[HalfWeights] < moved[Fp16Autocast] / 2
 
 
+@on_a_cpu
 def test_the_weights_of_o2_are_its_masters_rounded():
     precision = make(MasterWeights)
     step(precision)
@@ -111,11 +121,13 @@ def test_the_weights_of_o2_are_its_masters_rounded():
         assert torch.equal(half, full.half())
 
 
+@on_a_cpu
 def test_o2_starts_from_the_weights_to_the_last_bit():
     """A resumed run must not go on from rounded weights."""
     torch.testing.assert_close(weights(make(MasterWeights)), weights(make(Fp32)), atol=0, rtol=0)
 
 
+@on_a_cpu
 def test_lamb_works_on_master_weights():
     model = nn.Linear(4, 1)
     optimizer = Lamb(model.parameters(), lr=0.1)
@@ -146,9 +158,21 @@ def build(device, **given):
     [
         ({}, Fp32, "fp32"),
         ({"fp16": True, "fp16_opt_level": "O0"}, Fp32, "fp32"),
-        ({"fp16": True}, Fp16Autocast, "fp16 autocast and loss scaling (O1"),
-        ({"fp16": True, "fp16_opt_level": "O2"}, MasterWeights, "fp32 master copies (O2"),
-        ({"fp16": True, "fp16_opt_level": "O3"}, HalfWeights, "fp16 throughout (O3"),
+        pytest.param(
+            {"fp16": True}, Fp16Autocast, "fp16 autocast and loss scaling (O1", marks=on_a_cpu
+        ),
+        pytest.param(
+            {"fp16": True, "fp16_opt_level": "O2"},
+            MasterWeights,
+            "fp32 master copies (O2",
+            marks=on_a_cpu,
+        ),
+        pytest.param(
+            {"fp16": True, "fp16_opt_level": "O3"},
+            HalfWeights,
+            "fp16 throughout (O3",
+            marks=on_a_cpu,
+        ),
         ({"bf16": True}, Bf16Autocast, "bf16 autocast"),
     ],
 )

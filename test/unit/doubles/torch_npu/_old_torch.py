@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.cuda.amp.grad_scaler import _refresh_per_optimizer_state
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map
 
 _SOURCE = Path(__file__).with_suffix(".cpp")
 # An operation with one of these kernels is made of others: a fallback never sees it.
@@ -139,7 +139,7 @@ def run(op: torch._ops.OpOverload, args: Any, kwargs: dict[str, Any]) -> Any:
     except RuntimeError as error:
         if "'Half'" not in str(error):
             raise
-    halves: dict[int, tuple[Tensor, Tensor]] = {}  # by its id: what stands for a tensor, and that
+    halves: dict[int, tuple[Tensor, Tensor]] = {}  # by its id: what stands for one, and the one
 
     def widen(value: Any) -> Any:
         if value is torch.float16:
@@ -155,10 +155,14 @@ def run(op: torch._ops.OpOverload, args: Any, kwargs: dict[str, Any]) -> Any:
             return value
         return halves[id(value)][1] if id(value) in halves else value.half()
 
-    result = op(*tree_map(widen, list(args)), **tree_map(widen, kwargs))
-    if any(argument.alias_info is not None for argument in op._schema.arguments):
-        for wide, half in halves.values():
-            half.copy_(wide)
+    wide_args, wide_kwargs = tree_map(widen, list(args)), tree_map(widen, kwargs)
+    result = op(*wide_args, **wide_kwargs)
+    for index, argument in enumerate(op._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            written = wide_args[index] if index < len(args) else wide_kwargs.get(argument.name)
+            for tensor in tree_flatten(written)[0]:
+                if id(tensor) in halves:
+                    halves[id(tensor)][1].copy_(tensor)
     return tree_map(narrow, result)
 
 

@@ -189,7 +189,7 @@ def _cast_model(model: nn.Module, level: _Level, outputs: torch.dtype | None) ->
 
         model.to(dtype)
         model.forward = cast_ends
-        model.register_state_dict_post_hook(_fp32_state)
+        model._register_state_dict_hook(_fp32_state)
 
 
 def _fp32_state(module: nn.Module, state: dict, prefix: str, metadata: dict) -> None:
