@@ -5,6 +5,7 @@ No other file asks what a release has. Each function says from which release on 
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import torch
@@ -49,3 +50,12 @@ def grad_scaler(device_type: str, init_scale: float) -> Any:
 def cpu_capabilities() -> dict[str, Any]:
     """Return what torch says of the CPU's instructions, by their names; nothing where it cannot tell."""
     return getattr(torch.cpu, "get_capabilities", dict)()
+
+
+def let_collectives_end() -> None:
+    """Wait until the threads of a process group have dropped their tensors; then it may be destroyed.
+
+    Before torch 2.4 that is done with Python's lock held, for which such a thread can wait: forever.
+    """
+    if not hasattr(torch, "get_autocast_dtype"):
+        time.sleep(0.5)

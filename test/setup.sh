@@ -33,7 +33,7 @@ find_python() {
     elif [ -x "$ROOT/.venv/bin/python" ]; then
         PYTHON=$ROOT/.venv/bin/python
     else
-        PYTHON=$(command -v python3) || fail 1 "there is no python3: install Python 3.11 or later"
+        PYTHON=$(command -v python3) || fail 1 "there is no python3: install Python 3.10 or later"
         python_is_everyones=yes
     fi
     check_version
@@ -121,10 +121,10 @@ missing_in() { "$PYTHON" "$ROOT/tools/cli/missing_requirements.py" "$ROOT/constr
 check_version() {
     [ -x "$PYTHON" ] || fail 1 "the active environment has no $PYTHON: deactivate it"
     is_recent "$PYTHON" ||
-        fail 1 "$PYTHON is $("$PYTHON" --version 2>&1): this project needs Python 3.11 or later"
+        fail 1 "$PYTHON is $("$PYTHON" --version 2>&1): this project needs Python 3.10 or later"
 }
 
-is_recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+is_recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }
 
 make_venv() {
     echo "making $ROOT/.venv"

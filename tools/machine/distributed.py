@@ -13,6 +13,7 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from model.torch_releases import let_collectives_end
 from tools.cli.errors import PeerError, UsageError
 from tools.machine.device import Device
 
@@ -75,6 +76,7 @@ class Processes:
                     "them hangs, and its log says where"
                 ) from error
             raise
+        let_collectives_end()
         torch.distributed.destroy_process_group()
 
     def barrier(self) -> None:
