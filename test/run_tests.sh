@@ -1,11 +1,52 @@
 #!/usr/bin/env bash
 # Install what the tests need and run them:
 #
-#     bash test/run_tests.sh [pytest arguments …]
+#     bash test/run_tests.sh [--oldest] [pytest arguments …]
+#
+# With --oldest in an environment of its own, .venv-oldest: on Python 3.10, with the oldest versions that
+# will do (constraints-oldest.txt). The first time that is a download of 2 GB where pip finds no CPU build
+# of so old a torch. What is not for that torch is skipped, and the tests that need TensorFlow are.
 set -euo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 . "$ROOT/test/setup.sh"
-use_python requirements-test.txt
-try_requirements tensorflow requirements-tensorflow.txt "the tests that need TensorFlow"
+
+use_oldest() {
+    local found environment=$ROOT/.venv-oldest
+    PYTHON=$environment/bin/python
+    if [ ! -x "$PYTHON" ]; then
+        found=$(find_python_3_10) || fail 1 "--oldest needs Python 3.10, and there is no python3.10 on the" \
+            "PATH or in ~/.pyenv/versions/3.10*/bin"
+        echo "making $environment"
+        if ! "$found" -m venv "$environment" >/dev/null 2>&1; then
+            rm -rf "$environment"
+            fail 1 "$found -m venv failed (on Debian and Ubuntu: apt-get install python3.10-venv)"
+        fi
+    fi
+    if ! "$PYTHON" -m pip show --quiet torch 2>/dev/null; then
+        echo "installing the oldest versions that will do (some minutes)"
+        install_torch "$(grep '^torch==' "$ROOT/constraints-oldest.txt")"
+    fi
+    pip_install -r "$ROOT/requirements.txt" -r "$ROOT/requirements-test.txt" -c "$ROOT/constraints-oldest.txt" ||
+        fail 1 "pip could not install what constraints-oldest.txt names: $PIP_REASON"
+}
+
+find_python_3_10() {
+    local python
+    for python in python3.10 "$HOME"/.pyenv/versions/3.10*/bin/python3.10; do
+        # pyenv puts a python3.10 on the PATH that may only say that there is none.
+        "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' 2>/dev/null || continue
+        echo "$python"
+        return
+    done
+    return 1
+}
+
+if [ "${1:-}" = --oldest ]; then
+    shift
+    use_oldest
+else
+    use_python requirements-test.txt
+    try_requirements tensorflow requirements-tensorflow.txt "the tests that need TensorFlow"
+fi
 cd "$ROOT"
 exec "$PYTHON" -m pytest --numprocesses logical --dist worksteal "$@"

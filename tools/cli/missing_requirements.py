@@ -3,8 +3,9 @@
 python tools/cli/missing_requirements.py constraints.txt requirements.txt …
 
 Each requirement that this Python does not satisfy is printed on a line, pinned to its version in
-constraints.txt. What is installed and satisfies its lower bound stays as it is: a torch that was built
-for this machine's accelerator must not be replaced by the tested one.
+constraints.txt, or in constraints-oldest.txt beside it where an old torch is installed. What is installed
+and satisfies its lower bound stays as it is: a torch that was built for this machine's accelerator must
+not be replaced by the tested one.
 """
 
 from __future__ import annotations
@@ -14,11 +15,23 @@ import re
 import sys
 from pathlib import Path
 
+# The first torch that today's numpy and its like go with.
+_TODAYS_TORCH = "2.4"
+_LINE = re.compile(r'([\w-]+)(?:>=|==)([\w.]+)(?:; python_version (<|>=) "([\d.]+)")?')
 
-def _requirements(file: str) -> list[tuple[str, str]]:
-    """Return the (name, version) pairs of ``name>=version`` and ``name==version`` lines."""
-    lines = (line.split("#")[0].strip() for line in Path(file).read_text().splitlines())
-    return [tuple(re.split(">=|==", line)) for line in lines if line]
+
+def _requirements(file: Path) -> list[tuple[str, str]]:
+    """Return the (name, version) pairs of a file's lines that are for this Python.
+
+    Lines are ``name>=version`` or ``name==version``; ``; python_version < "3.11"``, or ``>=``, may follow.
+    """
+    found = []
+    for line in file.read_text().splitlines():
+        if text := line.split("#")[0].strip():
+            name, version, sign, python = _LINE.fullmatch(text).groups()
+            if sign is None or (sys.version_info[:2] >= _release(python)) == (sign == ">="):
+                found.append((name, version))
+    return found
 
 
 def _release(version: str) -> tuple[int, ...]:
@@ -34,8 +47,14 @@ def is_satisfied(name: str, at_least: str) -> bool:
         return False
 
 
-def main(constraints: str, files: list[str]) -> None:
+def _has_old_torch() -> bool:
+    return is_satisfied("torch", "0") and not is_satisfied("torch", _TODAYS_TORCH)
+
+
+def main(constraints: Path, files: list[Path]) -> None:
     """Print the missing requirements, one a line."""
+    if _has_old_torch():
+        constraints = constraints.with_name("constraints-oldest.txt")
     pins = dict(_requirements(constraints))
     for name, bound in (pair for file in files for pair in _requirements(file)):
         if not is_satisfied(name, bound):
@@ -43,4 +62,4 @@ def main(constraints: str, files: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(Path(sys.argv[1]), [Path(file) for file in sys.argv[2:]])

@@ -6,6 +6,8 @@ import importlib.util
 import os
 import sys
 
+from tools.cli.missing_requirements import is_satisfied
+
 # torch would load an installed accelerator package by itself, which fails where its driver is missing
 # even if no accelerator is asked for. tools/machine/device.py loads it when one is.
 os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
@@ -22,4 +24,10 @@ if missing:
         f"{sys.argv[0]}: error: {', '.join(missing)} not installed in {sys.executable}: activate the "
         "environment that test/train_demo_1p.sh made (. .venv/bin/activate), or python3 -m pip "
         "install -r requirements.txt -c constraints.txt"
+    )
+
+if is_satisfied("numpy", "2") and not is_satisfied("torch", "2.3"):
+    sys.exit(
+        f"{sys.argv[0]}: error: the torch in {sys.executable} is too old for numpy 2: "
+        'python3 -m pip install "numpy<2"'
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections import deque
 from datetime import timedelta
 from typing import Any
 
@@ -34,12 +35,17 @@ def _lend(value: Any) -> Any:
     return _device.to_cpu_memory(value)
 
 
+# torch 2.1 lets go of the Python half of a work that only DistributedDataParallel still has.
+_recent: deque[dist.Work] = deque(maxlen=64)
+
+
 class _Work(dist.Work):
     """gloo's work with the NPU tensors as its result: DistributedDataParallel takes it from there."""
 
     def __init__(self, work: dist.Work, results: Any) -> None:
         super().__init__()
         self._work, self._results = work, results
+        _recent.append(self)
 
     def wait(self, timeout: timedelta = timedelta(0)) -> bool:
         """Wait for the end; raise what the collective raised."""
@@ -84,14 +90,16 @@ class ProcessGroupHCCL(dist.ProcessGroup):
         """Add up in one process."""
         return _Work(self._gloo.reduce(_lend(tensors), opts), tensors)
 
-    def allgather(self, outputs: list[list[Tensor]], inputs: list[Tensor], opts: Any) -> dist.Work:
-        """Give every process a list of what each has."""
-        return _Work(self._gloo.allgather(_lend(outputs), _lend(inputs), opts), outputs)
+    def allgather(
+        self, outputs: list[list[Tensor]], inputs: list[Tensor], *options: Any
+    ) -> dist.Work:
+        """Give every process a list of what each has; torch 2.1 leaves the options out."""
+        return _Work(self._gloo.allgather(_lend(outputs), _lend(inputs), *options), outputs)
 
-    def _allgather_base(self, output: Tensor, source: Tensor, opts: Any) -> dist.Work:
+    def _allgather_base(self, output: Tensor, source: Tensor, *options: Any) -> dist.Work:
         """Give every process one tensor of what each has."""
-        lent = _lend(output), _lend(source)
-        return _Work(self._gloo._allgather_base(*lent, opts), [output])
+        parts = list(_lend(output).chunk(self.size()))  # gloo of torch 2.1 knows lists only
+        return _Work(self._gloo.allgather([parts], [_lend(source)], *options), [output])
 
     all_gather_single = _allgather_base  # its name for torch.distributed.all_gather_into_tensor
 

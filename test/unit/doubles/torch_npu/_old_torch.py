@@ -30,6 +30,7 @@ _COMPOSITE = tuple(f"CompositeExplicitAutograd{suffix}" for suffix in ("", "NonF
 )
 _AUTOCAST = "AutocastPrivateUse1"
 _autocast_dtype = [torch.float16]
+_without_fp16: set[torch._ops.OpOverload] = set()
 _libraries: list[Any] = []  # a kernel lives as long as its library
 
 
@@ -134,11 +135,13 @@ def set_autocast_dtype(dtype: torch.dtype) -> None:
 
 def run(op: torch._ops.OpOverload, args: Any, kwargs: dict[str, Any]) -> Any:
     """Call ``op`` on CPU tensors; in fp32, and its results rounded, where it has no fp16 on a CPU."""
-    try:
-        return op(*args, **kwargs)
-    except RuntimeError as error:
-        if "'Half'" not in str(error):
-            raise
+    if op not in _without_fp16:
+        try:
+            return op(*args, **kwargs)
+        except RuntimeError as error:
+            if "'Half'" not in str(error):
+                raise
+            _without_fp16.add(op)
     halves: dict[int, tuple[Tensor, Tensor]] = {}  # by its id: what stands for one, and the one
 
     def widen(value: Any) -> Any:
@@ -156,13 +159,18 @@ def run(op: torch._ops.OpOverload, args: Any, kwargs: dict[str, Any]) -> Any:
         return halves[id(value)][1] if id(value) in halves else value.half()
 
     wide_args, wide_kwargs = tree_map(widen, list(args)), tree_map(widen, kwargs)
+    if not halves:
+        return op(*args, **kwargs)
     result = op(*wide_args, **wide_kwargs)
     for index, argument in enumerate(op._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
             written = wide_args[index] if index < len(args) else wide_kwargs.get(argument.name)
             for tensor in tree_flatten(written)[0]:
                 if id(tensor) in halves:
-                    halves[id(tensor)][1].copy_(tensor)
+                    half = halves[id(tensor)][1]
+                    if half.shape != tensor.shape:  # An output comes without its size.
+                        half.resize_(tensor.shape)
+                    half.copy_(tensor)
     return tree_map(narrow, result)
 
 
