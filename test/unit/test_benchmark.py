@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from helpers import losses_of, parse_flags, train
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.checkpoint import build_model
@@ -34,6 +33,8 @@ from tools.bench.session import Session
 from tools.machine.device import Device
 from tools.machine.seeds import seed_everything
 from tools.run.scoring import compute_logits
+
+pytestmark = pytest.mark.newer_torch("is not for the benchmark")
 
 WIDTH, BATCH = 32, 4
 SHAPE = AlbertConfig(
@@ -279,7 +280,8 @@ def test_needed_flops_are_those_of_this_model_but_for_queries_that_nobody_asks()
     """One product makes query, key and value of all tokens, in the last layer, too."""
     batch = 3
     model = AlbertForSequenceClassification(SHAPE)
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+    math = torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)
+    with FlopCounterMode(display=False) as counter, math, torch.no_grad():
         model(torch.ones(batch, 8, dtype=torch.int))
     unasked = 2 * SHAPE.hidden_size**2 * (8 - 1) * batch
     assert counter.get_total_flops() == needed_flops(SHAPE, np.array([8] * batch)) + unasked

@@ -15,6 +15,9 @@ from model.configuration_albert import AlbertConfig
 from tools.bench import run
 from tools.bench.workers import OutOfMemory, failure
 from tools.benchmark import build_parser
+from tools.cli.errors import UsageError
+
+pytestmark = pytest.mark.newer_torch("is not for the benchmark")
 
 WIDTH, BATCH = 32, 4
 SHAPE = AlbertConfig(
@@ -195,6 +198,14 @@ def test_missing_transformers_is_told(monkeypatch, capsys):
     assert end.value.code == 2
     assert "python3 -m pip install -r requirements-test.txt" in capsys.readouterr().err
     assert build_parser().parse(["--contenders", "ours-bucket"])[0].chosen
+
+
+def test_a_torch_too_old_for_it_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "CAN_COMPILE", False)
+    with pytest.raises(
+        UsageError, match=r"the benchmark needs torch 2\.4 or later, and this is \d"
+    ):
+        run.Benchmark(build_parser().parse([])[0], tmp_path)
 
 
 def test_what_the_data_lack_is_told_by_their_own_names(sst2, pretrained, tmp_path):

@@ -207,12 +207,78 @@ def test_what_the_report_names_is_given_to_the_launcher(clone):
     assert "give --per-gpu-train-batch-size before the --" in result.stderr
 
 
+def installed(folder, **versions):
+    """Let a Python that starts in ``folder`` believe that packages are installed."""
+    for name, version in versions.items():
+        metadata = folder / f"{name}-{version}.dist-info" / "METADATA"
+        metadata.parent.mkdir(parents=True)
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    return {"PYTHONPATH": str(folder)}
+
+
 def test_only_what_is_missing_or_too_old_is_installed(tmp_path):
     (tmp_path / "pins").write_text("numpy==9.9\nno-such-package==1.0  # why\npytest==1.0\n")
     (tmp_path / "needs").write_text("# comment\nnumpy>=99.0\nno-such-package>=0.5\npytest>=1.0\n")
     tool = ROOT / "tools" / "cli" / "missing_requirements.py"
-    result = command(sys.executable, tool, "pins", "needs", cwd=tmp_path)
+    todays = installed(tmp_path / "packages", torch="2.13.0")
+    result = command(sys.executable, tool, "pins", "needs", cwd=tmp_path, **todays)
     assert result.stdout.split() == ["numpy==9.9", "no-such-package==1.0"]
+
+
+def test_a_line_may_be_for_some_pythons(tmp_path):
+    ours = "{}.{}".format(*sys.version_info)
+    pins = [f'no-such-package==2.0; python_version >= "{ours}"']
+    pins += [f'no-such-package==1.0; python_version < "{ours}"']
+    (tmp_path / "pins").write_text("\n".join(pins))
+    (tmp_path / "needs").write_text(
+        f'no-such-package>=0.5\nno-other>=1.0; python_version < "{ours}"\n'
+    )
+    tool = ROOT / "tools" / "cli" / "missing_requirements.py"
+    todays = installed(tmp_path / "packages", torch="2.13.0")
+    result = command(sys.executable, tool, "pins", "needs", cwd=tmp_path, **todays)
+    assert result.stdout.split() == ["no-such-package==2.0"], result.stderr
+
+
+def test_what_goes_with_an_old_torch_is_old(tmp_path):
+    old = installed(tmp_path / "packages", torch="2.1.0+cpu", numpy="1.25.0")
+    tool = ROOT / "tools" / "cli" / "missing_requirements.py"
+    words = (sys.executable, tool, ROOT / "constraints.txt", ROOT / "requirements.txt")
+    result = command(*words, cwd=tmp_path, **old)
+    assert result.stdout.split() == ["numpy==1.26.0"], result.stderr
+
+
+def test_the_oldest_versions_are_those_that_the_requirements_ask_for():
+    pins = (ROOT / "constraints-oldest.txt").read_text()
+    for name in ("requirements.txt", "requirements-test.txt", "requirements-tensorflow.txt"):
+        for line in (ROOT / name).read_text().splitlines():
+            if not line.startswith(("#", "ruff", "shellcheck")):
+                bound = re.escape(line.replace(">=", "=="))
+                assert re.search(rf"^{bound}(\.\d+)*$", pins, re.MULTILINE), line
+
+
+def test_numpy_2_beside_an_old_torch_is_one_line(tmp_path):
+    old = installed(tmp_path / "packages", torch="2.1.0", numpy="2.2.6")
+    result = command(sys.executable, ROOT / "run_classifier.py", "--help", cwd=tmp_path, **old)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert 'is too old for numpy 2: python3 -m pip install "numpy<2"' in result.stderr
+
+
+def test_the_oldest_stack_needs_its_python(clone, tmp_path):
+    """It is looked for on the PATH, where pyenv's may say that there is none, and among pyenv's."""
+    stub = tmp_path / "bin" / "python3.10"
+    stub.parent.mkdir()
+    stub.write_text("#!/bin/sh\necho pyenv: python3.10: command not found >&2; exit 127\n")
+    stub.chmod(0o755)
+    path = f"{stub.parent}:/usr/bin:/bin"
+    words = ("bash", clone / "test" / "run_tests.sh", "--oldest")
+    result = command(*words, cwd=clone, PATH=path, HOME=str(tmp_path))
+    assert result.returncode == 1
+    assert result.stderr == (
+        "run_tests.sh: error: --oldest needs Python 3.10, and there is no python3.10 on the PATH or in "
+        "~/.pyenv/versions/3.10*/bin\n"
+    )
+    assert not (clone / ".venv-oldest").exists()
 
 
 def test_what_only_some_tests_need_may_be_missing(clone):
@@ -225,7 +291,8 @@ def test_what_only_some_tests_need_may_be_missing(clone):
         'try_requirements no_such needs "some tests"; try_requirements json needs no; echo went on'
     )
     offline = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/dev/null", "PIP_FIND_LINKS": ""}
-    result = command("bash", "-c", script, cwd=clone, **offline)
+    todays = installed(clone / "packages", torch="2.13.0")
+    result = command("bash", "-c", script, cwd=clone, **offline, **todays)
     assert result.returncode == 0, result.stderr
     first, second, third = result.stdout.splitlines()
     assert (first, third) == ("installing no-such-package==1.0", "went on")

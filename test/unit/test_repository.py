@@ -129,6 +129,12 @@ def test_one_file_asks_which_device_it_is():
                 assert word not in text.split('"""', 2)[-1], (module, word)
 
 
+def test_one_file_asks_what_torch_has():
+    for module, file in MODULES.items():
+        if module != "model.torch_releases":
+            assert "hasattr(torch" not in file.read_text(), module
+
+
 @pytest.mark.parametrize("words", [("check",), ("format", "--check")])
 def test_ruff_is_content(words):
     result = subprocess.run(

@@ -17,6 +17,7 @@ import torch
 
 from model.configuration_albert import AlbertConfig
 from model.files import write_whole
+from model.torch_releases import CAN_COMPILE
 from processors.glue import TASKS
 from tools.bench.contenders import Contender, make_ratios
 from tools.bench.data import prepare_features
@@ -41,6 +42,10 @@ class Benchmark:
         self._flags, self._folder = flags, folder
         self._began = time.monotonic()
         torch.set_num_threads(flags.threads)  # It is only reported here; workers compute.
+        if not CAN_COMPILE:
+            raise UsageError(
+                f"the benchmark needs torch 2.4 or later, and this is {torch.__version__}"
+            )
         device = select_device(flags.device, flags.device_id)
         if any(contender.compiled for contender in flags.chosen):
             Compilation(device)  # It says what is missing before anything is computed.
