@@ -32,7 +32,7 @@ def autocast_dtype(device_type: str) -> torch.dtype | None:
 
 
 def is_compiling() -> bool:
-    """Return whether torch.compile is tracing this call: torch 2.3 tells."""
+    """Return whether torch.compile is tracing this call; False before torch 2.3, which cannot tell."""
     return hasattr(torch.compiler, "is_compiling") and torch.compiler.is_compiling()
 
 
@@ -55,7 +55,7 @@ def cpu_capabilities() -> dict[str, Any]:
 def let_collectives_end() -> None:
     """Wait until the threads of a process group have dropped their tensors; then it may be destroyed.
 
-    Before torch 2.4 that is done with Python's lock held, for which such a thread can wait: forever.
+    torch 2.1 does that with Python's lock held, for which such a thread can wait: forever.
     """
     if not hasattr(torch, "get_autocast_dtype"):
         time.sleep(0.5)

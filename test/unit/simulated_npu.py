@@ -7,11 +7,17 @@ its double's place: apex's whole package, and torch_npu's autocast and loss scal
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
 
+import pytest
+import torch
+from torch.utils import backend_registration
+
 _DOUBLES = Path(__file__).parent / "doubles"
+_IN_PYTHON = "_setup_privateuseone_for_python_backend"  # what torch calls it
 _CALLS = "npu_calls.txt"
 # What an Ascend 910A lacks (doubles/torch_npu/_chip.py has the words).
 ASCEND_910A = ("bf16", "fused_attention", "infinity")
@@ -86,6 +92,8 @@ def install_sources(
 
 
 def _variables(folder: Path, devices: int, lacks: Collection[str]) -> dict[str, str]:
+    if not hasattr(backend_registration, _IN_PYTHON) and not shutil.which("g++"):
+        pytest.skip(f"torch {torch.__version__} needs g++ for the simulated NPU")
     paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         "PYTHONPATH": os.pathsep.join(paths),

@@ -264,6 +264,24 @@ def test_numpy_2_beside_an_old_torch_is_one_line(tmp_path):
     assert 'is too old for numpy 2: python3 -m pip install "numpy<2"' in result.stderr
 
 
+def test_a_python_too_old_is_one_line(clone, tmp_path):
+    python = tmp_path / "old" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    code = "import sys; sys.version_info = (3, 9, 18); exec(sys.argv[2])"
+    python.write_text(
+        '#!/bin/sh\n[ "$1" != --version ] || exec echo Python 3.9.18\n'
+        f'exec "{sys.executable}" -c "{code}" "$@"\n'
+    )
+    python.chmod(0o755)
+    result = launch(clone, "train_full_1p.sh", *SMALL, VIRTUAL_ENV=str(tmp_path / "old"))
+    assert result.returncode == 1
+    words = f"{python} is Python 3.9.18: this project needs Python 3.10 or later"
+    assert result.stderr == f"train_full_1p.sh: error: {words}\n"
+    python.write_text(python.read_text().replace("3, 9", "3, 10"))
+    result = launch(clone, "train_full_1p.sh", "--help", VIRTUAL_ENV=str(tmp_path / "old"))
+    assert "this project needs" not in result.stderr
+
+
 def test_the_oldest_stack_needs_its_python(clone, tmp_path):
     """It is looked for on the PATH, where pyenv's may say that there is none, and among pyenv's."""
     stub = tmp_path / "bin" / "python3.10"
