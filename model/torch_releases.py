@@ -52,6 +52,15 @@ def cpu_capabilities() -> dict[str, Any]:
     return getattr(torch.cpu, "get_capabilities", dict)()
 
 
+def keep_attention_in_half_precision() -> None:
+    """Have attention that has no kernel of its own compute in fp16 and bf16 where its inputs are that.
+
+    From torch 2.5 on it computes in fp32 unless told this; before, it never does.
+    """
+    if hasattr(torch.backends.cuda, "allow_fp16_bf16_reduction_math_sdp"):
+        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
+
+
 def let_collectives_end() -> None:
     """Wait until the threads of a process group have dropped their tensors; then it may be destroyed.
 

@@ -51,7 +51,8 @@ class WatchedLamb(Lamb):
     def step(self, closure=None):
         groups = self.param_groups
         gradients = [p.grad for g in groups for p in g["params"] if p.grad is not None]
-        self.norms = [*getattr(self, "norms", []), nn.utils.get_total_norm(gradients).item()]
+        norm = torch.stack([gradient.norm() for gradient in gradients]).norm().item()
+        self.norms = [*getattr(self, "norms", []), norm]
         return super().step(closure)
 
 

@@ -1,9 +1,9 @@
 """What apex leaves in torch, and how a test takes it back."""
 
 import pytest
-import torch
 from apex import amp
 from torch import nn
+from torch_npu._device import release
 
 
 def forget():
@@ -14,7 +14,7 @@ def forget():
         state.handle._all_wrappers.reverse()  # Some functions are wrapped twice.
         state.handle._deactivate()
         del state.handle
-    torch.set_autocast_enabled("npu", False)
+    release.set_autocast_enabled(False)
 
 
 @pytest.fixture(autouse=True)

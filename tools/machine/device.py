@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import nn
 
-from model.torch_releases import cpu_capabilities, grad_scaler
+from model.torch_releases import (
+    cpu_capabilities,
+    grad_scaler,
+    keep_attention_in_half_precision,
+)
 from tools.cli.errors import UsageError
 from tools.machine.cann import describe_cann
 from tools.machine.host_memory import keep_freed_memory
@@ -83,9 +88,8 @@ class Device:
         """
         if self.type != "cpu":
             return ""
-        capabilities = (
-            cpu_capabilities()
-        )  # An older torch names none; --bf16 is there all the same.
+        # An older torch names none; --bf16 is there all the same.
+        capabilities = cpu_capabilities()
         return ", ".join(name for name in _FAST_BF16 if capabilities.get(name))
 
     def grad_scaler(self, init_scale: float) -> Any:
@@ -117,11 +121,8 @@ class Device:
             return
         if not one_width:  # This keeps batches of changing width from compiling kernels anew.
             self._module.set_compile_mode(jit_compile=False)
-        # An Ascend 910A has no fused attention. torch's own then computes fp16 in fp32 unless told not to,
-        # which takes twice the memory; a torch before 2.5 never does.
-        allow = getattr(torch.backends.cuda, "allow_fp16_bf16_reduction_math_sdp", None)
-        if allow is not None:
-            allow(True)
+        # An Ascend 910A has no fused attention, and torch's own in fp32 takes twice the memory.
+        keep_attention_in_half_precision()
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move ``model`` here, and have it make attention masks of a shape that the device takes.

@@ -4,7 +4,7 @@ Names, signatures and behaviour are those of the release in requirements-npu.txt
 needs them; test_torch_npu_contract.py compares them with the real package. What computes is the CPU.
 """
 
-from torch_npu import _attention, _autocast, _device, _hccl, _memory, _overflow, npu
+from torch_npu import _attention, _autocast, _device, _hccl, _memory, npu
 from torch_npu._memory import (
     get_npu_format,
     get_storage_size,
@@ -27,5 +27,4 @@ _device.register(npu)
 _attention.register()
 _autocast.register()
 _memory.register()
-_overflow.register()
 _hccl.register()

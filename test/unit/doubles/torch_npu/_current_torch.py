@@ -50,6 +50,21 @@ def let_autocast_through() -> None:
     _libraries.append(library)
 
 
+def is_autocast_enabled() -> bool:
+    """Return whether autocast is on for the device."""
+    return torch.is_autocast_enabled("npu")
+
+
+def set_autocast_enabled(enabled: bool) -> None:
+    """Switch autocast on or off for the device."""
+    torch.set_autocast_enabled("npu", enabled)
+
+
+def set_autocast_dtype(dtype: torch.dtype) -> None:
+    """Choose what autocast computes in."""
+    torch.set_autocast_dtype("npu", dtype)
+
+
 def get_autocast_dtype() -> torch.dtype:
     """Return what autocast computes in."""
     return torch.get_autocast_dtype("npu")

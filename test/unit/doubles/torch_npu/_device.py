@@ -252,4 +252,5 @@ def register(module: ModuleType) -> None:
     kernels.impl("_copy_from", _copy_from, "PrivateUse1")
     kernels.impl("resize_", _resize, "PrivateUse1")
     _libraries.append(kernels)
+    _overflow.register()
     release.register_fallback(_kernel)

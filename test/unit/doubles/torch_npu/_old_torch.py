@@ -79,7 +79,6 @@ def register_fallback(kernel: Callable) -> None:
     has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
     library = torch.library.Library("aten", "IMPL")
     _libraries.append(library)
-    library.impl("_amp_foreach_non_finite_check_and_unscale_", _unscale, "PrivateUse1")
     library.impl("_amp_update_scale_", _update_scale, "PrivateUse1")
     for name in torch._C._dispatch_get_all_op_names():
         if name.startswith("aten::") and not any(
@@ -219,14 +218,6 @@ class GradScaler(torch.cuda.amp.GradScaler):
         return {found_inf.device: found_inf}
 
 
-def _unscale(gradients: list[Tensor], found_inf: Tensor, inv_scale: Tensor) -> None:
-    """Multiply by ``inv_scale`` and look for an overflow: 2.1 has it for CUDA only, torch_npu its own."""
-    for gradient in gradients:
-        if not torch.isfinite(gradient).all():
-            found_inf.fill_(1)
-        gradient.mul_(inv_scale.to(gradient.dtype) if gradient.ndim == 0 else inv_scale)
-
-
 def _update_scale(
     scale: Tensor,
     growth_tracker: Tensor,
@@ -235,7 +226,7 @@ def _update_scale(
     backoff: float,
     interval: int,
 ) -> Tensor:
-    """Adapt the loss scale: as :func:`_unscale`."""
+    """Adapt the loss scale: 2.1 does it for CUDA only, torch_npu by a kernel of its own."""
     if found_inf.item():
         scale.mul_(backoff)
         growth_tracker.zero_()

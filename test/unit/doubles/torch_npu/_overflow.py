@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 from torch_npu import _chip
 
@@ -38,12 +38,12 @@ def watches(op: torch._ops.OpOverload, *arguments: Any) -> bool:
     """Return whether an operation can overflow: an infinity that is given, or left in memory, is none."""
     if _chip.has(_chip.INFINITY) or "empty" in op.name():
         return False
-    return all(map(_is_finite, tree_leaves(arguments)))
+    return all(map(_is_finite, tree_flatten(arguments)[0]))
 
 
 def saturate(result: Any) -> None:
     """Put the largest number in the place of infinities that an operation made, and set the flag."""
-    for tensor in tree_leaves(result):
+    for tensor in tree_flatten(result)[0]:
         if isinstance(tensor, Tensor) and not _is_finite(tensor):
             _flag[0] = True
             tensor.nan_to_num_(nan=0.0)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
+from torch_npu._device import release
 
 from apex.amp._optimizer import Stash, patch_optimizer
 from apex.amp._scaler import LossScaler
@@ -55,8 +56,8 @@ class _State:
 
 def _set_casts(active: bool) -> None:
     """Have torch cast operation by operation from now on, or not: apex patches its functions for that."""
-    torch.set_autocast_dtype("npu", torch.float16)
-    torch.set_autocast_enabled("npu", active)
+    release.set_autocast_dtype(torch.float16)
+    release.set_autocast_enabled(active)
 
 
 def initialize(
@@ -236,10 +237,10 @@ def scale_loss(
             stash.before_backward()
     scaler.begin()
     # What apex patches are functions of Python's, which the backward pass does not call.
-    casts = torch.is_autocast_enabled("npu")
-    torch.set_autocast_enabled("npu", False)
+    casts = release.is_autocast_enabled()
+    release.set_autocast_enabled(False)
     yield loss.float() * scaler.scale
-    torch.set_autocast_enabled("npu", casts)
+    release.set_autocast_enabled(casts)
     torch.clear_autocast_cache()
     if delay_unscale:
         for stash in stashes:
