@@ -73,7 +73,7 @@ def install_sources(
     """
     double, own = _DOUBLES / "torch_npu", folder / "torch_npu"
     (own / "npu").mkdir(parents=True)
-    for file in (*double.glob("*.py"), *double.glob("npu/*.py")):
+    for file in (*double.glob("*.*"), *double.glob("npu/*.py")):
         relative = file.relative_to(double)
         if relative.name != "amp.py":
             (own / relative).symlink_to(file)
