@@ -71,7 +71,10 @@ def run_processes(
 def failure_line(rank: int, failure: ProcessFailure) -> str:
     """Return one line on the process that failed first: its rank, what happened, its error."""
     if failure.exitcode < 0:
-        return f"rank {rank} (process {failure.pid}) was killed by {failure.signal_name()}"
+        line = f"rank {rank} (process {failure.pid}) was killed by {failure.signal_name()}"
+        if failure.exitcode == -signal.SIGABRT:
+            line += " (HCCL and NCCL do so where another process is gone or does not answer)"
+        return line
     if Path(failure.error_file).is_file():  # Without it torch makes up a message.
         return failure.message.partition("error: ")[2] or failure.message
     return f"rank {rank} (process {failure.pid}) ended with status {failure.exitcode}"
