@@ -47,10 +47,13 @@ def run_processes(
         logging.disable(logging.ERROR)  # The line below says what matters of torchrun's own words.
     with tempfile.TemporaryDirectory(prefix="launch-") as folder:
         words = ["--nproc_per_node", str(flags.nproc), "--max_restarts", str(max_restarts)]
-        words += ["--log_dir", folder]
+        # torch 2.1 by itself looks every 5 s, too rarely to tell who failed first.
+        words += ["--monitor_interval", "0.1", "--log_dir", folder]
         if flags.nnodes > 1:
             words += ["--nnodes", str(flags.nnodes), "--node_rank", str(flags.node_rank)]
             words += ["--master_addr", flags.master_addr, "--master_port", str(flags.master_port)]
+        else:
+            words += ["--standalone"]  # It takes a port that is free, in every release of torch.
         try:
             torchrun.run(torchrun.parse_args([*words, *program, "--log_dir", str(log_dir)]))
         except ChildFailedError as error:
