@@ -11,9 +11,8 @@ import numpy as np
 
 
 def _accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
-    from sklearn.metrics import accuracy_score
-
-    return accuracy_score(labels, predictions)
+    # This one needs no library: the run that asks for it alone ends a second sooner.
+    return float(np.mean(predictions == labels))
 
 
 def _f1(predictions: np.ndarray, labels: np.ndarray) -> float:

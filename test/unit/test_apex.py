@@ -48,7 +48,17 @@ def test_overflows_on_a_chip_that_saturates(packages):
     check(packages(ASCEND_910A), "-k", "overflow or fixed_scale or goes_on")
 
 
-@pytest.mark.parametrize("level", ["O0", "O1", "O2", "O3"])
+# test_simulated_npu.py has O1 and O2 of the double.
+LEVELS = [
+    *(("double", level) for level in ("O0", "O3")),
+    *(
+        pytest.param(*SOURCES.values, level, marks=SOURCES.marks)
+        for level in ("O0", "O1", "O2", "O3")
+    ),
+]
+
+
+@pytest.mark.parametrize(("packages", "level"), LEVELS, indirect=["packages"])
 def test_the_program_trains_at_each_level(packages, tmp_path, pretrained, level):
     words = (
         sys.executable, ROOT / "run_classifier.py", "--data_dir", write_sst2(tmp_path / "SST-2", train=40),

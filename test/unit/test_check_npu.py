@@ -42,6 +42,7 @@ def test_the_whole_check_passes_on_the_simulated_npu(clone, tmp_path):
     assert not list(clone.glob("test/output/check*"))
 
 
+# The step that is to find each fault, and what it says.
 FAULTS = {
     "mask": ("attention", "a mask [B, 1, S, S] is refused: npu_fusion_attention: atten_mask"),
     "frozen": ("overfit", "apart"),
@@ -49,6 +50,8 @@ FAULTS = {
     "kernel": ("network", "differs from the CPU's by"),
     "hang": ("2 processes", "no answer from the other processes within 10 s (--ddp_timeout)"),
 }
+# Those that do not hide each other are planted together.
+PLANTED = {("mask",): "", ("kernel",): "", ("frozen",): "", ("fallback", "hang"): "O2"}
 
 
 def check(tmp_path, steps, **options):
@@ -59,24 +62,24 @@ def check(tmp_path, steps, **options):
     return result, found, verdicts
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_found_by_the_right_step(tmp_path, fault):
-    name, words = FAULTS[fault]
-    steps = f"O2,{name}" if name == "fallbacks" else name
-    result, found, verdicts = check(tmp_path, steps, faults=(fault,))
+@pytest.mark.parametrize(("faults", "before"), PLANTED.items())
+def test_a_planted_fault_is_found_by_the_right_step(tmp_path, faults, before):
+    names = [FAULTS[fault][0] for fault in faults]
+    steps = ",".join(filter(None, [before, *names]))
+    result, found, verdicts = check(tmp_path, steps, faults=faults)
     assert result.returncode == 1, result.stdout + result.stderr
-    assert [step for step, verdict in verdicts.items() if verdict == "fail"] == [name]
-    assert words in found[name][0]
-    assert found[name][1]  # what it means
+    assert [step for step, verdict in verdicts.items() if verdict == "fail"] == names
     text = (tmp_path / "report.md").read_text()
-    assert f"## What {name} printed" in text
+    for fault, name in zip(faults, names, strict=True):
+        assert FAULTS[fault][1] in found[name][0]
+        assert found[name][1]  # what it means
+        assert f"## What {name} printed" in text
 
 
 def test_a_chip_without_bf16_is_no_failure(tmp_path):
-    result, _, verdicts = check(tmp_path, "bf16,attention,overfit", lacks=ASCEND_910A)
+    result, _, verdicts = check(tmp_path, "bf16,attention", lacks=ASCEND_910A)
     assert result.returncode == 0, result.stdout + result.stderr
-    wanted = {"device": "pass", "attention": "pass", "overfit": "pass", "bf16": "not on this chip"}
-    assert verdicts == wanted
+    assert verdicts == {"device": "pass", "attention": "pass", "bf16": "not on this chip"}
 
 
 def test_without_an_npu_the_first_step_says_why_and_the_others_are_not_asked(tmp_path):

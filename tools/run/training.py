@@ -175,9 +175,10 @@ def build_state(
         flags.adam_epsilon,
         flags.weight_decay,
     )
+    precision = build_precision(flags, model, optimizer, device, runtime.processes)
+    # It comes after the precision, for it watches the optimizer's step, which apex replaces.
     warmup_steps = int(total_steps * flags.warmup_proportion)
     schedule = build_schedule(flags.lr_schedule, optimizer, warmup_steps, total_steps)
-    precision = build_precision(flags, model, optimizer, device, runtime.processes)
     network, compilation = precision.model, None
     if flags.torch_compile:
         if not precision.can_compile:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from types import MethodType
 from typing import Any, NamedTuple
 
 import torch
@@ -150,11 +151,11 @@ def initialize(
 def _stop_casts_in_step(optimizer: Optimizer) -> None:
     step = optimizer.step
 
-    def uncast(*args: Any, **kwargs: Any) -> Any:
+    def uncast(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         with disable_casts():
             return step(*args, **kwargs)
 
-    optimizer.step = uncast
+    optimizer.step = MethodType(uncast, optimizer)
 
 
 def _check_model(model: nn.Module) -> None:

@@ -7,6 +7,7 @@ gradient then is never updated, and a gradient that is dropped and made anew is 
 
 from __future__ import annotations
 
+from types import MethodType
 from typing import Any
 
 import torch
@@ -213,13 +214,13 @@ def patch_optimizer(optimizer: Optimizer, master_weights: bool, joins: bool) -> 
     stash = optimizer._amp_stash = (JoinedStash if joins else Stash)(optimizer, master_weights)
     step, zero_grad = optimizer.step, optimizer.zero_grad
 
-    def step_masters(closure: Any = None) -> Any:
+    def step_masters(self: Optimizer, closure: Any = None) -> Any:
         _refuse(closure)
         result = step()
         stash.after_step()
         return result
 
     if master_weights:
-        optimizer.step = step_masters
+        optimizer.step = MethodType(step_masters, optimizer)
     if master_weights or joins:
         optimizer.zero_grad = lambda: stash.zero_grad(zero_grad)
