@@ -1,6 +1,7 @@
 """What differs between the releases of torch that this project runs with, from 2.1 on.
 
-No other file asks what a release has. Each function says from which release on torch itself does it.
+No other file asks what a release has; those that run before torch is imported read its number.
+Each function says from which release on torch itself does it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from typing import Any
 
 import torch
 
-# For one compiler of torch's and one way to count its work: torch 2.4 and later.
-CAN_COMPILE = hasattr(torch, "get_autocast_dtype")
+_SINCE_2_4 = hasattr(torch, "get_autocast_dtype")
+# For one compiler of torch's and one way to count its work.
+CAN_COMPILE = _SINCE_2_4
 
 # Before torch 2.4 each type of device has functions of its own; those of other packages are in its module.
 _AUTOCAST = {
@@ -22,7 +24,7 @@ _AUTOCAST = {
 
 def autocast_dtype(device_type: str) -> torch.dtype | None:
     """Return what autocast casts to on a type of device here and now; None where it is off."""
-    if hasattr(torch, "get_autocast_dtype"):  # torch 2.4
+    if _SINCE_2_4:
         enabled = torch.is_autocast_enabled(device_type)
         return torch.get_autocast_dtype(device_type) if enabled else None
     names = _AUTOCAST.get(device_type, ("is_autocast_enabled", "get_autocast_dtype"))
@@ -66,5 +68,5 @@ def let_collectives_end() -> None:
 
     torch 2.1 does that with Python's lock held, for which such a thread can wait: forever.
     """
-    if not hasattr(torch, "get_autocast_dtype"):
+    if not _SINCE_2_4:
         time.sleep(0.5)

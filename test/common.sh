@@ -31,7 +31,7 @@ device=auto
 data_dir=
 
 launch() {
-    local words settings
+    local words settings answers
     # shellcheck disable=SC2154 # The launcher sets them.
     words=(--script "$0" --task "$task" --kind "$kind" --batch_size "$batch_size" --nproc "$nproc")
     [ -z "$data_path" ] || words+=(--data_path "$data_path")
@@ -42,15 +42,15 @@ launch() {
 
     # Wrong usage and --help are answered before anything is installed, by whichever Python there is.
     find_python
-    settings=$("$PYTHON" "$ROOT/tools/launch.py" recipe --only_check "${words[@]}") || exit
+    answers=$(any_python) || exit
+    settings=$("$answers" "$ROOT/tools/launch.py" recipe --only_check "${words[@]}") || exit
     case $settings in
     device=*) eval "$settings" ;;
     *) echo "$settings" && exit ;; # It is the help.
     esac
     if [ "$device" = npu ] || { [ "$device" = auto ] && has_npu; }; then
         use_npu_python
-        # Ascend's test platform has set the environment up already, and says so by this name.
-        [ "${etp_running_flag:-}" = true ] || . "$ROOT/test/env_npu.sh"
+        source_npu_environment
     else
         # shellcheck disable=SC2119 # no other requirements than its own
         use_python

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # Sourced, not run: sets $PYTHON to a Python that has what the project needs.
 #
-#   find_python                         installs nothing: it may lack all but Python itself
+#   find_python                         installs nothing: it may lack all but Python itself, or be too old
+#   any_python                          prints one that is recent enough to read flags with
 #   use_python [requirements-file …]    requirements.txt, and those named
-#   use_npu_python                      for an NPU: installs nothing, and $PYTHON has torch_npu
+#   use_npu_python                      for an NPU: installs nothing; the first of all Pythons, those on the
+#                                       PATH by their numbers too, that has torch_npu
+#   source_npu_environment              env_npu.sh, unless that is done already
 #   try_requirements module requirements-file what
 #                                       that file's too, where they can be had; else "what" goes without
 #
@@ -12,6 +15,7 @@
 # purpose); a new .venv. torch_npu is never installed, and nothing beside it: what it needs must match
 # the machine's CANN (docs/npu.md).
 
+# shellcheck disable=SC2153 # Who sources this file has set ROOT.
 PYTHON=
 python_is_everyones=no # Its packages are not this project's to add to.
 
@@ -36,12 +40,24 @@ find_python() {
         PYTHON=$(command -v python3) || fail 1 "there is no python3: install Python 3.10 or later"
         python_is_everyones=yes
     fi
+}
+
+any_python() {
+    local candidate
+    [ -n "${PYTHON:-}" ] || find_python
+    while IFS= read -r candidate; do
+        if is_recent "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done < <(echo "$PYTHON" && pythons)
     check_version
 }
 
 use_python() {
     local files=("$ROOT/requirements.txt" "${@/#/$ROOT/}") missing
     [ -n "${PYTHON:-}" ] || find_python
+    check_version
     missing=$(missing_in "${files[@]}")
     if [ -n "$missing" ] && [ $python_is_everyones = yes ]; then
         make_venv
@@ -57,7 +73,7 @@ use_python() {
 # On a machine with an NPU the environment that is active, or the .venv of a run on the CPU, need not be the
 # one with torch_npu; a Python without it would compute on the CPU, or not at all.
 use_npu_python() {
-    local candidate candidates missing
+    local candidate candidates missing words
     mapfile -t candidates < <(pythons)
     for candidate in "${candidates[@]}"; do
         if is_recent "$candidate" && has_module "$candidate" torch_npu; then
@@ -72,9 +88,18 @@ use_npu_python() {
             return
         fi
     done
-    fail 1 "this machine has an NPU, but no Python here has torch_npu (looked in" \
+    words="an NPU is asked for"
+    ! has_npu || words="this machine has an NPU"
+    fail 1 "$words, but no Python from 3.10 on has torch_npu (looked in" \
         "$(listed "${candidates[@]}")): python3 -m pip install -r requirements.txt -r" \
-        "requirements-npu.txt (docs/npu.md), or activate the environment that has it, or --device=cpu"
+        "requirements-npu.txt (docs/npu.md), or activate the environment that has it; launchers need" \
+        "none with --device=cpu"
+}
+
+# Ascend's test platform has set the environment up already, and says so by this name.
+source_npu_environment() {
+    # shellcheck disable=SC1091
+    [ "${etp_running_flag:-}" = true ] || . "$ROOT/test/env_npu.sh"
 }
 
 listed() {

@@ -8,11 +8,10 @@ made to be sent to somebody else: it has versions, settings and the last words o
 
 from __future__ import annotations
 
+import argparse
 import json
-import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ import tools.cli.require_packages  # noqa: F401 (first: says in one line what is
 from tools.check.outcome import (
     FAIL,
     NO_DATA,
+    NOT_ASKED,
     NOT_HERE,
     PASS,
     NoData,
@@ -35,9 +35,10 @@ from tools.check.outcome import (
     Outcome,
     StepFailure,
 )
+from tools.check.processes import end_all
 from tools.check.report import output_file, step_line, summary, write_report
 from tools.check.setting import SIZES, Setting
-from tools.check.steps import STEPS, Step
+from tools.check.steps import STEPS, Step, steps_for
 from tools.check.versions import describe_machine
 from tools.cli.errors import UsageError, error_line
 from tools.cli.groups import flag, parser_of
@@ -67,10 +68,10 @@ class CheckFlags:
     )
     device_id: int = flag(0, "the NPU of the steps with one", type=Number(int, 0), metavar="N")
     steps: tuple[str, ...] = flag(
-        None, "only these, and device (default: all)", type=_steps, metavar="A,B,…"
+        None, "only these, and those that they need (default: all)", type=_steps, metavar="A,B,…"
     )
     size: str = flag("full", "tiny tries the check itself, without an NPU's speed", choices=SIZES)
-    only: str | None = flag(None, "ask one step in this process; check_npu itself does so")
+    only: str | None = flag(None, argparse.SUPPRESS)  # one step, to be asked in this process
     folder: Path | None = flag(
         None,
         "keep there what the steps make (default: removed at the end)",
@@ -84,7 +85,7 @@ class CheckFlags:
         Raises:
             UsageError: one is not.
         """
-        for name in (*(self.steps or ()), *filter(None, [self.only])):
+        for name in self.steps or ():
             if name not in _NAMES:
                 raise UsageError(f"--steps {name}: there are {', '.join(_NAMES)}")
 
@@ -99,17 +100,19 @@ def check(flags: CheckFlags) -> int:
         raise UsageError(f"--report {report} is there already: give another name")
     folder = flags.folder or Path(tempfile.mkdtemp(prefix="check_npu-"))
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [step for step in STEPS if not flags.steps or step.name in ("device", *flags.steps)]
+    facts = describe_machine()
     outcomes: dict[str, Outcome] = {}
     try:
-        for step in wanted:
-            outcomes[step.name] = ask(step, flags, folder)
+        for step in steps_for(flags.steps or _NAMES):
+            before = outcomes.get(step.needs)
+            if before is None or before.verdict == PASS:
+                outcomes[step.name] = ask(step, flags, folder)
+            else:
+                outcomes[step.name] = Outcome(NOT_ASKED, f"{step.needs} did not pass")
             print(step_line(step, outcomes[step.name]), flush=True)
-            if step.name == "device" and outcomes[step.name].verdict != PASS:
-                break  # Nothing else can work.
     finally:
         command = shlex.join(["python", "-m", "tools.check_npu", *sys.argv[1:]])
-        write_report(report, command, describe_machine(), outcomes, folder)
+        write_report(report, command, facts, outcomes, folder)
         print(f"{summary(outcomes)}; the report is {report}", flush=True)
         if flags.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -155,20 +158,6 @@ def ask(step: Step, flags: CheckFlags, folder: Path) -> Outcome:
     if status is None:
         return Outcome(FAIL, f"no answer within {step.limit} s", seconds)
     return Outcome(FAIL, f"the process ended with status {status}", seconds)
-
-
-def end_all(process: subprocess.Popen) -> None:
-    """End a process and those of its session that are left."""
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(10)
-    except (ProcessLookupError, subprocess.TimeoutExpired):
-        pass
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait()
 
 
 def answer(flags: CheckFlags) -> int:

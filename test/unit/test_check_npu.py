@@ -2,12 +2,16 @@
 
 import re
 import sys
+from dataclasses import replace
 
 import pytest
 from helpers import ROOT, command, launch
 from simulated_npu import ASCEND_910A, install
 
-LINE = r"^ *(pass|fail|not on this chip|no data)  (.*?): (.*) \(\d+ s\)(?:\. It means: (.*))?$"
+from tools import check_npu
+from tools.check.steps import STEPS, steps_for
+
+LINE = r"^ *(pass|fail|not on this chip|no data|not asked)  (.*?): (.*) \(\d+ s\)(?:\. It means: (.*))?$"
 
 
 def answers(text):
@@ -47,11 +51,12 @@ FAULTS = {
     "mask": ("attention", "a mask [B, 1, S, S] is refused: npu_fusion_attention: atten_mask"),
     "frozen": ("overfit", "apart"),
     "fallback": ("fallbacks", "computed on the CPU: aten::gelu"),
+    "product": ("product", "a product in float32 differs from the CPU's by"),
     "kernel": ("network", "differs from the CPU's by"),
     "hang": ("2 processes", "no answer from the other processes within 10 s (--ddp_timeout)"),
 }
 # Those that do not hide each other are planted together.
-PLANTED = {("mask",): "", ("kernel",): "", ("frozen",): "", ("fallback", "hang"): "O2"}
+PLANTED = {("product", "mask"): "", ("kernel",): "", ("frozen",): "", ("fallback", "hang"): "O2"}
 
 
 def check(tmp_path, steps, **options):
@@ -88,9 +93,10 @@ def test_without_an_npu_the_first_step_says_why_and_the_others_are_not_asked(tmp
     result = command(sys.executable, *words, cwd=ROOT)
     assert result.returncode == 1
     found, verdicts = answers(result.stdout)
-    assert verdicts == {"device": "fail"}
+    assert verdicts.pop("device") == "fail"
     assert "--device npu: torch_npu is not installed" in found["device"][0]
-    assert "1 fail, 19 not run" in report.read_text()
+    assert list(verdicts.values()) == 19 * ["not asked"]
+    assert "1 fail, 19 not asked" in report.read_text()
 
 
 @pytest.mark.parametrize(
@@ -109,17 +115,17 @@ def test_wrong_usage_is_one_line(flags, words):
 
 
 def test_a_step_that_hangs_is_ended_with_all_it_started(tmp_path, monkeypatch):
-    from dataclasses import replace
-
-    from tools import check_npu
-    from tools.check.steps import STEPS
-
-    monkeypatch.setenv("PYTHONPATH", "")
     for name, value in install(tmp_path / "packages", faults=("hang",)).items():
         monkeypatch.setenv(name, value)
     flags = check_npu.CheckFlags(tmp_path / "r.md", tmp_path, 0, None, "tiny", None, tmp_path)
-    check_npu.ask(STEPS[0], flags, tmp_path)
-    step = next(step for step in STEPS if step.name == "killed process")
-    outcome = check_npu.ask(replace(step, limit=3), flags, tmp_path)
-    assert (outcome.verdict, outcome.words) == ("fail", "no answer within 3 s")
+    by_name = {step.name: step for step in STEPS}
+    check_npu.ask(by_name["device"], flags, tmp_path)
+    # By then rank 1 hangs in a collective, and rank 0 waits for it.
+    outcome = check_npu.ask(replace(by_name["2 processes"], limit=9), flags, tmp_path)
+    assert (outcome.verdict, outcome.words) == ("fail", "no answer within 9 s")
     assert str(tmp_path) not in command("ps", "ax", "-o", "args", cwd=tmp_path).stdout
+
+
+def test_a_step_is_asked_with_what_it_needs():
+    names = [step.name for step in steps_for(["resume", "product"])]
+    assert names == ["device", "product", "O2", "repeat", "resume"]

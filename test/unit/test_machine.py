@@ -230,7 +230,6 @@ def test_cann_is_looked_for_where_the_launchers_look(tmp_path, monkeypatch):
         "Timed out waiting 1000ms for recv operation to complete",
         "wait timeout after 2000ms",
         "EI0002: The wait execution of the Notify register times out. Reason: the Notify register",
-        "Getting socket times out",
         "The watchdog timeout exception",
     ],
 )
@@ -241,6 +240,25 @@ def test_a_process_that_does_not_answer_is_said_in_one_line(monkeypatch, words):
         Processes(0, 0, 2, 2).connected(Device("cpu"), 3),
     ):
         raise RuntimeError(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("EI0006: Getting socket times out. Reason: the remote does not", TimeoutError),
+        ("The aicore execution times out", RuntimeError),
+        ("fftsplus task timeout", RuntimeError),
+    ],
+)
+def test_other_timeouts_are_not_laid_to_a_silent_process(monkeypatch, words, error):
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
+    with (
+        pytest.raises(error) as caught,
+        Processes(0, 0, 2, 2).connected(Device("cpu"), 3),
+    ):
+        raise RuntimeError(words)
+    assert "--ddp_timeout" not in str(caught.value)
+    assert ("HCCL_CONNECT_TIMEOUT" in str(caught.value)) == (error is TimeoutError)
 
 
 def test_flags_that_contradict_each_other():
@@ -305,8 +323,13 @@ def test_hccl_gives_up_before_the_watchdog_does(monkeypatch):
     assert Device("cuda").limit_collectives(0.5) == timedelta(seconds=0.5)
     assert "HCCL_EXEC_TIMEOUT" not in os.environ
     monkeypatch.setenv("HCCL_EXEC_TIMEOUT", "7")  # It is the user's.
-    assert Device("npu").limit_collectives(1800) == timedelta(seconds=1800)
+    assert Device("npu").limit_collectives(1800) == timedelta(seconds=1830)
     assert os.environ["HCCL_EXEC_TIMEOUT"] == "7"
+    monkeypatch.setenv("HCCL_EXEC_TIMEOUT", "3600")  # The watchdog leaves HCCL the time to say why.
+    assert Device("npu").limit_collectives(1800) == timedelta(seconds=3630)
+    monkeypatch.delenv("HCCL_EXEC_TIMEOUT")
+    assert Device("npu").limit_collectives(86400) == timedelta(seconds=86430)
+    assert os.environ["HCCL_EXEC_TIMEOUT"] == "17340"
     monkeypatch.delenv("HCCL_EXEC_TIMEOUT")
     assert Device("npu").limit_collectives(0.5) > timedelta(seconds=1)
     assert os.environ["HCCL_EXEC_TIMEOUT"] == "1"  # 0 would be no limit at all

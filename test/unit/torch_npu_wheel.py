@@ -1,13 +1,12 @@
 """The real torch_npu, as a wheel to read: without CANN it does not load.
 
-``TORCH_NPU_WHEEL`` names one that is there already; otherwise pip fetches, once, the release that belongs
-to this torch: that of requirements-npu.txt, or for an older torch its latest.
+``TORCH_NPU_WHEEL`` names one that is there already; otherwise pip fetches, once, the release of this
+torch's number.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -15,13 +14,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT
 
-_PINNED = re.search(r"^torch_npu==(\S+)$", (ROOT / "requirements-npu.txt").read_text(), re.M)[1]
 _TORCH = torch.__version__.split("+")[0]
-# A later torch than the pinned one's is compared with that.
-_OLDER = {"2.1.0": "2.1.0.post17"}
-RELEASE = _OLDER.get(_TORCH, _PINNED)
+# Of some there are later builds only.
+RELEASE = {"2.1.0": "2.1.0.post17"}.get(_TORCH, _TORCH)
 
 
 def find_wheel() -> Path:

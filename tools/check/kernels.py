@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,6 +23,7 @@ from tools.precision.choice import PrecisionFlags, build_precision
 _TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2}
 _SEED = 3
 _OVERFIT_STEPS = 30
+_WARM_STEPS, _TIMED_STEPS = 3, 10
 
 
 def _device(setting: Setting) -> Device:
@@ -75,17 +78,24 @@ def attention(setting: Setting) -> str:
     row = (torch.arange(tokens) < lengths)[:, None, None, :]
     square = row.expand(-1, -1, tokens, -1).contiguous()
     wanted = _attend(states, gradient, square)
+    halves = [s.to(device).half() for s in states]
     try:
-        found = _attend([s.to(device).half() for s in states], gradient, square.to(device))
+        found = _attend(halves, gradient, square.to(device))
     except RuntimeError as error:
         raise StepFailure(f"a mask [B, 1, S, S] is refused: {_first_line(error)}") from error
     names = ("attention", "query's gradient", "key's gradient", "value's gradient")
     distances = dict(zip(names, map(_distance, found, wanted), strict=True))
     words = _hold(distances, _TOLERANCE[torch.float16])
     try:
-        _attend([s.to(device).half() for s in states], gradient, row.to(device))
+        found = _attend(halves, gradient, row.to(device))
     except RuntimeError:
         return f"{words}; a mask [B, 1, 1, S] is refused, which the network makes none of"
+    try:
+        _hold(
+            dict(zip(names, map(_distance, found, wanted), strict=True)), _TOLERANCE[torch.float16]
+        )
+    except StepFailure as failure:
+        return f"{words}; with a mask [B, 1, 1, S], of which the network makes none, {failure}"
     return f"{words}; a mask [B, 1, 1, S] is taken, too"
 
 
@@ -93,7 +103,8 @@ def _attend(states: list[Tensor], gradient: Tensor, mask: Tensor) -> list[Tensor
     leaves = [s.detach().requires_grad_() for s in states]
     result = F.scaled_dot_product_attention(*leaves, attn_mask=mask)
     result.backward(gradient.to(result.device, result.dtype))
-    return [result, *(leaf.grad for leaf in leaves)]
+    # The copies wait for the device: what it refuses may come only then.
+    return [tensor.detach().cpu() for tensor in (result, *(leaf.grad for leaf in leaves))]
 
 
 def _first_line(error: Exception) -> str:
@@ -203,3 +214,30 @@ def memory(setting: Setting) -> str:
         words = f"a step of {examples} × {tokens} does not fit: {_first_line(error)}"
         raise StepFailure(words) from error
     return f"a step of {examples} × {tokens} takes {device.peak_memory() / 2**30:.2f} GiB"
+
+
+def compilation(setting: Setting) -> str:
+    """Time steps of one width at O2 with kernels compiled for it, and without."""
+    device = _device(setting)
+    config = setting.sizes.network
+    flags = PrecisionFlags(fp16=True, fp16_opt_level="O2")
+    precision = _precision(config, device, flags, setting.sizes.learning_rate)
+    examples = setting.sizes.batch_size
+    batch = _on(
+        device.torch_device, _batch(config, examples, min(64, config.max_position_embeddings))
+    )
+    words = []
+    for wanted, mode in ((False, "without"), (True, "with")):
+        device.compile_kernels(wanted)
+        for step in range(_WARM_STEPS + _TIMED_STEPS):
+            if step == _WARM_STEPS:
+                device.synchronize()
+                began = time.perf_counter()
+            with precision.forward():
+                loss = precision.model(**batch).loss
+            precision.backward(loss)
+            precision.step(1.0)
+        device.synchronize()
+        speed = _TIMED_STEPS * examples / (time.perf_counter() - began)
+        words.append(f"{speed:.0f} samples/s {mode} compiled kernels (jit_compile)")
+    return ", ".join(words)

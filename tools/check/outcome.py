@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PASS, FAIL, NOT_HERE, NO_DATA = "pass", "fail", "not on this chip", "no data"
+NOT_ASKED = "not asked"
 
 
 class StepFailure(Exception):
@@ -21,7 +22,7 @@ class NoData(Exception):  # noqa: N818 (nor is it)
 
 @dataclass(frozen=True)
 class Outcome:
-    """``verdict`` is one of the four above; ``words`` say what was measured, or what went wrong."""
+    """``verdict`` is one of the five above; ``words`` say what was measured, or what went wrong."""
 
     verdict: str
     words: str

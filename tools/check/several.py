@@ -8,18 +8,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from tools.check.outcome import NoData, NotOnThisChip, StepFailure
+from tools.check.processes import descendants, variable_of
 from tools.check.setting import Setting
-from tools.check.trainings import last_line, words_of_training
+from tools.check.trainings import last_line, speed_in, words_of_training
 from tools.cli.paths import ROOT
 from tools.machine.device import select_device
 
 # Samples per second of the references' own runs (README.md).
 _PUBLISHED = {1: 445.21, 8: 3111.56}
 _LAUNCHERS = {1: "train_performance_1p.sh", 8: "train_performance_8p.sh"}
+_MODEL = Path("prev_trained_model", "albert_base_v2")
 _STARTED = "Total optimization steps"
 _POLL_SECONDS = 0.1
 
@@ -67,8 +68,7 @@ def _together(setting: Setting, processes: int) -> str:
     log = _log(setting, name)
     if status:
         raise StepFailure(f"status {status}: {last_line(log)}")
-    speed = re.findall(r" FPS = (\S+)", log)[-1]
-    return f"{processes} processes train together, {float(speed):.0f} samples/s"
+    return f"{processes} processes train together, {speed_in(log):.0f} samples/s"
 
 
 def two_processes(setting: Setting) -> str:
@@ -92,7 +92,10 @@ def killed_process(setting: Setting) -> str:
                 log = _log(setting, "killed")
                 raise StepFailure(f"it did not start: {last_line(log)}")
             time.sleep(_POLL_SECONDS)
-        victim = next(pid for pid in _descendants(launch.pid) if _variable(pid, "RANK") == "1")
+        ranks = {variable_of(pid, "RANK"): pid for pid in descendants(launch.pid)}
+        if "1" not in ranks:
+            raise StepFailure("there is no process with RANK=1 to kill")
+        victim = ranks["1"]
         os.kill(victim, signal.SIGKILL)
         began = time.monotonic()
         limit = 2 * setting.sizes.patience + 60
@@ -108,35 +111,18 @@ def killed_process(setting: Setting) -> str:
     return f"the others ended after {time.monotonic() - began:.0f} s: {line}"
 
 
-def _descendants(pid: int) -> Iterator[int]:
-    """Yield the processes that a process started, and those that they started (Linux)."""
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        try:  # A process may end while it is looked at.
-            parent = int(file.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        if parent == pid:
-            child = int(file.parent.name)
-            yield child
-            yield from _descendants(child)
-
-
-def _variable(pid: int, name: str) -> str:
-    try:
-        pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return ""
-    found = dict(pair.partition(b"=")[::2] for pair in pairs)
-    return found.get(name.encode(), b"").decode()
-
-
 def _launcher(setting: Setting, processes: int) -> str:
     _need(setting, processes)
     if not (setting.data_path / "SST-2" / "train.tsv").is_file():
         raise NoData(f"there is no {setting.data_path}/SST-2: give --data_path")
+    folders = (folder / _MODEL for folder in (setting.data_path, ROOT))
+    if not any((folder / "config.json").is_file() for folder in folders):
+        raise NoData(f"there is no {ROOT / _MODEL} (README.md says where it is to be had)")
     name = _LAUNCHERS[processes]
     words = ["bash", f"test/{name}", f"--data_path={setting.data_path}", "--device=npu"]
-    words += [f"--output_dir={setting.folder / name}", *setting.sizes.of_launcher]
+    words += [f"--output_dir={setting.folder / name}"]
+    words += [f"--device_id={setting.device_id}"] if processes == 1 else []
+    words += setting.sizes.of_launcher
     result = subprocess.run(
         words,
         cwd=ROOT,
@@ -149,8 +135,12 @@ def _launcher(setting: Setting, processes: int) -> str:
     (setting.folder / f"{name}.log").write_text(result.stdout, encoding="utf-8")
     if result.returncode:
         raise StepFailure(f"status {result.returncode}: {last_line(result.stdout)}")
-    speed = re.findall(r"Final Performance images/sec : (\S+)", result.stdout)[-1]
-    return f"{speed} samples/s padded to --max_seq_length; published are {_PUBLISHED[processes]}"
+    found = re.findall(r"Final Performance images/sec : ([0-9.]+)", result.stdout)
+    if not found:
+        raise StepFailure("its report has no performance")
+    return (
+        f"{found[-1]} samples/s padded to --max_seq_length; published are {_PUBLISHED[processes]}"
+    )
 
 
 def launcher_of_one(setting: Setting) -> str:

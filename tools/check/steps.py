@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from tools.check import kernels, several, trainings
@@ -22,12 +22,14 @@ class Step:
         run: answers it in words; raises where the answer is no.
         meaning: what to think of a no.
         limit: seconds after which it counts as hung. Kernels may be compiled at first.
+        needs: the step whose results it looks at; nothing is asked where that does not pass.
     """
 
     name: str
     run: Callable[[Setting], str]
     meaning: str
     limit: int = 10 * _MINUTES
+    needs: str = "device"
 
 
 def device(setting: Setting) -> str:
@@ -62,12 +64,20 @@ STEPS = (
         "repeat",
         trainings.repeat,
         "kernels add up in an order of their own: no two runs are the same, nor is a resumed one",
+        needs="O2",
     ),
     Step(
-        "resume", trainings.resume, "where repeat passes: a checkpoint does not hold all of a run"
+        "resume",
+        trainings.resume,
+        "a checkpoint does not hold all of a run",
+        needs="repeat",
     ),
     Step("fallbacks", trainings.fallbacks, "these operations run on the host: right, and slow"),
-    Step("compilation", trainings.compilation, "leave --padding max_length alone here"),
+    Step(
+        "compilation",
+        kernels.compilation,
+        "leave --padding max_length alone here: kernels are compiled for its one width",
+    ),
     Step("queue", trainings.queue, "export TASK_QUEUE_ENABLE=1, or 0, before a launcher"),
     Step(
         "2 processes",
@@ -90,3 +100,14 @@ STEPS = (
         60 * _MINUTES,
     ),
 )
+
+
+def steps_for(names: Collection[str]) -> list[Step]:
+    """Return the steps of these names with all that they need, in their order."""
+    by_name = {step.name: step for step in STEPS}
+    wanted: set[str] = set()
+    for name in names:
+        while name not in wanted:
+            wanted.add(name)
+            name = by_name[name].needs
+    return [step for step in STEPS if step.name in wanted]

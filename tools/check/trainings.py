@@ -82,10 +82,20 @@ def _losses(output: Path) -> list[float]:
     return [row["loss"] for row in rows if row["event"] == "step"]
 
 
-def _speed(setting: Setting, name: str) -> float:
-    """Return the samples per second that a training of this check measured."""
-    found = re.findall(r" FPS = (\S+)", (setting.folder / f"{name}.log").read_text())
+def speed_in(log: str) -> float:
+    """Return the last samples per second that a log has.
+
+    Raises:
+        StepFailure: it has none.
+    """
+    found = re.findall(r" FPS = (\S+)", log)
+    if not found:
+        raise StepFailure("its log has no FPS")
     return float(found[-1])
+
+
+def _speed(setting: Setting, name: str) -> float:
+    return speed_in((setting.folder / f"{name}.log").read_text(encoding="utf-8"))
 
 
 def _learn(setting: Setting, name: str, *flags: str) -> str:
@@ -152,21 +162,13 @@ def resume(setting: Setting) -> str:
 
 
 def fallbacks(setting: Setting) -> str:
-    """Look in all that the trainings before printed for operations that the CPU did for the NPU."""
-    logs = sorted(setting.folder.glob("*.log"))
-    if not logs:
-        raise StepFailure("no training ran before")
+    """Look in all that the steps before printed for operations that the CPU did for the NPU."""
+    logs = [file for file in setting.folder.glob("*.log") if file.name != "cpu.log"]
+    logs += (setting.folder / "printed").glob("*.txt")
     text = "\n".join(log.read_text(encoding="utf-8", errors="replace") for log in logs)
     if names := sorted(set(_FALLBACK.findall(text))):
         raise StepFailure(f"computed on the CPU: {', '.join(names)}")
-    return f"none, in what {len(logs)} steps printed"
-
-
-def compilation(setting: Setting) -> str:
-    """Train with batches of one width, for which torch_npu may compile kernels; time both ways."""
-    _train(setting, "max_length", *_O2, "--padding", "max_length")
-    one, many = _speed(setting, "max_length"), _speed(setting, "O2")
-    return f"{one:.0f} samples/s padded to 32 (torch_npu's jit_compile), {many:.0f} in buckets (without)"
+    return f"none, in {len(logs)} files of what steps printed"
 
 
 def queue(setting: Setting) -> str:

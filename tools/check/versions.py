@@ -37,9 +37,10 @@ def describe_machine() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             facts[name] = "not installed"
     facts["CANN"] = describe_cann()
-    for folder in cann_folders():
-        for file in sorted(folder.glob("**/ascend_toolkit_install.info"))[:1]:
-            facts["CANN's version"] = " ".join(file.read_text(errors="replace").split())
+    info = f"{platform.machine()}-linux/ascend_toolkit_install.info"
+    files = (info, f"latest/{info}", "version.cfg", "latest/version.cfg")
+    found = (folder / file for folder in cann_folders() for file in files)
+    facts["CANN's version"] = next((_read(f) for f in found if f.is_file()), "not found")
     facts["driver"] = _read(_DRIVER)
     facts["npu-smi info"] = _output("npu-smi", "info")
     names = sorted(name for name in os.environ if name.startswith(_VARIABLES))

@@ -44,11 +44,12 @@ def _noted(info: Path) -> list[Path]:
 
 def describe_cann(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> str:
     """Return in words where CANN is, and how to have it found; or where it was looked for."""
+    home = environment.get("ASCEND_HOME_PATH")
+    libraries = f":{environment.get('LD_LIBRARY_PATH', '')}"
+    if home and Path(home).is_dir() and f":{home}/" in libraries:
+        return f"CANN is set up, from {home}"
     folders = cann_folders(environment, root)
     scripts = [folder / "set_env.sh" for folder in folders if (folder / "set_env.sh").is_file()]
     if not scripts:
         return f"no CANN found, looked in {', '.join(map(str, folders))}"
-    home = environment.get("ASCEND_HOME_PATH")
-    if home and f":{home}/" in f":{environment.get('LD_LIBRARY_PATH', '')}":
-        return f"CANN is set up, from {home}"
     return f"CANN is in {scripts[0].parent}: source {scripts[0]} first"

@@ -30,6 +30,7 @@ _FAST_BF16 = ("amx_bf16", "avx512_bf16")
 # How much longer torch_npu's watchdog waits than HCCL does: HCCL raises an error, the watchdog aborts the
 # process. torch_npu gives HCCL as many seconds where it waits for the device.
 _WATCHDOG_SECONDS = 30
+_LONGEST_HCCL_TIMEOUT = 17340  # an Ascend910 takes no longer one
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,12 @@ class Device:
         Call it before the process group is made: HCCL reads its limit, HCCL_EXEC_TIMEOUT, only then. A
         limit that the user has set stays.
         """
-        if self.type != "npu" or "HCCL_EXEC_TIMEOUT" in os.environ:
+        if self.type != "npu":
             return timedelta(seconds=seconds)
         whole = math.ceil(seconds)  # 0 would mean no limit.
-        os.environ["HCCL_EXEC_TIMEOUT"] = str(whole)
-        return timedelta(seconds=whole + _WATCHDOG_SECONDS)
+        given = os.environ.setdefault("HCCL_EXEC_TIMEOUT", str(min(whole, _LONGEST_HCCL_TIMEOUT)))
+        limit = int(given) if given.isdecimal() else 0
+        return timedelta(seconds=max(whole, limit) + _WATCHDOG_SECONDS)
 
     @property
     def has_fp16(self) -> bool:
@@ -120,9 +122,13 @@ class Device:
             torch.backends.cuda.matmul.allow_tf32 = True
             return
         if not one_width:  # This keeps batches of changing width from compiling kernels anew.
-            self._module.set_compile_mode(jit_compile=False)
+            self.compile_kernels(False)
         # An Ascend 910A has no fused attention, and torch's own in fp32 takes twice the memory.
         keep_attention_in_half_precision()
+
+    def compile_kernels(self, wanted: bool) -> None:
+        """Have an NPU's kernels compiled for each shape that comes, or not."""
+        self._module.set_compile_mode(jit_compile=wanted)
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move ``model`` here, and have it make attention masks of a shape that the device takes.

@@ -20,6 +20,10 @@ from tools.machine.device import Device
 # Collectives raise this when another process is gone, and when it does not answer.
 _GONE = re.compile(r"Connection (closed|reset|refused)|Broken pipe|recvValue failed|remote process")
 _SILENT = re.compile(r"[Tt]ime[ds]? ?out")
+# HCCL's words where the processes do not find each other at first (EI0006); and CANN's where a kernel of
+# this very process hangs, which is about no other.
+_UNCONNECTED = re.compile(r"[Ss]ocket times? ?out|EI0006")
+_KERNEL = re.compile(r"ai ?(core|cpu|vector)|fftsplus", re.IGNORECASE)
 # A process that lost another waits this long before it ends: whoever watches them all is to see the one
 # that failed first.
 _PEER_SECONDS = 2.0
@@ -70,7 +74,12 @@ class Processes:
                 raise PeerError(
                     "another process of this run ended: its own error says why"
                 ) from error
-            if _SILENT.search(text):
+            if _UNCONNECTED.search(text):
+                raise TimeoutError(
+                    "the processes did not find each other (HCCL_CONNECT_TIMEOUT): one of them did not "
+                    "start, or the NPUs' network is not set up"
+                ) from error
+            if _SILENT.search(text) and not _KERNEL.search(text):
                 raise TimeoutError(
                     f"no answer from the other processes within {timeout:g} s (--ddp_timeout): one of "
                     "them hangs, and its log says where"

@@ -117,6 +117,8 @@ class Meter:
         Beside that the mean of the steps' losses, of those that this run did.
         """
         self._progress.close()
+        if self._losses:  # The run stopped between two log lines.
+            self.record_losses(self.read_losses())
         if self._losses_read:
             logger.info(
                 " global_step = %d, average loss = %.6g",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 LACKS = "SIMULATED_NPU_LACKS"  # names the variable: some of the words below, with commas between
-FAULTS = "SIMULATED_NPU_FAULTS"  # the same, of these: mask, frozen, fallback, kernel, hang
+FAULTS = "SIMULATED_NPU_FAULTS"  # the same, of these: mask, frozen, fallback, kernel, product, hang
 BF16, FUSED_ATTENTION, INFINITY = "bf16", "fused_attention", "infinity"
 
 

@@ -174,8 +174,7 @@ def _kernel(op: torch._ops.OpOverload, *args: Any, **kwargs: Any) -> Any:
         result = _with_generator(generators[index], op, args, kwargs)
     else:
         result = release.run(op, args, kwargs)
-    if op.overloadpacket is torch.ops.aten.gelu:
-        _do_wrong(result)
+    _do_wrong(op, result)
     if watched:
         _overflow.saturate((result, [lent for _, lent in outputs]))
     for original, lent in outputs:
@@ -185,8 +184,12 @@ def _kernel(op: torch._ops.OpOverload, *args: Any, **kwargs: Any) -> Any:
     return _map(take_back, result)
 
 
-def _do_wrong(result: Tensor) -> None:
+def _do_wrong(op: torch._ops.OpOverload, result: Any) -> None:
     """Do to a kernel's result what a fault is planted for."""
+    if op.overloadpacket is torch.ops.aten.mm and _chip.is_planted("product"):
+        result.mul_(1.05)
+    if op.overloadpacket is not torch.ops.aten.gelu:
+        return
     if _chip.is_planted("kernel"):
         result.mul_(1.05)
     if _chip.is_planted("fallback"):

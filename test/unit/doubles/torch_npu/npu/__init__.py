@@ -27,7 +27,6 @@ __all__ = [
 ]
 
 CALLS = "SIMULATED_NPU_CALLS"  # names the file in which a test finds the calls that leave no trace
-_jit_compile = True
 
 
 def _recorded(function: Callable) -> Callable:
@@ -77,20 +76,8 @@ def synchronize(device: Any = None) -> None:
 
 
 @_recorded
-def empty_cache() -> None:
-    """Give unused memory back: nothing is kept here."""
-
-
-@_recorded
 def set_compile_mode(jit_compile: bool = False) -> None:
     """Say whether kernels are compiled for each shape."""
-    global _jit_compile
-    _jit_compile = jit_compile
-
-
-def is_jit_compile_false() -> bool:
-    """Return whether the precompiled kernels are used."""
-    return not _jit_compile
 
 
 def manual_seed(seed: int) -> None:
