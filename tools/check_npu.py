@@ -24,17 +24,7 @@ from pathlib import Path
 import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
 # isort: split
-from tools.check.outcome import (
-    FAIL,
-    NO_DATA,
-    NOT_ASKED,
-    NOT_HERE,
-    PASS,
-    NoData,
-    NotOnThisChip,
-    Outcome,
-    StepFailure,
-)
+from tools.check.outcome import FAIL, NOT_ASKED, PASS, Outcome, StepEnd
 from tools.check.processes import end_all
 from tools.check.report import output_file, step_line, summary, write_report
 from tools.check.setting import SIZES, Setting
@@ -166,12 +156,8 @@ def answer(flags: CheckFlags) -> int:
     step = STEPS[_NAMES.index(flags.only)]
     try:
         outcome = Outcome(PASS, step.run(setting))
-    except NotOnThisChip as reason:
-        outcome = Outcome(NOT_HERE, str(reason))
-    except NoData as reason:
-        outcome = Outcome(NO_DATA, str(reason))
-    except StepFailure as failure:
-        outcome = Outcome(FAIL, str(failure))
+    except StepEnd as end:
+        outcome = Outcome(end.verdict, str(end))
     except (Exception, SystemExit) as error:  # Whatever happens is the answer.
         traceback.print_exc()
         outcome = Outcome(FAIL, error_line(error))

@@ -5,11 +5,10 @@ import io
 import pytest
 import torch
 from apex_state import forget, one_initialization  # noqa: F401 (every test uses the second)
+from small_albert import small_albert
 from torch import nn
 
 from callback.optimization import Lamb, build_optimizer
-from model.configuration_albert import AlbertConfig
-from model.modeling_albert import AlbertForSequenceClassification
 from tools.machine.device import Device
 from tools.precision.apex import ApexAmp
 
@@ -17,23 +16,6 @@ NPU = torch.device("npu:0")
 DEVICE = Device("npu")
 
 levels = pytest.mark.parametrize("level", ["O0", "O1", "O2", "O3"])
-
-
-def albert(dropout=0.0):
-    torch.manual_seed(0)
-    config = AlbertConfig(
-        vocab_size=50,
-        embedding_size=8,
-        hidden_size=16,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=16,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-        classifier_dropout_prob=dropout,
-    )
-    return AlbertForSequenceClassification(config)
 
 
 def batch(step, device=NPU):
@@ -57,7 +39,7 @@ class WatchedLamb(Lamb):
 
 
 def precision_at(level, scale="dynamic"):
-    model = DEVICE.place(albert())
+    model = DEVICE.place(small_albert())
     optimizer = WatchedLamb(model.parameters(), lr=1e-2, eps=1e-3)
     return ApexAmp(model, optimizer, DEVICE, level, scale)
 
@@ -71,7 +53,7 @@ def train_step(precision, step, micro=1, factor=1.0):
 
 
 def trained_on_the_cpu(steps, micro=1):
-    model = albert()
+    model = small_albert()
     optimizer = WatchedLamb(model.parameters(), lr=1e-2, eps=1e-3)
     for step in range(steps):
         for part in range(micro):
@@ -137,7 +119,7 @@ def test_a_run_goes_on_from_its_state_bit_for_bit(level):
     wanted = state_of(straight.fp32_model())
 
     forget()
-    model = albert()
+    model = small_albert()
     model.load_state_dict(saved["model"])
     optimizer = Lamb(DEVICE.place(model).parameters(), lr=1e-2, eps=1e-3)
     resumed = ApexAmp(model, optimizer, DEVICE, level, "dynamic")
@@ -151,7 +133,7 @@ def test_a_run_goes_on_from_its_state_bit_for_bit(level):
 
 def test_masters_start_from_the_weights_last_bits():
     precision = precision_at("O2")
-    original = state_of(albert())
+    original = state_of(small_albert())
     found = state_of(precision.fp32_model())
     assert all(torch.equal(found[name], original[name]) for name in original)
     assert any(not torch.equal(w, w.half().float()) for w in original.values())
@@ -170,7 +152,7 @@ def test_evaluation_is_fp32_before_and_after_steps_at_o1():
 
 @pytest.mark.parametrize("level", ["O1", "O2"])
 def test_apexs_own_fused_lamb_is_our_rule(level):
-    model = DEVICE.place(albert())
+    model = DEVICE.place(small_albert())
     optimizer = build_optimizer("npu_fused_lamb", model, 1e-2, 1e-3, 0.0)
     precision = ApexAmp(model, optimizer, DEVICE, level, "dynamic")
     for step in range(6):
@@ -181,7 +163,7 @@ def test_apexs_own_fused_lamb_is_our_rule(level):
 
 
 def test_apexs_own_fused_lamb_is_for_o1_and_o2():
-    model = DEVICE.place(albert())
+    model = DEVICE.place(small_albert())
     optimizer = build_optimizer("npu_fused_lamb", model, 1e-2, 1e-3, 0.0)
     with pytest.raises(RuntimeError, match="npu fused optimizer can only be used"):
         ApexAmp(model, optimizer, DEVICE, "O3", "dynamic")

@@ -10,12 +10,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torch_npu
+from small_albert import small_albert
 from torch import nn
 from torch_npu.npu.amp import GradScaler
 
 from callback.optimization import Lamb
-from model.configuration_albert import AlbertConfig
-from model.modeling_albert import AlbertForSequenceClassification
 from tools.machine.device import Device
 from tools.precision.native import LEVELS as NATIVE
 
@@ -24,23 +23,6 @@ FUSED_ATTENTION = "fused_attention" not in LACKS
 DEVICE = Device("npu")
 NPU, OTHER, CPU = torch.device("npu:0"), torch.device("npu:1"), torch.device("cpu")
 INF = float("inf")
-
-
-def small_albert():
-    torch.manual_seed(0)
-    config = AlbertConfig(
-        vocab_size=50,
-        embedding_size=8,
-        hidden_size=16,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=16,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        classifier_dropout_prob=0.0,
-    )
-    return AlbertForSequenceClassification(config)
 
 
 def batch_on(device, masked=True):
@@ -217,7 +199,7 @@ def test_torch_npus_scaler_with_a_fixed_scale_steps_whatever_the_gradients_are()
     assert scaler.get_scale() == 8.0
 
 
-def native_step(precision, step, factors):
+def native_step(precision, factors):
     """Do a step of micro-batches, whose losses are multiplied by ``factors``."""
     for part, factor in enumerate(factors):
         with precision.forward():
@@ -232,14 +214,14 @@ def test_torchs_own_levels_learn_and_skip_what_overflows(level):
     optimizer = Lamb(model.parameters(), lr=1e-2, eps=1e-3)
     precision = NATIVE[level](model, optimizer, DEVICE, "dynamic")
     losses = []
-    for step in range(4):
+    for _ in range(4):
         with torch.no_grad():
             losses.append(precision.fp32_model()(**batch_on(NPU)).loss.item())
-        assert native_step(precision, step, [0.5, 0.5])
+        assert native_step(precision, [0.5, 0.5])
     assert losses == sorted(losses, reverse=True)
     for factors in ([3e38, 1.0], [1.0, 3e38]):
         before = {n: p.cpu().clone() for n, p in precision.fp32_model().named_parameters()}
-        assert not native_step(precision, 0, factors)
+        assert not native_step(precision, factors)
         after = precision.fp32_model().named_parameters()
         assert all(torch.equal(before[name], p.cpu()) for name, p in after)
     assert precision.skipped_steps == 2

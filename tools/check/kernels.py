@@ -13,6 +13,7 @@ from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
 from tools.check.outcome import StepFailure
 from tools.check.setting import Setting
+from tools.cli.errors import first_line
 from tools.machine.device import Device, select_device
 from tools.machine.distributed import Processes
 from tools.precision.base import Precision
@@ -22,6 +23,7 @@ from tools.precision.choice import PrecisionFlags, build_precision
 # calls fp32 may be its cube's product of two halves.
 _TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2}
 _SEED = 3
+_O2 = PrecisionFlags(fp16=True, fp16_opt_level="O2")
 _OVERFIT_STEPS = 30
 _WARM_STEPS, _TIMED_STEPS = 3, 10
 
@@ -82,21 +84,23 @@ def attention(setting: Setting) -> str:
     try:
         found = _attend(halves, gradient, square.to(device))
     except RuntimeError as error:
-        raise StepFailure(f"a mask [B, 1, S, S] is refused: {_first_line(error)}") from error
-    names = ("attention", "query's gradient", "key's gradient", "value's gradient")
-    distances = dict(zip(names, map(_distance, found, wanted), strict=True))
-    words = _hold(distances, _TOLERANCE[torch.float16])
+        raise StepFailure(f"a mask [B, 1, S, S] is refused: {first_line(error)}") from error
+    words = _hold_attention(found, wanted)
     try:
         found = _attend(halves, gradient, row.to(device))
     except RuntimeError:
         return f"{words}; a mask [B, 1, 1, S] is refused, which the network makes none of"
     try:
-        _hold(
-            dict(zip(names, map(_distance, found, wanted), strict=True)), _TOLERANCE[torch.float16]
-        )
+        _hold_attention(found, wanted)
     except StepFailure as failure:
         return f"{words}; with a mask [B, 1, 1, S], of which the network makes none, {failure}"
     return f"{words}; a mask [B, 1, 1, S] is taken, too"
+
+
+def _hold_attention(found: list[Tensor], wanted: list[Tensor]) -> str:
+    names = ("attention", "query's gradient", "key's gradient", "value's gradient")
+    distances = dict(zip(names, map(_distance, found, wanted), strict=True))
+    return _hold(distances, _TOLERANCE[torch.float16])
 
 
 def _attend(states: list[Tensor], gradient: Tensor, mask: Tensor) -> list[Tensor]:
@@ -105,10 +109,6 @@ def _attend(states: list[Tensor], gradient: Tensor, mask: Tensor) -> list[Tensor
     result.backward(gradient.to(result.device, result.dtype))
     # The copies wait for the device: what it refuses may come only then.
     return [tensor.detach().cpu() for tensor in (result, *(leaf.grad for leaf in leaves))]
-
-
-def _first_line(error: Exception) -> str:
-    return next(filter(None, (line.strip() for line in str(error).splitlines())), "no message")
 
 
 def _network(config: AlbertConfig) -> AlbertForSequenceClassification:
@@ -159,8 +159,7 @@ def overfit(setting: Setting) -> str:
     Gradients that stay those of the first step, as from buffers that were moved, would show.
     """
     config = setting.sizes.trained
-    flags = PrecisionFlags(fp16=True, fp16_opt_level="O2")
-    found, words = _learn(setting, config, _device(setting), flags)
+    found, words = _learn(setting, config, _device(setting), _O2)
     wanted, _ = _learn(setting, config, Device("cpu"), PrecisionFlags())
     apart = max(abs(a - b) for a, b in zip(found, wanted, strict=True))
     summary = f"{words}: loss {found[0]:.3f} → {found[-1]:.3f}, the CPU's {wanted[-1]:.3f}"
@@ -176,11 +175,7 @@ def _learn(
     batch = _on(device.torch_device, _batch(config, 16, 16))
     losses = []
     for _ in range(_OVERFIT_STEPS):
-        with precision.forward():
-            loss = precision.model(**batch).loss
-        precision.backward(loss)
-        precision.step(1.0)
-        losses.append(loss.item())
+        losses.append(_step(precision, batch).item())
     return losses, precision.description
 
 
@@ -192,26 +187,31 @@ def _precision(
     return build_precision(flags, model, optimizer, device, Processes())
 
 
+def _step(precision: Precision, batch: dict[str, Tensor]) -> Tensor:
+    """Do a training step; return its loss, a scalar on the device."""
+    with precision.forward():
+        loss = precision.model(**batch).loss
+    precision.backward(loss)
+    precision.step(1.0)
+    return loss
+
+
 def memory(setting: Setting) -> str:
     """Measure the memory that a step of the published recipe takes, at O2."""
     device = _device(setting)
     examples, tokens = setting.sizes.memory
     config = setting.sizes.network
-    flags = PrecisionFlags(fp16=True, fp16_opt_level="O2")
-    precision = _precision(config, device, flags, setting.sizes.learning_rate)
+    precision = _precision(config, device, _O2, setting.sizes.learning_rate)
     batch = _on(device.torch_device, _batch(config, examples, tokens))
     device.reset_peak_memory()
     try:
         for _ in range(2):
-            with precision.forward():
-                loss = precision.model(**batch).loss
-            precision.backward(loss)
-            precision.step(1.0)
+            _step(precision, batch)
         device.synchronize()
     except RuntimeError as error:
         if "out of memory" not in str(error).lower():
             raise
-        words = f"a step of {examples} × {tokens} does not fit: {_first_line(error)}"
+        words = f"a step of {examples} × {tokens} does not fit: {first_line(error)}"
         raise StepFailure(words) from error
     return f"a step of {examples} × {tokens} takes {device.peak_memory() / 2**30:.2f} GiB"
 
@@ -220,8 +220,7 @@ def compilation(setting: Setting) -> str:
     """Time steps of one width at O2 with kernels compiled for it, and without."""
     device = _device(setting)
     config = setting.sizes.network
-    flags = PrecisionFlags(fp16=True, fp16_opt_level="O2")
-    precision = _precision(config, device, flags, setting.sizes.learning_rate)
+    precision = _precision(config, device, _O2, setting.sizes.learning_rate)
     examples = setting.sizes.batch_size
     batch = _on(
         device.torch_device, _batch(config, examples, min(64, config.max_position_embeddings))
@@ -233,10 +232,7 @@ def compilation(setting: Setting) -> str:
             if step == _WARM_STEPS:
                 device.synchronize()
                 began = time.perf_counter()
-            with precision.forward():
-                loss = precision.model(**batch).loss
-            precision.backward(loss)
-            precision.step(1.0)
+            _step(precision, batch)
         device.synchronize()
         speed = _TIMED_STEPS * examples / (time.perf_counter() - began)
         words.append(f"{speed:.0f} samples/s {mode} compiled kernels (jit_compile)")

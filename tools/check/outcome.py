@@ -8,16 +8,28 @@ PASS, FAIL, NOT_HERE, NO_DATA = "pass", "fail", "not on this chip", "no data"
 NOT_ASKED = "not asked"
 
 
-class StepFailure(Exception):
-    """The machine does not do what is asked for; the message says what it does."""
+class StepEnd(Exception):  # noqa: N818 (not each is an error)
+    """A step that cannot pass ends with this; the message says why, ``verdict`` what it comes to."""
+
+    verdict: str
 
 
-class NotOnThisChip(Exception):  # noqa: N818 (it is no error)
-    """The machine has not got what the step is about; the message says what."""
+class StepFailure(StepEnd):
+    """The machine does not do what is asked for."""
+
+    verdict = FAIL
 
 
-class NoData(Exception):  # noqa: N818 (nor is it)
-    """The step needs data that only its user can give; the message says which."""
+class NotOnThisChip(StepEnd):
+    """The machine has not got what the step is about."""
+
+    verdict = NOT_HERE
+
+
+class NoData(StepEnd):
+    """The step needs data that only its user can give."""
+
+    verdict = NO_DATA
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,8 +11,9 @@ from pathlib import Path
 
 from tools.check.outcome import NoData, NotOnThisChip, StepFailure
 from tools.check.processes import descendants, variable_of
+from tools.check.programs import last_line, run_program, speed_in
 from tools.check.setting import Setting
-from tools.check.trainings import last_line, speed_in, words_of_training
+from tools.check.trainings import words_of_training
 from tools.cli.paths import ROOT
 from tools.machine.device import select_device
 
@@ -25,7 +25,7 @@ _STARTED = "Total optimization steps"
 _POLL_SECONDS = 0.1
 
 
-def _need(setting: Setting, processes: int) -> None:
+def _need(processes: int) -> None:
     count = select_device("npu").count()
     if count < processes:
         raise NotOnThisChip(f"the machine has {count} NPUs")
@@ -34,19 +34,10 @@ def _need(setting: Setting, processes: int) -> None:
 def _start(setting: Setting, name: str, processes: int, *flags: str) -> subprocess.Popen:
     """Start a short training in several processes; what they print goes to a file of that name."""
     output = setting.folder / name
-    program = [*words_of_training(setting, output, "--device", "npu"), *flags]
-    patience = str(setting.sizes.patience)
-    words = [
-        "-m",
-        "tools.launch",
-        "--nproc",
-        processes,
-        "--device",
-        "npu",
-        "--log_dir",
-        output / "logs",
-    ]
-    words += ["--", *program, "--ddp_timeout", patience]
+    patience = ("--ddp_timeout", str(setting.sizes.patience))
+    program = words_of_training(setting, output, *flags, *patience)
+    words = ["-m", "tools.launch", "--nproc", processes, "--device", "npu"]
+    words += ["--log_dir", output / "logs", "--", *program]
     with (setting.folder / f"{name}.log").open("w", encoding="utf-8") as log:
         return subprocess.Popen(
             [sys.executable, "-u", *map(str, words)],
@@ -62,7 +53,7 @@ def _log(setting: Setting, name: str) -> str:
 
 
 def _together(setting: Setting, processes: int) -> str:
-    _need(setting, processes)
+    _need(processes)
     name = f"processes{processes}"
     status = _start(setting, name, processes).wait()
     log = _log(setting, name)
@@ -83,7 +74,7 @@ def eight_processes(setting: Setting) -> str:
 
 def killed_process(setting: Setting) -> str:
     """Kill one of two processes in the middle: the others end in time, and one line says which it was."""
-    _need(setting, 2)
+    _need(2)
     endless = ("--max_steps", "1000000")
     launch = _start(setting, "killed", 2, *endless)
     try:
@@ -112,7 +103,7 @@ def killed_process(setting: Setting) -> str:
 
 
 def _launcher(setting: Setting, processes: int) -> str:
-    _need(setting, processes)
+    _need(processes)
     if not (setting.data_path / "SST-2" / "train.tsv").is_file():
         raise NoData(f"there is no {setting.data_path}/SST-2: give --data_path")
     folders = (folder / _MODEL for folder in (setting.data_path, ROOT))
@@ -123,24 +114,9 @@ def _launcher(setting: Setting, processes: int) -> str:
     words += [f"--output_dir={setting.folder / name}"]
     words += [f"--device_id={setting.device_id}"] if processes == 1 else []
     words += setting.sizes.of_launcher
-    result = subprocess.run(
-        words,
-        cwd=ROOT,
-        check=False,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    (setting.folder / f"{name}.log").write_text(result.stdout, encoding="utf-8")
-    if result.returncode:
-        raise StepFailure(f"status {result.returncode}: {last_line(result.stdout)}")
-    found = re.findall(r"Final Performance images/sec : ([0-9.]+)", result.stdout)
-    if not found:
-        raise StepFailure("its report has no performance")
-    return (
-        f"{found[-1]} samples/s padded to --max_seq_length; published are {_PUBLISHED[processes]}"
-    )
+    printed = run_program(words, setting.folder / f"{name}.log")
+    speed = speed_in(printed, "Final Performance images/sec : ")
+    return f"{speed} samples/s padded to --max_seq_length; published are {_PUBLISHED[processes]}"
 
 
 def launcher_of_one(setting: Setting) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from safetensors.torch import load_file
 
 from callback.checkpointing import find_checkpoints
 from tools.check.outcome import NotOnThisChip, StepFailure
+from tools.check.programs import run_program, speed_in
 from tools.check.setting import Setting
 from tools.cli.paths import ROOT
 from tools.machine.device import select_device
@@ -28,16 +27,22 @@ _APART, _MORE = 0.06, 0.15
 _FALLBACK = re.compile(r"operator '([\w:.]+)' .*?(?:fall back to|fallback on)[^.]*CPU", re.DOTALL)
 
 
-def words_of_training(setting: Setting, output: Path, *flags: str | Path) -> list[str | Path]:
-    """Return run_classifier.py and its flags for a short training into ``output``."""
+def words_of_training(setting: Setting, output: Path, *flags: str) -> list[object]:
+    """Return run_classifier.py and its flags for a short training into ``output``.
+
+    Args:
+        flags: others, which win.
+    """
     sizes = setting.sizes
+    starts = () if "--resume" in flags else ("--overwrite_output_dir",)
     return [
         *(ROOT / "run_classifier.py", "--data_dir", setting.data, "--output_dir", output),
         *("--model_name_or_path", setting.model, "--do_train", "--do_eval"),
-        *("--batch_size", str(sizes.batch_size), "--learning_rate", str(sizes.learning_rate)),
-        *("--max_steps", str(sizes.steps), "--save_steps", str(sizes.steps // 2)),
-        *("--max_seq_length", "32", "--logging_steps", "1"),
-        *("--overwrite_output_dir", *flags),
+        *("--batch_size", sizes.batch_size, "--learning_rate", sizes.learning_rate),
+        *("--max_steps", sizes.steps, "--save_steps", sizes.steps // 2),
+        *("--max_seq_length", 32, "--logging_steps", 1),
+        *("--device", "npu", "--device_id", setting.device_id),
+        *(*starts, *flags),
     ]
 
 
@@ -45,53 +50,18 @@ def _train(setting: Setting, name: str, *flags: str, **variables: str) -> Path:
     """Run a short training into a folder of that name; what it prints is kept beside it.
 
     Raises:
-        StepFailure: it fails; with its last line.
+        StepFailure: it fails.
     """
     output = setting.folder / name
-    device = () if "--device" in flags else ("--device", "npu", "--device_id", setting.device_id)
-    words = [sys.executable, *words_of_training(setting, output, *map(str, device), *flags)]
-    if "--resume" in flags:
-        words.remove("--overwrite_output_dir")
-    result = subprocess.run(
-        [str(word) for word in words],
-        cwd=ROOT,
-        env=os.environ | variables,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    with (setting.folder / f"{name}.log").open("a", encoding="utf-8") as log:
-        log.write(result.stdout)
-    if result.returncode:
-        raise StepFailure(f"status {result.returncode}: {last_line(result.stdout)}")
+    words = [sys.executable, *words_of_training(setting, output, *flags)]
+    run_program(words, setting.folder / f"{name}.log", **variables)
     return output
-
-
-def last_line(text: str) -> str:
-    """Return the last line that tells of an error, or else the last line."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if "error: " in line]
-    return (errors or lines or ["it printed nothing"])[-1]
 
 
 def _losses(output: Path) -> list[float]:
     lines = (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     rows = map(json.loads, lines)
     return [row["loss"] for row in rows if row["event"] == "step"]
-
-
-def speed_in(log: str) -> float:
-    """Return the last samples per second that a log has.
-
-    Raises:
-        StepFailure: it has none.
-    """
-    found = re.findall(r" FPS = (\S+)", log)
-    if not found:
-        raise StepFailure("its log has no FPS")
-    return float(found[-1])
 
 
 def _speed(setting: Setting, name: str) -> float:

@@ -14,6 +14,11 @@ class PeerError(Exception):
     """Another process of the run is gone; what went wrong is for that process to say."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of another package's message that says anything, or what the error is."""
+    return next(filter(None, map(str.strip, str(error).splitlines())), repr(error))
+
+
 def error_line(error: BaseException) -> str:
     """Return one line that says what went wrong.
 

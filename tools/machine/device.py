@@ -21,7 +21,7 @@ from model.torch_releases import (
     grad_scaler,
     keep_attention_in_half_precision,
 )
-from tools.cli.errors import UsageError
+from tools.cli.errors import UsageError, first_line
 from tools.machine.cann import describe_cann
 from tools.machine.host_memory import keep_freed_memory
 
@@ -194,7 +194,7 @@ def select_device(
     kind = _kind_of(choice, no_cuda)
     if kind == "cpu":
         return Device("cpu")
-    count = getattr(torch, kind).device_count()
+    count = Device(kind).count()
     if processes > count:
         raise UsageError(
             f"{processes} processes want a device each, but this machine has {count} of type {kind}: "
@@ -247,9 +247,5 @@ def _npu_problem() -> str | None:
     # Whatever is wrong with CANN or the driver comes as one of these: a library that is missing, an error
     # of its own, a version that does not fit.
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        return f"torch_npu does not load: {_first_line(error)}; {describe_cann()}"
+        return f"torch_npu does not load: {first_line(error)}; {describe_cann()}"
     return f"torch_npu sees no NPU: `npu-smi info` shows what the driver sees; {describe_cann()}"
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
