@@ -7,10 +7,13 @@ import os
 import random
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import torch
+from forkserver import THREADS, ForkServer, can_fork, tied
 
 import run_classifier
 from callback.history import History
@@ -134,16 +137,37 @@ def encode(tokenizer, texts):
 
 
 def command(*words, cwd, **environment):
-    """Run a command as a user would and return what it did."""
-    return subprocess.run(
-        [str(word) for word in words],
-        cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+    """Run a command as a user would and return what it did.
+
+    It is forked from a process that has torch loaded where that comes to the same (forkserver.py).
+    """
+    words = [str(word) for word in words]
+    whole = {**os.environ, **THREADS, **environment}
+    if not can_fork(words, cwd, environment):
+        return subprocess.run(
+            tied(words),
+            cwd=cwd,
+            env=whole,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+    with TemporaryFile() as output, TemporaryFile() as errors, Path(os.devnull).open() as nothing:
+        streams = [file.fileno() for file in (nothing, output, errors)]
+        status = _fork_server().run(words[1:], cwd, whole, streams)
+        texts = [_text_of(file) for file in (output, errors)]
+    return subprocess.CompletedProcess(words, status, *texts)
+
+
+@cache
+def _fork_server():
+    return ForkServer()
+
+
+def _text_of(file):
+    file.seek(0)
+    return file.read().decode().replace("\r\n", "\n")
 
 
 def write_script(path, text):
