@@ -30,6 +30,11 @@ ROOT = Path(__file__).resolve().parents[2]
 _PR_SET_PDEATHSIG = 1
 # The variables with which the server itself is started; one thread, as in all commands of the tests.
 THREADS = {"OMP_NUM_THREADS": "1"}
+# What tells a command of a simulated NPU (simulated_npu.py), which no process loads before it is asked to.
+_READ_LATER = {
+    *("PYTHONPATH", "SIMULATED_NPUS", "SIMULATED_NPU_LACKS", "SIMULATED_NPU_CALLS"),
+    *("SIMULATED_NPU_FAULTS", "TORCH_DEVICE_BACKEND_AUTOLOAD"),
+}
 
 
 class ForkServer:
@@ -81,10 +86,13 @@ def can_fork(words: Sequence[str], cwd: Path, environment: Mapping[str, str]) ->
     Args:
         environment: what is to differ from the tests' own.
     """
-    if environment or len(words) < 2 or words[0] != sys.executable:
+    if len(words) < 2 or words[0] != sys.executable or not environment.keys() <= _READ_LATER:
+        return False
+    paths = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+    if any((Path(path) / "sitecustomize.py").exists() for path in paths):
         return False
     if words[1] == "-m":
-        return Path(cwd) == ROOT and words[2].startswith("tools.")
+        return Path(cwd) == ROOT and (words[2] == "pytest" or words[2].startswith("tools."))
     script = Path(words[1])
     return script.is_absolute() and script.parent in (ROOT, ROOT / "tools")
 
@@ -133,6 +141,7 @@ def _become(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
+    sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     if words[0] == "-m":
         sys.argv, sys.path[0] = words[1:], cwd
         return lambda: runpy.run_module(words[1], run_name="__main__", alter_sys=True)
