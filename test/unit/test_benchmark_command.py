@@ -35,22 +35,26 @@ def benchmark(*flags, cwd, **environment):
     return command(*words, cwd=cwd, **environment)
 
 
-def test_the_command_compares(tmp_path):
-    flags = ("--contenders", "ours-bucket,ours-max_length", "--json", tmp_path / "b.json")
-    result = benchmark(*flags, cwd=tmp_path, PYTHONIOENCODING="ascii")
+def test_the_command_compares_contenders_and_precisions(tmp_path):
+    names = ("ours-bucket", "ours-static-16", "ours-static-16-bf16")
+    flags = ("--precision", "fp32,bf16", "--contenders", ",".join(names))
+    words = (*flags, "--json", tmp_path / "b.json")
+    result = benchmark(*words, cwd=tmp_path, PYTHONIOENCODING="ascii")
     assert result.returncode == 0, result.stderr
     found = json.loads((tmp_path / "b.json").read_text())
-    assert found["contenders"].keys() == {"ours-bucket", "ours-max_length"}
+    assert found["contenders"].keys() == set(names)
     assert found["machine"]["batch_size"] == BATCH
     assert found["data"]["mean_length"] == pytest.approx(14.3, rel=0.1)  # cut at WIDTH
-    bucket, plain = found["contenders"].values()
-    assert found["ratios"]["ours-bucket / ours-max_length"]["values"] == [
-        bucket["samples_per_second"]["values"][0] / plain["samples_per_second"]["values"][0]
-    ]
+    ratio = "ours-static-16-bf16 / ours-static-16"
+    assert found["ratios"].keys() == {ratio}
+    plain, half = (found["contenders"][name]["samples_per_second"] for name in names[1:])
+    assert found["ratios"][ratio]["values"] == [half["values"][0] / plain["values"][0]]
+    assert found["peaks"]["static-16"].keys() == {"fp32", "bf16"}
     peak = found["peaks"]["train"]["fp32"]
     assert peak["shape"] in peak["shapes"]
+    assert found["one_after_the_other"] == []
     assert "| ours-bucket | " in result.stdout
-    assert "| ours-bucket / ours-max_length | " in result.stdout
+    assert f"| {ratio} | " in result.stdout
 
 
 def test_a_worker_that_dies_is_named_and_what_was_over_is_shown(tmp_path):
@@ -68,17 +72,6 @@ def test_a_worker_that_dies_is_named_and_what_was_over_is_shown(tmp_path):
         "(--debug shows where)"
     )
     assert "Traceback" not in result.stderr
-
-
-def test_precisions_are_compared_in_one_run(tmp_path):
-    flags = ("--precision", "fp32,bf16", "--contenders", "ours-static-16,ours-static-16-bf16")
-    result = benchmark(*flags, "--json", tmp_path / "b.json", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    found = json.loads((tmp_path / "b.json").read_text())
-    assert found["contenders"].keys() == {"ours-static-16", "ours-static-16-bf16"}
-    assert found["ratios"].keys() == {"ours-static-16-bf16 / ours-static-16"}
-    assert found["peaks"]["static-16"].keys() == {"fp32", "bf16"}
-    assert found["one_after_the_other"] == []
 
 
 def test_what_says_that_memory_lacks():
