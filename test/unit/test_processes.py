@@ -102,7 +102,7 @@ def test_one_process_tokenizes_and_the_others_read(tmp_path, pretrained):
 
 
 def test_a_score_does_not_depend_on_the_number_of_processes(clone):
-    """8, 3 and 1 of them, after a training by 8; the dev set has 30 examples."""
+    """3 and 1 of them, after a training by 8, which scores with 8; the dev set has 30 examples."""
     trained = launch(clone, "train_full_8p.sh", "--device=cpu", "--batch_size=2", "--",
                      *SMALL[3:], "--learning_rate=1e-2")  # fmt: skip
     assert trained.returncode == 0, trained.stdout + trained.stderr
@@ -115,7 +115,7 @@ def test_a_score_does_not_depend_on_the_number_of_processes(clone):
     assert f"ActualFPS = {fps}\n" in case
     assert f"Final Performance images/sec : {fps}" in trained.stdout
     scores = {accuracy(trained.stdout)[-1]}
-    for nproc in ("8", "3", "1"):
+    for nproc in ("3", "1"):
         flags = ("--device=cpu", "--batch_size=5", f"--nproc={nproc}", "--", "--max_seq_length=32")
         result = launch(clone, "train_eval_8p.sh", *flags)
         assert result.returncode == 0, result.stdout + result.stderr
