@@ -24,7 +24,6 @@ from callback.checkpointing import find_checkpoints, save_checkpoint, save_final
 from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
-from processors.glue import Task
 from processors.loading import training_steps
 from processors.submission import write_submission
 from tools.cli.program import end_program, run_command
@@ -67,7 +66,7 @@ def main(flags: Flags) -> None:
         if flags.goals.do_eval:
             evaluate(runtime, run, scorer, model, flags.goals.eval_all_checkpoints)
         if flags.goals.do_predict:
-            predict(runtime, run, start.task, scorer, model)
+            predict(runtime, run, start, scorer, model)
 
 
 def train(
@@ -184,14 +183,15 @@ def evaluate(
 def predict(
     runtime: Runtime,
     run: Run,
-    task: Task,
+    start: Start,
     scorer: Scorer,
     model: AlbertForSequenceClassification,
 ) -> None:
     """Write the submission of every test file."""
-    for name, logits in scorer.predict(model):
+    folder = run.output_dir / "predictions"
+    for (name, logits), index in zip(scorer.predict(model), start.test_index, strict=True):
         if runtime.is_main:
-            path = write_submission(run.output_dir / "predictions", name, task, logits)
+            path = write_submission(folder, name, start.task, logits, index)
             logger.info("predictions: %s", path)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 CONFIG_NAME = "config.json"
+_PAIRS_KEY = "sentence_pairs"  # This project's own in config.json; other tools leave it alone.
 HIDDEN_ACTS = ("gelu", "gelu_new", "relu", "silu", "swish", "tanh")
 
 
@@ -109,8 +110,22 @@ class AlbertConfig:
         names = self.id2label or {}
         return [names.get(index, str(index)) for index in range(self.num_labels)]
 
-    def set_task(self, labels: Sequence[str] | None) -> None:
-        """Make this a classifier into ``labels``, or a regression (one output) if that is None."""
+    @property
+    def has_pairs(self) -> bool | None:
+        """Whether the classifier was trained on pairs of texts; None where nothing says so."""
+        value = self.extra.get(_PAIRS_KEY)
+        return value if isinstance(value, bool) else None
+
+    def set_task(self, labels: Sequence[str] | None, has_pairs: bool | None = None) -> None:
+        """Make this a classifier into ``labels``, or a regression (one output) if that is None.
+
+        Args:
+            labels: the classes in the order of the outputs.
+            has_pairs: whether its inputs are pairs of texts, if that is known.
+        """
+        self.extra.pop(_PAIRS_KEY, None)
+        if has_pairs is not None:
+            self.extra[_PAIRS_KEY] = has_pairs
         self.num_labels = 1 if labels is None else len(labels)
         self.id2label = None if labels is None else dict(enumerate(labels))
         self.problem_type = "regression" if labels is None else "single_label_classification"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from processors.glue import CORRELATIONS, Task
-from processors.reading import read_columns
+from processors.reading import one_class_alone, read_columns
 
 CUSTOM = "custom"
 # These stand for the labels of a custom task until its training file is read.
@@ -36,7 +38,7 @@ def custom_task(
         metrics=("acc", "macro_f1"),
         files={split: (path,) if path else () for split, path in files.items()},
         submissions=(Path(test_file).stem,) if test_file else (),
-        column_hint="; --text_columns and --label_column say which",
+        own_files=True,
     )
     return as_regression(task) if regression else task
 
@@ -50,24 +52,54 @@ def with_labels(task: Task, data_dir: str | Path) -> Task:
     """Return ``task`` with the class names that its training file has, numbers in their own order.
 
     Raises:
-        FileNotFoundError, ValueError: the file cannot be read, a label is empty, or all are the same.
+        FileNotFoundError, ValueError: the file cannot be read, a label is empty, all are the same, or
+            two differ in spaces or case only.
     """
     path = task.paths(data_dir, "train")[0]
-    names = set()
+    counts, first_lines = {}, {}
     numbers, (labels,) = read_columns(task, path, "train", (task.label,))
     for number, name in zip(numbers, labels, strict=True):
-        if not name:
+        if name in counts:
+            counts[name] += 1
+            continue
+        if not name.strip():
             raise ValueError(f"{path}, line {number}: the {task.label} is empty")
         if re.search(r"[\t\r\n]", name):  # The predictions have a line and a column for each.
             raise ValueError(
                 f"{path}, line {number}: the {task.label} has a tab or a line end in it"
             )
-        names.add(name)
-    if len(names) == 1:
-        raise ValueError(
-            f"{path}: every {task.label} is {names.pop()!r}: there is nothing to learn"
-        )
-    return replace(task, labels=tuple(sorted(names, key=_order)))
+        counts[name], first_lines[name] = 1, number
+    if len(counts) == 1:
+        raise one_class_alone(path, task.label, labels[0])
+    _refuse_look_alikes(path, counts, first_lines)
+    return replace(task, labels=tuple(sorted(counts, key=_order)))
+
+
+def _refuse_look_alikes(
+    path: Path, counts: Mapping[str, int], first_lines: Mapping[str, int]
+) -> None:
+    seen: dict[str, str] = {}
+    for name in counts:
+        twin = seen.setdefault(_without_spaces_and_case(name), name)
+        if twin != name:
+            described = [
+                f"{each!r} ({counts[each]} rows, first on line {first_lines[each]})"
+                for each in (twin, name)
+            ]
+            raise ValueError(
+                f"{path}: the classes {' and '.join(described)} differ in spaces or case only: "
+                "spell them alike, or give them names that differ"
+            )
+
+
+def _without_spaces_and_case(name: str) -> str:
+    """Return what people read: wide letters are letters, and what takes no room is not there."""
+    kept = [char for char in unicodedata.normalize("NFKC", name) if not _is_invisible(char)]
+    return "".join(kept).casefold()
+
+
+def _is_invisible(char: str) -> bool:
+    return char.isspace() or unicodedata.category(char) == "Cf"
 
 
 def _order(name: str) -> tuple[bool, float, str]:

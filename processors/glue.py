@@ -31,7 +31,10 @@ class Task:
         skips_broken_rows: whether a row of training data without all its columns is left out, as in the
             references, instead of being an error.
         archive: the name of GLUE's archive; None where there is none.
-        column_hint: what to do where a column is missing, if the table above is not to blame.
+        index: the column whose values, where a test file has it, name its rows in the predictions;
+            without it they are counted from 0.
+        encoding: of the files, by Python's name.
+        own_files: whether the user names the files and their columns, which GLUE does otherwise.
     """
 
     name: str
@@ -46,7 +49,9 @@ class Task:
     headerless: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     skips_broken_rows: bool = False
     archive: str | None = None
-    column_hint: str = ""
+    index: str = "index"
+    encoding: str = "utf-8"
+    own_files: bool = False
 
     @property
     def is_regression(self) -> bool:
@@ -109,7 +114,7 @@ TASKS = {
         Task("sts-b", "STS-B", _PAIR, "score", None, CORRELATIONS, archive="STS-B"),
         Task(
             "qqp", "QQP", ("question1", "question2"), "is_duplicate", _BINARY,
-            ("acc", "f1", "acc_and_f1"), skips_broken_rows=True, archive="QQP-clean",
+            ("acc", "f1", "acc_and_f1"), skips_broken_rows=True, index="id", archive="QQP-clean",
         ),
         Task(
             "qnli", "QNLI", ("question", "sentence"), "label", ("entailment", "not_entailment"),

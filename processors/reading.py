@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from processors.glue import Task
+from processors.rows import Row, csv_rows, tsv_rows
+from processors.separators import COMMA, other_separator, separator_of
+from processors.text_files import read_text
 
 logger = logging.getLogger(__name__)
 
 _LARGEST_TARGET = 3.4e38
-_SEPARATORS = {".csv": "comma"}  # All other endings mean tab-separated.
-
-Row = tuple[int, list[str]]  # These are the line it ends on, from 1, and its cells.
 
 
 @dataclass(frozen=True)
@@ -42,32 +41,79 @@ class Examples:
 def read_examples(task: Task, path: str | Path, split: str) -> Examples:
     """Read the texts of one file, and their labels unless ``split`` is ``test``.
 
+    An empty text is a text; one warning counts them.
+
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not UTF-8, lacks a column, or has a bad row; names file and line.
+        ValueError: it is no text in the task's encoding, lacks a column, has a bad row, or is a training
+            file with one class alone; names file and line.
     """
     path = Path(path)
     numbers, columns = read_columns(task, path, split, task.columns(split))
-    return Examples(
+    examples = Examples(
         texts_a=columns[0],
         texts_b=columns[1] if task.has_pairs else None,
         labels=None if split == "test" else _parse_labels(task, path, numbers, columns[-1]),
     )
+    if split == "train" and not task.is_regression and len(set(examples.labels)) == 1:
+        raise one_class_alone(path, task.label, columns[-1][0])
+    _warn_of_empty_texts(path, numbers, columns[: len(task.texts)])
+    return examples
+
+
+def read_index(task: Task, path: Path) -> list[str] | None:
+    """Return what names each row of a test file in the predictions; None where no column does.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`read_examples`; or a name is empty, or holds a tab or a
+            line end.
+    """
+    table = _open_table(task, path, "test")
+    if task.index not in table.header:
+        return None
+    numbers, (values,) = _take_columns(task, table, "test", (task.index,))
+    for number, value in zip(numbers, values, strict=True):
+        if not value.strip() or re.search(r"[\t\r\n]", value):
+            raise ValueError(
+                f"{path}, line {number}: {task.index} {_clip(repr(value))} cannot name a row: it is "
+                "empty, or holds a tab or a line end"
+            )
+    return values
 
 
 def read_columns(
     task: Task, path: Path, split: str, wanted: tuple[str, ...]
 ) -> tuple[list[int], list[list[str]]]:
-    """Return the line that each row of a file ends on, and the ``wanted`` columns in that order.
+    """Return the line that each row of a file begins on, and the ``wanted`` columns in that order.
 
     A file ending in ``.csv`` is comma-separated with quotes (RFC 4180); any other is tab-separated, and
     quotes mean nothing special. The first line names the columns, unless the task says otherwise.
 
+    A blank line is a row in a table of one column: one with an empty cell. The end of the last line makes
+    no further row. In a table of several columns blank lines at the end are ignored, and one between
+    rows is an error: no row ever takes the place of another.
+
     Raises:
         FileNotFoundError, ValueError: as :func:`read_examples`.
     """
-    separator = _SEPARATORS.get(path.suffix.lower(), "tab")
-    rows = (_csv_rows if separator == "comma" else _tsv_rows)(path)
+    return _take_columns(task, _open_table(task, path, split), split, wanted)
+
+
+@dataclass(frozen=True)
+class _Table:
+    path: Path
+    header: list[str]
+    first_line: str
+    rows: Iterator[Row]
+
+    @property
+    def separator(self) -> str:
+        return "comma" if separator_of(self.path) == COMMA else "tab"
+
+
+def _open_table(task: Task, path: Path, split: str) -> _Table:
+    text = read_text(path, task.encoding)
+    rows = (csv_rows if separator_of(path) == COMMA else tsv_rows)(path, text)
     first = next(rows, None)
     if first is None:
         raise ValueError(f"{path} is empty")
@@ -75,14 +121,35 @@ def read_columns(
     names = list(task.headerless.get(split, ()))
     if names and header != names:
         header, rows = names, chain([first], rows)
-    index = _find_columns(task, path, header, wanted)
+    if not header:
+        raise ValueError(f"{path}, line 1: a blank line, where the names of the columns should be")
+    return _Table(path, header, text.split("\n", 1)[0], rows)
+
+
+def _take_columns(
+    task: Task, table: _Table, split: str, wanted: tuple[str, ...]
+) -> tuple[list[int], list[list[str]]]:
+    path, width = table.path, len(table.header)
+    index = _find_columns(task, table, wanted)
     lenient = task.skips_broken_rows and split == "train"
     # The cells go into lists of text: a list for each row would keep the garbage collector busy.
     numbers, columns = [], [[] for _ in index]
     takers = [(column.append, i) for column, i in zip(columns, index, strict=True)]
-    broken = []
-    for number, cells in rows:
-        if len(cells) == len(header):
+    blanks, broken = [], []
+    for number, cells in table.rows:
+        if not cells:
+            if width > 1:
+                blanks.append(number)
+                continue
+            cells = [""]
+        if blanks:
+            if not lenient:
+                raise ValueError(
+                    f"{path}, line {blanks[0]}: a blank line between rows: take it out"
+                )
+            broken += blanks
+            blanks.clear()
+        if len(cells) == width:
             numbers.append(number)
             for take, i in takers:
                 take(cells[i])
@@ -90,7 +157,8 @@ def read_columns(
             broken.append(number)
         else:
             raise ValueError(
-                f"{path}, line {number}: {len(cells)} {separator}-separated columns, not {len(header)}"
+                f"{path}, line {number}: {len(cells)} {table.separator}-separated columns, not {width}"
+                f"{_broken_row_hint(task, table, cells)}"
             )
     if broken:
         logger.warning(
@@ -101,55 +169,75 @@ def read_columns(
     return numbers, columns
 
 
-def _find_columns(task: Task, path: Path, header: list[str], wanted: tuple[str, ...]) -> list[int]:
-    for name in wanted:
-        if header.count(name) > 1:
-            raise ValueError(f"{path}, line 1: there are {header.count(name)} columns {name}")
-    missing = [name for name in wanted if name not in header]
+def _find_columns(task: Task, table: _Table, wanted: tuple[str, ...]) -> list[int]:
+    header = table.header
+    missing = [repr(name) for name in wanted if name not in header]
+    doubled = [
+        f"{header.count(name)} columns {name!r}" for name in wanted if header.count(name) > 1
+    ]
+    if not missing and not doubled:
+        return [header.index(name) for name in wanted]
+    wrong = [f"no column {' and '.join(missing)}"] if missing else []
+    words = f"{table.path}, line 1: {' and '.join(wrong + doubled)} among {_quoted(header)}"
     if missing:
-        raise ValueError(
-            f"{path}, line 1: no column {' and '.join(missing)} among "
-            f"{_clip(', '.join(header))}: {task.folder} needs a header line with {', '.join(wanted)}"
-            f"{task.column_hint}"
+        remedy = other_separator(
+            table.path, table.first_line, lambda cells: set(wanted) <= set(cells), task.own_files
         )
-    return [header.index(name) for name in wanted]
+        words += (
+            remedy or f"{_alike(header, wanted)}: a header line with {', '.join(wanted)} is needed"
+        )
+        if not remedy and task.own_files:
+            flags = "--text_columns and --label_column say" if task.label in wanted else ""
+            words += f"; {flags or '--text_columns says'} which"
+    raise ValueError(words)
 
 
-def _tsv_rows(path: Path) -> Iterator[Row]:
-    # GLUE's texts hold characters that splitlines() would take for line ends.
-    lines = [line.removesuffix("\r") for line in _read_text(path).split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    if lines and "\r" in lines[0]:
-        raise ValueError(f"{path}: its lines end in CR alone; save it with LF or CR LF")
-    return ((number, line.split("\t")) for number, line in enumerate(lines, start=1))
+def _alike(header: list[str], wanted: tuple[str, ...]) -> str:
+    """Return a remark on columns that differ from wanted ones in spaces or case only."""
+    by_key = {name.strip().casefold(): name for name in header}
+    found = {name: by_key.get(name.casefold()) for name in wanted if name not in header}
+    pairs = [f"{other!r} is not {name!r}" for name, other in found.items() if other]
+    return f" ({', '.join(pairs)}: spaces and case count)" if pairs else ""
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
-    csv.field_size_limit(2**31 - 1)  # A text may be longer than csv expects.
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
-    try:
-        for cells in reader:
-            if cells:  # A blank line is no row.
-                yield reader.line_num, cells
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: no valid CSV: {error}") from error
-
-
-def _read_text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing") from None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}, line {line}: not UTF-8") from None
+def _broken_row_hint(task: Task, table: _Table, cells: list[str]) -> str:
+    """Return what to do about a row with more or fewer cells than the header."""
+    width = len(table.header)
+    if len(cells) < width:
+        line = ("," if table.separator == "comma" else "\t").join(cells)
+        return other_separator(table.path, line, lambda c: len(c) == width, task.own_files)
+    if table.separator == "comma":
+        return ": put quotes around a cell with a comma in it"
+    return ": a cell cannot hold a tab"
 
 
 def _clip(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _quoted(names: list[str] | tuple[str, ...]) -> str:
+    return _clip(", ".join(map(repr, names)))
+
+
+def _warn_of_empty_texts(path: Path, numbers: list[int], columns: list[list[str]]) -> None:
+    empty = [
+        number
+        for number, *texts in zip(numbers, *columns, strict=True)
+        if not all(map(str.strip, texts))
+    ]
+    if empty:
+        logger.warning(
+            "%s: %d of %d examples have an empty text, the first on line %d",
+            path,
+            len(empty),
+            len(numbers),
+            empty[0],
+        )
+
+
+def one_class_alone(path: Path, label: str, name: str) -> ValueError:
+    """Return the complaint about a training file whose every label is ``name``."""
+    return ValueError(f"{path}: every {label} is {name!r}: there is nothing to learn")
 
 
 def _parse_labels(
@@ -164,8 +252,7 @@ def _parse_labels(
             raise ValueError(f"{path}, line {number}: {error}") from None
         except KeyError:
             raise ValueError(
-                f"{path}, line {number}: label {_clip(text)!r} is not one of "
-                f"{_clip(', '.join(task.labels))}"
+                f"{path}, line {number}: label {_clip(repr(text))} is not one of {_quoted(task.labels)}"
             ) from None
     return labels
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ from processors.glue import Task
 from processors.metrics import classes_or_scores
 
 
-def write_submission(folder: Path, name: str, task: Task, logits: np.ndarray) -> Path:
+def write_submission(
+    folder: Path, name: str, task: Task, logits: np.ndarray, index: Sequence[str] | None = None
+) -> Path:
     """Write ``<name>.tsv`` (``index``, ``prediction``) and ``<name>.jsonl`` to ``folder``.
 
     Args:
         name: one of ``task.submission_names``.
         logits: [N, num_labels], in the order of the test file.
+        index: [N] what the test file calls its rows; without it they are counted from 0.
 
     Returns:
         the path of the submission file. The JSON lines hold, for a class, the probability of each, for a
@@ -27,8 +31,12 @@ def write_submission(folder: Path, name: str, task: Task, logits: np.ndarray) ->
     """
     folder.mkdir(parents=True, exist_ok=True)
     records = prediction_records(logits, task.labels)
-    rows = [f"{index}\t{record['prediction']}" for index, record in enumerate(records)]
-    details = [json.dumps({"index": index, **record}) for index, record in enumerate(records)]
+    index = list(map(str, range(len(records)))) if index is None else index
+    rows, details = [], []
+    for row, record in zip(index, records, strict=True):
+        prediction = record["prediction"]
+        rows.append(f"{row}\t{f'{prediction:.3f}' if task.is_regression else prediction}")
+        details.append(json.dumps({"index": _as_number(row), **record}))
     submission = folder / f"{name}.tsv"
     write_whole(submission, "\n".join(["index\tprediction", *rows, ""]))
     write_whole(submission.with_suffix(".jsonl"), "\n".join([*details, ""]))
@@ -39,11 +47,11 @@ def prediction_records(logits: np.ndarray, labels: Sequence[str] | None) -> list
     """Return, for each row of [N, num_labels] logits, the prediction and what it rests on.
 
     ``prediction`` is a class name with ``probabilities`` of all of them, or, without ``labels``, a number
-    with three decimals and the ``score`` itself.
+    rounded to three decimals and the ``score`` itself.
     """
     values = classes_or_scores(logits)
     if labels is None:
-        return [{"prediction": f"{value:.3f}", "score": float(value)} for value in values]
+        return [{"prediction": round(float(value), 3), "score": float(value)} for value in values]
     return [
         {
             "prediction": labels[value],
@@ -51,6 +59,11 @@ def prediction_records(logits: np.ndarray, labels: Sequence[str] | None) -> list
         }
         for value, row in zip(values, _softmax(logits), strict=True)
     ]
+
+
+def _as_number(text: str) -> int | str:
+    """Return the whole number that ``text`` writes as JSON would, or else ``text``."""
+    return int(text) if re.fullmatch(r"-?[1-9][0-9]{0,17}|0", text) else text
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -2,39 +2,53 @@
 
 python -m tools.predict --model outputs/SST-2 "a gripping film" "dull from start to end"
 python -m tools.predict --model outputs/SST-2 --file sentences.txt
+python -m tools.predict --model outputs/SST-2 --file reviews.csv --text_columns review
 cat sentences.txt | python -m tools.predict --model outputs/SST-2
 
-Prints one JSON object a line. In a file or on standard input, both in UTF-8, a line is a sentence; for a
-model of pairs (STS-B), two sentences with a tab between them.
+Prints one JSON object for each input, in their order, with its number as "id". In a file or on standard
+input a line is a sentence; for a model of pairs (STS-B), two sentences with a tab between them. With
+--text_columns the file is a table with a header line, .csv or else tab-separated, and "id" is the line
+that the row begins on; without it a .csv or .tsv file is refused. A blank line has null for a prediction:
+it says nothing that could be classified.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
 # isort: split
 from model.checkpoint import has_classifier, load_model
 from model.configuration_albert import AlbertConfig
-from model.tokenization_albert import AlbertTokenizer, find_vocabulary
-from processors.features import Features, build_features
-from processors.reading import Examples
+from model.modeling_albert import AlbertForSequenceClassification
+from model.tokenization_albert import AlbertTokenizer, check_vocabulary, find_vocabulary
+from processors.features import build_features
+from processors.sentences import (
+    Sentences,
+    refuse_half_characters,
+    sentences_of_lines,
+    sentences_of_table,
+    sentences_of_text,
+)
 from processors.submission import prediction_records
+from processors.text_files import decode, read_text
 from tools.cli.errors import UsageError
 from tools.cli.groups import flag, parser_of
 from tools.cli.parser import Number
 from tools.cli.program import run_command
-from tools.machine.device import select_device
+from tools.machine.device import Device, select_device
 from tools.machine.process_flags import DEVICES
+from tools.run.data_flags import ENCODING_HELP, column_names, text_encoding
 from tools.run.scoring import compute_logits
 
 _CHUNK = 1024  # So many sentences are sorted by length together; results come after each chunk.
+_TABLES = (".csv", ".tsv")
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,14 @@ class PredictFlags:
         (), "what to classify (default: the lines of standard input)", positional=True, nargs="*"
     )
     model: Path = flag(None, "the output folder of a training run", type=Path, required=True)
-    file: Path | None = flag(None, "a file with a sentence a line", type=Path)
+    file: Path | None = flag(None, "a file with a sentence a line, or a table", type=Path)
+    text_columns: tuple[str, ...] | None = flag(
+        None,
+        "--file is a table: its column of the text, or of both texts of a pair",
+        type=column_names,
+        metavar="A[,B]",
+    )
+    encoding: str = flag("utf-8", ENCODING_HELP, type=text_encoding, metavar="NAME")
     batch_size: int = flag(32, "sentences computed together", type=Number(int, 1), metavar="N")
     max_seq_length: int = flag(128, "longer texts are cut", type=Number(int, 5), metavar="N")
     device: str = flag("auto", "where to compute", choices=DEVICES)
@@ -54,74 +75,88 @@ class PredictFlags:
     def __post_init__(self) -> None:
         if self.sentences and self.file:
             raise UsageError("sentences and --file exclude each other")
+        if self.text_columns and not self.file:
+            raise UsageError("--text_columns names columns of a table: give it with --file")
+        if self.file and self.file.suffix.lower() in _TABLES and not self.text_columns:
+            raise UsageError(
+                f"--file {self.file} is a table by its name: say with --text_columns which column has "
+                "the text; a file with a sentence a line has another ending"
+            )
 
 
-def read_sentences(sentences: Sequence[str], file: Path | None) -> Iterator[str]:
-    """Yield ``sentences``, or else those in the file or on standard input, without empty lines.
+def read_sentences(flags: PredictFlags, model_has_pairs: bool | None) -> Sentences:
+    """Return what the flags say is to be classified.
 
     Raises:
-        ValueError: the text is not UTF-8, or some are pairs (with a tab) and some are not; names the line.
+        FileNotFoundError, ValueError: as the readers of :mod:`processors.sentences`.
+        UsageError: a sentence, or the number of columns, is not for this model.
     """
-    source = "the arguments"
-    lines: Iterable[str] = sentences
-    if not sentences:
-        source = file or "standard input"
-        lines = _read_lines(file)
-    first = None
-    try:
-        for number, line in enumerate(lines, start=1):
-            text = line.rstrip("\r\n")
-            if not text.strip():
-                continue
-            kind = "a pair (with a tab)" if "\t" in text else "one sentence (without a tab)"
-            if (first := first or (kind, number))[0] != kind:
-                raise ValueError(
-                    f"{source}, line {number}: {kind}, where line {first[1]} is {first[0]}"
-                )
-            yield text
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{source} is not UTF-8") from error
-
-
-def _read_lines(file: Path | None) -> Iterator[str]:
-    if not file:  # As what is printed, it is UTF-8, whatever the locale says.
-        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
-    with file.open(encoding="utf-8-sig") if file else sys.stdin as lines:
-        yield from lines
-
-
-def tokenize(texts: list[str], tokenizer: AlbertTokenizer, max_seq_length: int) -> Features:
-    """Return the features of ``texts``; all of them are pairs, with a tab, or none is."""
-    columns = [
-        list(column) for column in zip(*(text.split("\t", 1) for text in texts), strict=True)
-    ]
-    return build_features(Examples(*columns), tokenizer, max_seq_length, is_regression=False)
+    if flags.text_columns:
+        wanted, given = 1 + bool(model_has_pairs), len(flags.text_columns)
+        if model_has_pairs is not None and given != wanted:
+            raise UsageError(
+                f"--text_columns {','.join(flags.text_columns)}: {given} for a model that was trained "
+                f"on {'pairs of texts: give 2' if model_has_pairs else 'single texts: give 1'}"
+            )
+        return sentences_of_table(flags.file, flags.text_columns, flags.encoding)
+    if flags.sentences:
+        try:
+            refuse_half_characters(flags.sentences)
+            return sentences_of_lines(flags.sentences, "the arguments", "sentence", model_has_pairs)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+    if flags.file:
+        text, source = read_text(flags.file, flags.encoding), str(flags.file)
+    else:  # It is read as bytes: what the locale says of them is nothing to go by.
+        source = "standard input"
+        text = decode(sys.stdin.buffer.read(), source, flags.encoding)
+    return sentences_of_text(text, source, model_has_pairs)
 
 
 def predict(flags: PredictFlags) -> None:
-    """Load the folder and print a JSON object for each sentence."""
+    """Load the folder and print a JSON object for each sentence; all are read before the first is."""
     if not has_classifier(flags.model):
         raise UsageError(f"--model {flags.model} holds no trained classifier: train one first")
+    config = AlbertConfig.from_file(flags.model)
+    tokenizer = AlbertTokenizer(find_vocabulary(flags.model))
+    check_vocabulary(config, tokenizer)
+    sentences = read_sentences(flags, config.has_pairs)
     device = select_device(flags.device, flags.device_id)
     device.activate()
     device.keep_memory()
-    config = AlbertConfig.from_file(flags.model)
-    tokenizer = AlbertTokenizer(find_vocabulary(flags.model))
     model = device.place(load_model(flags.model, config))
     length = min(flags.max_seq_length, config.max_position_embeddings)
-    for texts in chunks(read_sentences(flags.sentences, flags.file), _CHUNK):
-        features = tokenize(texts, tokenizer, length)
-        logits = compute_logits(model, features, device, flags.batch_size, length)
-        labels = None if config.num_labels == 1 else config.labels
-        for text, record in zip(texts, prediction_records(logits, labels), strict=True):
-            print(json.dumps({"text": text, **record}, ensure_ascii=False))
+    for start in range(0, len(sentences), _CHUNK):
+        part = sentences.part(start, start + _CHUNK)
+        for record in classify(part, model, tokenizer, device, flags.batch_size, length):
+            print(json.dumps(record, ensure_ascii=False))
 
 
-def chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Yield ``items`` in lists of ``size``, the last one shorter."""
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
+def classify(
+    sentences: Sentences,
+    model: AlbertForSequenceClassification,
+    tokenizer: AlbertTokenizer,
+    device: Device,
+    batch_size: int,
+    max_seq_length: int,
+) -> Iterator[dict[str, Any]]:
+    """Yield the record of each of the N sentences, in their order.
+
+    It has the ``id``, the ``text`` (of a pair both, with a tab between them) and what
+    :func:`processors.submission.prediction_records` returns, with None for a sentence without text.
+    """
+    config = model.config
+    labels = None if config.num_labels == 1 else config.labels
+    has_text = sentences.has_text
+    records = iter(())
+    if any(has_text):
+        examples = sentences.examples()
+        features = build_features(examples, tokenizer, max_seq_length, is_regression=False)
+        logits = compute_logits(model, features, device, batch_size, max_seq_length)
+        records = iter(prediction_records(logits, labels))
+    nothing = {"prediction": None, "score" if labels is None else "probabilities": None}
+    for number, texts, full in zip(sentences.ids, sentences.texts, has_text, strict=True):
+        yield {"id": number, "text": "\t".join(texts), **(next(records) if full else nothing)}
 
 
 def main(words: Sequence[str]) -> int:

@@ -8,15 +8,28 @@ from processors.metrics import METRICS
 from processors.reading import read_examples
 
 
+def of_another_class(task, header, row):
+    """Return a row like ``row`` with another label: a training file has two classes."""
+    names = (
+        header.removeprefix("\ufeff").strip().split("\t") if header else task.headerless["train"]
+    )
+    cells = row.rstrip("\n").split("\t")
+    place = names.index(task.label)
+    cells[place] = next(name for name in task.labels or ("0",) if name != cells[place])
+    return "\t".join(cells) + "\n"
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_reads_its_own_layout(tmp_path, name):
     task = TASKS[name]
     header, row, test_header, test_row, (text_a, text_b, label) = TASK_LAYOUTS[name]
-    (tmp_path / "train.tsv").write_text(header + row, encoding="utf-8")
+    other = of_another_class(task, header, row)
+    (tmp_path / "train.tsv").write_text(header + row + other, encoding="utf-8")
     (tmp_path / "test.tsv").write_text(test_header + test_row, encoding="utf-8")
     for split in ("train", "dev"):
         found = read_examples(task, tmp_path / "train.tsv", split)
-        assert rows_of(found) == [(text_a, text_b, label)]
+        assert rows_of(found)[0] == (text_a, text_b, label)
+        assert len(found) == 2
     found = read_examples(task, tmp_path / "test.tsv", "test")
     assert rows_of(found) == [(text_a, text_b, None)]
 
@@ -37,8 +50,9 @@ def test_lcqmc_with_a_header_line(tmp_path):
 
 def test_broken_training_rows_of_qqp_are_left_out_and_counted(tmp_path, caplog):
     header, row = TASK_LAYOUTS["qqp"][:2]
-    (tmp_path / "qqp.tsv").write_text(header + "1\t2\t3\tcut\n" + row + "off\t1\n")
-    assert len(read_examples(TASKS["qqp"], tmp_path / "qqp.tsv", "train")) == 1
-    assert "2 broken rows are left out, the first on line 2" in caplog.text
+    other = of_another_class(TASKS["qqp"], header, row)
+    (tmp_path / "qqp.tsv").write_text(f"{header}1\t2\t3\tcut\n{row}\n{other}off\t1\n\n")
+    assert len(read_examples(TASKS["qqp"], tmp_path / "qqp.tsv", "train")) == 2
+    assert "3 broken rows are left out, the first on line 2" in caplog.text
     with pytest.raises(ValueError, match="line 2: 4 tab-separated columns, not 6"):
         read_examples(TASKS["qqp"], tmp_path / "qqp.tsv", "dev")

@@ -1,10 +1,17 @@
 """Tables are read as they are, and what is wrong with one is said with its line."""
 
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from helpers import rows_of
 
+from processors.custom import custom_task, with_labels
 from processors.glue import TASKS
-from processors.reading import read_examples
+from processors.reading import read_examples, read_index
 
 SST2, STSB = TASKS["sst-2"], TASKS["sts-b"]
 
@@ -37,7 +44,7 @@ def test_quotes_windows_line_ends_and_odd_separators_are_text(tmp_path):
 
 
 def test_quotes_in_a_csv_file_hold_commas_and_line_ends(tmp_path):
-    text = '\ufeffid,sentence,label\r\n1,"one, two",1\r\n\r\n2,"a ""b""\nand c",0\r\n'
+    text = '\ufeffid,sentence,label\r\n1,"one, two",1\r\n2,"a ""b""\nand c",0\r\n'
     assert rows_of(read_examples(SST2, write(tmp_path, text, "file.CSV"), "dev")) == [
         ("one, two", None, 1),
         ('a "b"\nand c', None, 0),
@@ -49,13 +56,26 @@ def test_quotes_in_a_csv_file_hold_commas_and_line_ends(tmp_path):
     [
         ("", "is empty"),
         ("sentence\tlabel\n", "has a header but no examples"),
-        ("good\t1\nbad\t0\n", "line 1: no column sentence and label"),
+        ("good\t1\nbad\t0\n", "line 1: no column 'sentence' and 'label' among 'good', '1'"),
         ("sentence\tlabel\ngood\t1\nbad\n", "line 3: 1 tab-separated columns, not 2"),
-        ("sentence\tlabel\ngood\t2\n", "line 2: label '2' is not one of 0, 1"),
+        ("sentence\tlabel\ngood\t2\n", "line 2: label '2' is not one of '0', '1'"),
         ("sentence\tlabel\rgood\t1\r", "lines end in CR alone"),
-        ("sentence\tlabel\tlabel\ngood\t1\t0\n", "line 1: there are 2 columns label"),
-        ("x" * 5000 + "\n", "line 1: no column sentence and label among x{200}…:"),
+        ("sentence\tlabel\tlabel\ngood\t1\t0\n", "line 1: 2 columns 'label' among"),
+        ("x" * 5000 + "\n", "no column 'sentence' and 'label' among 'x{199}…:"),
         (b"sentence\tlabel\ngood\t1\nb\xe4d\t0\n", "line 3: not UTF-8"),
+        (
+            "text\tlabel\tlabel\n",
+            "no column 'sentence' and 2 columns 'label' among 'text', 'label'",
+        ),
+        (" sentence\tLabel\n", r"\(' sentence' is not 'sentence', 'Label' is not 'label': spaces"),
+        ("\nsentence\tlabel\n", "line 1: a blank line, where the names of the columns"),
+        ("sentence\tlabel\na\t1\n\n\nb\t0\n\n", "line 3: a blank line between rows: take it out"),
+        (
+            "sentence\tlabel\na\tb\t1\n",
+            "line 2: 3 tab-separated columns, not 2: a cell cannot hold",
+        ),
+        ("sentence\tlabel\na\x00b\t1\n", "line 2: a NUL character: the file is damaged"),
+        ("sentence\tlabel\na\t1 \n", "line 2: label '1 ' is not one of '0', '1'"),
     ],
 )
 def test_what_is_wrong_is_said_with_file_and_line(tmp_path, text, message):
@@ -70,13 +90,158 @@ def test_what_is_wrong_is_said_with_file_and_line(tmp_path, text, message):
     [
         ("sentence,label\ngood\n", "line 2: 1 comma-separated columns, not 2"),
         ('sentence,label\n"a\nb",1\nc,5\n', "line 4: label '5' is not one of"),
-        ('sentence,label\n"never closed,1\n', "line 2: no valid CSV"),
-        ('sentence,label\n"a" b,1\n', "line 2: no valid CSV"),
+        (
+            'sentence,label\n"a" b,1\n',
+            "line 2: no valid CSV: a cell goes on after the quote that closes",
+        ),
+        ("sentence,label\na, b,1\n", "line 2: 3 .* not 2: put quotes around a cell with a comma"),
+        ("sentence,label\na,1\n\nb,0\n", "line 3: a blank line between rows: take it out"),
+        ("sentence,label\na\rb,1\n", "line 2: no valid CSV: a CR alone outside of quotes"),
     ],
 )
 def test_what_is_wrong_with_a_csv_file_is_said_too(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         read_examples(SST2, write(tmp_path, text, "file.csv"), "dev")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            ["good,1", '"never closed,1', *["fine,0"] * 50],
+            "line 3: no valid CSV: a quote that opens in the row that begins here is never closed",
+        ),
+        (
+            ["good,1", '"never closed,1', "fine,0", '"said ""yes""",1', "fine,0"],
+            r"line 3: no valid CSV: .* \(on line 5; the quote may be open since line 3\)",
+        ),
+    ],
+)
+def test_an_unclosed_quote_is_found_where_it_opens(tmp_path, rows, message):
+    path = write(tmp_path, "\n".join(["sentence,label", *rows, ""]), "file.csv")
+    with pytest.raises(ValueError, match=message):
+        read_examples(SST2, path, "dev")
+
+
+ONE = custom_task({"train": None, "dev": None, "test": "t"}, ("sentence",), "label", False)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("lines", "texts"),
+    [
+        (["a", "", "b", ""], ["a", "", "b"]),
+        (["a", "b"], ["a", "b"]),
+        (["a", "", "", ""], ["a", "", ""]),
+        (["", ""], [""]),
+    ],
+)
+def test_a_blank_line_of_a_single_column_is_an_empty_text(
+    tmp_path, caplog, name, end, lines, texts
+):
+    """So that predictions stand in the order and number of the file's rows."""
+    path = write(tmp_path, end.join(["sentence", *lines]), name)
+    assert read_examples(ONE, path, "test").texts_a == texts
+    empty = texts.count("")
+    assert (f"{empty} of {len(texts)} examples have an empty text" in caplog.text) == (empty > 0)
+
+
+@pytest.mark.parametrize(("name", "mark"), [("t.csv", ","), ("t.tsv", "\t")])
+def test_blank_lines_at_the_end_of_several_columns_are_no_rows(tmp_path, name, mark):
+    text = f"sentence{mark}label\r\na{mark}1\r\n\r\n\n"
+    assert rows_of(read_examples(SST2, write(tmp_path, text, name), "dev")) == [("a", None, 1)]
+
+
+def test_a_csv_file_of_an_old_mac(tmp_path):
+    path = write(tmp_path, 'sentence,label\ra,1\r"b, c",0\r', "file.csv")
+    assert read_examples(SST2, path, "dev").texts_a == ["a", "b, c"]
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "remedy"),
+    [
+        ("t.txt", "id,sentence", "separated by commas: rename it to t.csv"),
+        ("t.tsv", 'id,"sentence"', "separated by commas: rename it to t.csv"),
+        ("t.csv", "id\tsentence", "separated by tabs: rename it to t.tsv"),
+        ("t.csv", "id;sentence", "separated by semicolons: convert it: python -c"),
+        ("t.txt", "id|sentence", r"separated by bars \(\|\): convert it: python -c"),
+    ],
+)
+def test_another_separator_is_named_with_the_remedy(tmp_path, name, header, remedy):
+    path = write(tmp_path, f"{header}\n1,a\n", name)
+    with pytest.raises(
+        ValueError, match=f"no column 'sentence' among .*: its columns are {remedy}"
+    ):
+        read_examples(ONE, path, "test")
+
+
+@pytest.mark.parametrize("mark", [",", ";", "|"])
+@pytest.mark.parametrize("task", [ONE, SST2], ids=["own files", "GLUE's names"])
+def test_the_command_that_converts_a_table_does_so(tmp_path, mark, task):
+    name = "t.tsv" if task is SST2 or mark == "," else "t.csv"
+    path = write(tmp_path, f'id{mark}sentence\r\n1{mark}"a {mark} ""b"""\r\n', name)
+    with pytest.raises(ValueError, match="separated") as caught:
+        read_examples(task, path, "test")
+    remedy = str(caught.value)
+    if " rename it to " in remedy:
+        new = path.rename(path.with_name(remedy.split(" rename it to ")[1]))
+    else:
+        command = remedy.split(" convert it: ")[1].replace("python", sys.executable, 1)
+        subprocess.run(command, shell=True, check=True)
+        new = Path(shlex.split(command)[-1])
+    assert read_examples(task, new, "test").texts_a == [f'a {mark} "b"']
+
+
+def test_a_table_without_a_header_is_told_from_its_rows(tmp_path):
+    path = write(tmp_path, "甲,乙,1\n", "train.tsv")
+    with pytest.raises(
+        ValueError, match="line 1: 1 tab-.* separated by commas: convert it"
+    ) as caught:
+        read_examples(TASKS["lcqmc"], path, "train")
+    assert f"{path}, line 1" in str(caught.value)
+
+
+def test_one_class_alone_is_nothing_to_learn(tmp_path):
+    path = write(tmp_path, "sentence\tlabel\na\t1\nb\t1\n")
+    with pytest.raises(ValueError, match="every label is '1': there is nothing to learn"):
+        read_examples(SST2, path, "train")
+    assert len(read_examples(SST2, path, "dev")) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["pos", "neg", "pos ", "pos"], "'pos' (2 rows, first on line 2) and 'pos ' (1 rows"),
+        (
+            ["pos", "neg", "Pos"],
+            "'pos' (1 rows, first on line 2) and 'Pos' (1 rows, first on line 4)",
+        ),
+        (["off topic", "on", "off  topic"], "'off topic' (1 rows"),
+        (["pos", "neg", "pos\u200b"], "and 'pos\\u200b' (1 rows"),
+        (["a", "b", "\uff41"], "'a' (1 rows"),
+    ],
+)
+def test_classes_that_look_alike_are_refused(tmp_path, names, words):
+    rows = "".join(f"text,{name}\n" for name in names)
+    path = write(tmp_path, f"sentence,label\n{rows}", "file.csv")
+    task = custom_task(
+        {"train": str(path), "dev": None, "test": None}, ("sentence",), "label", False
+    )
+    with pytest.raises(ValueError, match=re.escape(words)) as caught:
+        with_labels(task, ".")
+    assert "differ in spaces or case only" in str(caught.value)
+
+
+def test_a_test_file_names_its_rows(tmp_path):
+    path = write(tmp_path, "index\tsentence\n17\ta\n5\tb\n")
+    assert read_index(SST2, path) == ["17", "5"]
+    assert read_index(SST2, write(tmp_path, "sentence\na\n")) is None
+    path = write(tmp_path, "id\tquestion1\tquestion2\n3\ta\tb\n")
+    assert read_index(TASKS["qqp"], path) == ["3"]
+    path = write(tmp_path, 'index,sentence\n0,a\n"1\n",b\n', "file.csv")
+    with pytest.raises(ValueError, match="line 3: index '1.n' cannot name a row"):
+        read_index(SST2, path)
 
 
 @pytest.mark.parametrize("score", ["high", "nan", "", "1e300"])

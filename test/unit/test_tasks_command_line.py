@@ -18,7 +18,7 @@ from helpers import (
 from processors.custom import custom_task, with_labels
 
 SHORT = ("--max_steps", "3", "--learning_rate", "1e-2")
-ORDER = ("1", "2", "10", "NaN", "nan", "x")
+ORDER = ("1", "2", "10", "nan", "x")
 CUSTOM = ("--task_name", "custom", "--output_dir", "out")
 
 
@@ -130,6 +130,8 @@ def reviews(tmp_path):
 
 def test_a_task_of_ones_own(run_classifier, reviews, tmp_path, refused):
     files = ("--train_file", "train.csv", "--dev_file", "dev.csv", "--test_file", "test.csv")
+    *head, last = (tmp_path / "test.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "test.csv").write_text("".join([*head, "\n", last]))  # A blank line is a row, too.
     learn = ("--learning_rate", "5e-3", "--optimizer", "adamw", "--num_train_epochs", "8")
     result = run_classifier(
         *CUSTOM, *files, *reviews, "--do_train", "--do_eval", "--do_predict", *learn
@@ -141,6 +143,8 @@ def test_a_task_of_ones_own(run_classifier, reviews, tmp_path, refused):
     assert final["acc"] > 0.9
     assert final["macro_f1"] > 0.9
     predictions = (tmp_path / "out" / "predictions" / "test.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in predictions[1:]] == list(map(str, range(8)))
+    del predictions[7]
     expected = list(csv.reader((tmp_path / "train.csv").open()))[1:8]
     hits = [
         p.split("\t")[1] == label for p, (_, label) in zip(predictions[1:], expected, strict=True)
@@ -149,12 +153,19 @@ def test_a_task_of_ones_own(run_classifier, reviews, tmp_path, refused):
 
     # The labels are the model's, whatever a dev file of another day has.
     flags = (*CUSTOM, "--dev_file", "later.tsv", *reviews, "--do_eval")
-    (tmp_path / "later.tsv").write_text("review\tverdict\nthe bus is late\toff topic\n")
-    again = run_classifier(*flags)
+    text = "review\tverdict\textra\nthe bus is late\toff topic\t\n"
+    (tmp_path / "later.tsv").write_text(text, encoding="utf-16")
+    again = run_classifier(*flags, "--encoding", "UTF16")
     assert accuracy(again.stdout) == [1.0], again.stderr
+    line = refused(*flags, status=1)
+    assert (
+        "later.tsv, line 1: not UTF-8, probably UTF-16: give --encoding utf-16, or convert" in line
+    )
+    line = refused(*flags, "--text_columns", "review,extra", status=2)
+    assert "the model was trained on single texts, and custom has pairs of texts" in line
     (tmp_path / "later.tsv").write_text("review\tverdict\nthe bus is late\tunheard of\n")
     line = refused(*flags, status=1)
-    assert "line 2: label 'unheard of' is not one of bad, good, off topic" in line
+    assert "line 2: label 'unheard of' is not one of 'bad', 'good', 'off topic'" in line
 
 
 def test_a_number_of_ones_own_to_predict(run_classifier, tmp_path):
@@ -208,6 +219,12 @@ def test_a_model_of_other_classes_is_warned_of_and_not_resumed(
         (("--train_file", "train.csv", "--text_columns", "a,b,c"), "is not one column, or two", 2),
         (("--train_file", "train.csv", "--text_columns", "label"), "is among --text_columns", 2),
         (("--train_file", "no.csv"), "no.csv is missing", 1),
+        (("--train_file", "tab.csv", "--encoding", "x"), "'x' is no encoding that Python knows", 2),
+        (
+            ("--train_file", "case.csv"),
+            "the classes 'x' (2 rows, first on line 2) and 'X' (1 rows",
+            1,
+        ),
         (("--train_file", "train.csv"), "--text_columns and --label_column say which", 1),
         (("--train_file", "one.csv"), "every label is 'x'", 1),
         (("--train_file", "hole.csv"), "hole.csv, line 3: the label is empty", 1),
@@ -221,6 +238,7 @@ def test_a_model_of_other_classes_is_warned_of_and_not_resumed(
 )
 def test_what_is_wrong_with_it_is_one_line(refused, reviews, tmp_path, flags, words, status):
     (tmp_path / "one.csv").write_text("sentence,label\na,x\nb,x\n")
+    (tmp_path / "case.csv").write_text("sentence,label\na,x\nb,y\nc,X\nd,x\n")
     (tmp_path / "tab.csv").write_text("sentence,label\na,x\nb,y\tz\n")
     (tmp_path / "hole.csv").write_text("sentence,label\na,x\nb,\n")
     assert words in refused(*CUSTOM, *flags, "--do_train", status=status)

@@ -23,6 +23,7 @@ from tools.cli.parser import Number, Parser, folder
 from tools.cli.paths import DEFAULT_MODEL
 from tools.machine.runtime import MachineFlags
 from tools.precision.choice import PrecisionFlags
+from tools.run.data_flags import ENCODING_HELP, column_names, text_encoding
 from tools.run.ignored_flags import IgnoredFlags
 
 _TASK_NAMES = (*TASKS, CUSTOM)
@@ -51,13 +52,6 @@ def _task_name(text: str) -> str:
     if text.lower() not in _TASK_NAMES:
         raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(_TASK_NAMES)}")
     return text.lower()
-
-
-def _columns(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    if len(names) > 2 or len(set(names)) < len(names) or not all(names):
-        raise argparse.ArgumentTypeError(f"{text!r} is not one column, or two with a comma between")
-    return names
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,7 @@ class CustomFlags:
     text_columns: tuple[str, ...] | None = flag(
         None,
         f"column of the text, or of both texts of a pair (default: {_DEFAULT_TEXT})",
-        type=_columns,
+        type=column_names,
         metavar="A[,B]",
     )
     label_column: str | None = flag(
@@ -120,6 +114,7 @@ class InputFlags:
         type=folder,
         metavar="DIR",
     )
+    encoding: str = flag("utf-8", ENCODING_HELP, type=text_encoding, metavar="NAME")
     model_name_or_path: Path = flag(
         None,
         f"the ALBERT folder to start from (default: {DEFAULT_MODEL})",
@@ -317,7 +312,7 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
     training = fill(TrainingFlags, namespace)
     _check(goals, training, records)
     custom = fill(CustomFlags, namespace)
-    task = _describe_task(goals, custom)
+    task = replace(_describe_task(goals, custom), encoding=inputs.encoding)
     default_data = "." if task.name == CUSTOM else f"./dataset/{task.folder}"
     eval_batch_size = goals.eval_batch_size or training.batch_size
     return Flags(

@@ -72,11 +72,17 @@ def resolve_task(task: Task, config: AlbertConfig, trains: bool, data_dir: Path)
         trains: whether the task's training file says what the classes are.
 
     Raises:
-        UsageError: the flags ask a classifier for a number.
+        UsageError: the flags ask a classifier for a number, or a model of single texts for pairs.
         FileNotFoundError, ValueError: as :func:`processors.custom.with_labels`.
     """
     if trains:
         return with_labels(task, data_dir) if task.labels == NOT_READ_YET else task
+    if config.has_pairs not in (None, task.has_pairs):
+        kinds = ("single texts", "pairs of texts")
+        raise UsageError(
+            f"the model was trained on {kinds[config.has_pairs]}, and {task.folder} has "
+            f"{kinds[task.has_pairs]}: name the model's own task (--task_name, --text_columns)"
+        )
     known = tuple(config.labels)
     if task.name == CUSTOM and (config.num_labels == 1) != task.is_regression:
         if task.is_regression:
@@ -87,8 +93,8 @@ def resolve_task(task: Task, config: AlbertConfig, trains: bool, data_dir: Path)
     if task.labels and len(task.labels) == len(known) and config.id2label:
         logger.warning(
             "the model's classes are called %s; they are taken for the task's %s, in this order",
-            ", ".join(known),
-            ", ".join(task.labels),
+            ", ".join(map(repr, known)),
+            ", ".join(map(repr, task.labels)),
         )
     return task
 

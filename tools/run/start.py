@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenization_albert import AlbertTokenizer, check_vocabulary
 from processors.features import Features, load_features
 from processors.glue import Task
+from processors.reading import read_index
 from tools.cli.errors import UsageError
 from tools.machine.runtime import Runtime
 from tools.machine.seeds import seed_everything
@@ -46,12 +47,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Start:
-    """What a run begins with; ``features`` holds a split's examples, file by file."""
+    """What a run begins with; ``features`` holds a split's examples, file by file.
+
+    ``test_index`` has, for each test file, what it calls its rows (:func:`processors.reading.read_index`).
+    """
 
     task: Task
     tokenizer: AlbertTokenizer
     features: dict[str, list[Features]]
     model: AlbertForSequenceClassification
+    test_index: Sequence[list[str] | None] = ()
 
 
 @contextmanager
@@ -97,7 +102,7 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     inputs = flags.inputs
     config = AlbertConfig.from_file(run.resume_from or run.files.config)
     task = resolve_task(flags.task, config, flags.goals.do_train, inputs.data_dir)
-    config.set_task(task.labels)
+    config.set_task(task.labels, task.has_pairs)
     tokenizer = AlbertTokenizer(run.files.vocabulary, inputs.do_lower_case)
     check_sizes(config, task, inputs.max_seq_length)
     check_vocabulary(config, tokenizer)
@@ -105,13 +110,15 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
         split: _read_features(inputs, runtime, task, tokenizer, split)
         for split in flags.goals.splits
     }
+    test_files = task.paths(inputs.data_dir, "test") if flags.goals.do_predict else []
+    test_index = [read_index(task, path) for path in test_files]
     seed_everything(flags.training.seed)  # A new classifier starts from random weights.
     weights = run.resume_from or run.files.weights
     model = load_model(weights, config) if weights else build_model(config)
     if run.resume_from:
         with resuming():
             load_trained_classifier(run.resume_from, model)
-    return Start(task, tokenizer, features, runtime.device.place(model))
+    return Start(task, tokenizer, features, runtime.device.place(model), test_index)
 
 
 def _read_features(

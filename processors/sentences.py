@@ -1,0 +1,113 @@
+"""What a trained model is asked about: lines of text or rows of a table, each with its number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from processors.custom import custom_task
+from processors.reading import Examples, read_columns
+from processors.rows import split_lines
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """N inputs in their order.
+
+    Attributes:
+        ids: [N] the argument or the line that each is, or that its row begins on, from 1.
+        texts: [N] one text each, or the two of a pair; of a blank line, what is between its tabs.
+    """
+
+    ids: list[int]
+    texts: list[tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def part(self, start: int, stop: int) -> Sentences:
+        """Return the inputs from position ``start`` to before ``stop``."""
+        return Sentences(self.ids[start:stop], self.texts[start:stop])
+
+    @property
+    def has_text(self) -> list[bool]:
+        """Whether each of the N says anything: a blank one has nothing to classify."""
+        return [any(map(str.strip, texts)) for texts in self.texts]
+
+    def examples(self) -> Examples:
+        """Return those that say anything, as the model takes them."""
+        pairs = zip(self.texts, self.has_text, strict=True)
+        columns = zip(*(texts for texts, has_text in pairs if has_text), strict=True)
+        return Examples(*map(list, columns))
+
+
+def sentences_of_lines(
+    lines: Sequence[str], source: str, word: str, model_has_pairs: bool | None
+) -> Sentences:
+    """Return the sentences that ``lines`` are, or, for a model of pairs, the two with a tab between them.
+
+    Args:
+        source: where they are from, for the messages.
+        word: what the messages call one of them.
+        model_has_pairs: None where that is not known; then all lines must be of one kind.
+
+    Raises:
+        ValueError: a line is a pair where single sentences are wanted, or the other way round; names it.
+    """
+    texts = [tuple(line.split("\t")) for line in lines]
+    numbers = list(range(1, len(texts) + 1))
+    pairs, reason = model_has_pairs, "the model was trained on"
+    for number, cells in zip(numbers, texts, strict=True):
+        if not any(map(str.strip, cells)):
+            continue
+        if pairs is None:
+            pairs, reason = len(cells) == 2, f"after {word} {number} all must be"
+        if len(cells) != 1 + pairs:
+            tabs = {1: "no tab", 2: "a tab"}.get(len(cells), f"{len(cells) - 1} tabs")
+            wanted = (
+                "pairs, with one tab between the two"
+                if pairs
+                else "single sentences, without a tab"
+            )
+            raise ValueError(f"{source}, {word} {number} has {tabs} in it: {reason} {wanted}")
+    return Sentences(numbers, texts)
+
+
+def sentences_of_text(text: str, source: str, model_has_pairs: bool | None) -> Sentences:
+    """Return the sentences of a text that has one a line.
+
+    Lines end in LF or CR LF; the end of the last one may be missing.
+
+    Raises:
+        ValueError: as :func:`sentences_of_lines`; or the lines end in CR alone.
+    """
+    lines = split_lines(text)
+    if lines and "\r" in lines[0]:
+        raise ValueError(f"{source}: its lines end in CR alone; save it with LF or CR LF")
+    return sentences_of_lines(lines, source, "line", model_has_pairs)
+
+
+def sentences_of_table(path: Path, columns: tuple[str, ...], encoding: str) -> Sentences:
+    """Return the texts in one or two columns of a table, read as in training.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`processors.reading.read_examples`.
+    """
+    task = custom_task({"train": None, "dev": None, "test": str(path)}, columns, "", False)
+    numbers, texts = read_columns(replace(task, encoding=encoding), path, "test", columns)
+    return Sentences(numbers, list(zip(*texts, strict=True)))
+
+
+def refuse_half_characters(sentences: Sequence[str]) -> None:
+    """Refuse arguments whose bytes are not in the encoding of the command line.
+
+    Raises:
+        ValueError: names the first.
+    """
+    for number, sentence in enumerate(sentences, start=1):
+        if re.search("[\ud800-\udfff]", sentence):
+            raise ValueError(
+                f"argument {number} is not UTF-8: put it in a file, and give --file and --encoding"
+            )
