@@ -27,10 +27,10 @@ def tsv_rows(path: Path, text: str) -> Iterator[Row]:
 
 def split_lines(text: str) -> list[str]:
     """Return the lines of ``text``, which end in LF or CR LF; the end of the last one may be missing."""
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
-    return lines
+    return [line.removesuffix("\r") for line in lines]
 
 
 def csv_rows(path: Path, text: str) -> Iterator[Row]:

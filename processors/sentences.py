@@ -37,7 +37,7 @@ class Sentences:
         return [any(map(str.strip, texts)) for texts in self.texts]
 
     def examples(self) -> Examples:
-        """Return those that say anything, as the model takes them."""
+        """Return those that say anything, as the model takes them; there must be one."""
         pairs = zip(self.texts, self.has_text, strict=True)
         columns = zip(*(texts for texts, has_text in pairs if has_text), strict=True)
         return Examples(*map(list, columns))
