@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 UTF8 = "utf-8"
 _LINE_END = "\n"
 _SAMPLE = 2**20  # So many bytes tell the encoding.
-# These codecs of Python are not encodings of files, or say "correct" to everything.
+# These codecs of Python are no encodings of files.
 _NOT_FOR_FILES = ("idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape")
 # The order matters: UTF-16's mark begins UTF-32's, too.
 _MARKS = (
@@ -25,8 +25,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# Frequent characters of Chinese prose: about four in ten of it. Decoded as something else, Chinese has
-# hardly any of them.
+# Frequent characters of Chinese prose, which what is no Chinese in this encoding hardly has.
 _SIMPLIFIED = frozenset(
     "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她里后"
     "小么心多天而能好都然没日于起还发成事只作当想看文无开手十用主行方又如前所本见经头面公同三已老从动"
@@ -43,7 +42,7 @@ _CHINESE = (
     ("cp950", _TRADITIONAL),
     ("big5hkscs", _TRADITIONAL),
 )
-_LEAST_SHARE = 0.1
+_LEAST_SHARE = 0.2  # of the ideographs; four in ten and more are usual.
 # What people call an encoding, and iconv's name of it, where these are not Python's in capitals.
 _CALLED = {
     "cp1252": "cp1252 (Western European; Latin-1, if it is that, is read by it, too)",

@@ -1,6 +1,7 @@
 """Examples become flat arrays of ids, and a cache that is right or not used."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -92,6 +93,18 @@ def test_the_cache_follows_data_vocabulary_and_flags(sst2, tokenizer, vocabulary
         file.write("one more film\t1\n")
     assert len(load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32)) == 31
     assert len(caches(sst2)) == 4
+
+
+def test_the_cache_follows_the_encoding(tmp_path, tokenizer):
+    """The same bytes are other texts in another encoding."""
+    path = tmp_path / "dev.tsv"
+    path.write_bytes("sentence\tlabel\ncaf\u00e9\t1\n".encode("latin-1"))
+    tasks = [replace(TASKS["sst-2"], encoding=name) for name in ("latin-1", "cp1251")]
+    first, second = (load_features(task, path, "dev", tokenizer, 32) for task in tasks)
+    assert not same(first, second)
+    assert same(first, load_features(tasks[0], path, "dev", tokenizer, 32))
+    with pytest.raises(ValueError, match="line 2: not UTF-8"):
+        load_features(TASKS["sst-2"], path, "dev", tokenizer, 32)
 
 
 @pytest.mark.parametrize("keep", [0, 7, 100, 0.5, -1])

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import torch
+from forkserver import tied
 from helpers import ROOT, command
 
 from model.checkpoint import build_model, load_model, save_model
@@ -68,7 +69,7 @@ def test_predictions_are_those_of_the_submission(run_classifier, sst2, stsb, tmp
 
 def test_text_is_utf8_in_every_locale(small_model, tmp_path):
     result = subprocess.run(
-        [sys.executable, TOOL, "--model", small_model(False)],
+        tied([sys.executable, str(TOOL), "--model", str(small_model(False))]),
         input="\ufeffun film tr\u00e8s \u00e9mouvant\n".encode(),
         cwd=tmp_path,
         capture_output=True,

@@ -57,13 +57,18 @@ def test_the_line_is_that_of_the_first_wrong_byte():
         decode(data, "standard input")
 
 
+UNKNOWN = "line 1: not UTF-8, and its bytes do not tell what else: give --encoding NAME"
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
+        ("звёзды и поэт\n".encode("koi8-r"), UNKNOWN),
         (
-            "звёзды и поэт\n".encode("koi8-r"),
-            "its bytes do not tell what else: give --encoding NAME",
+            "この映画はとても面白くて感動しました。俳優の演技も素晴らしかった。\n".encode("euc-jp"),
+            UNKNOWN,
         ),
+        ("이 영화는 정말 재미있고 감동적이었다\n".encode("euc-kr"), UNKNOWN),
         (CHINESE.encode() + b"\xe4\xbd\n", "line 3: not UTF-8 there, though most of the file is"),
         (CHINESE.encode()[:-2], "line 2: not UTF-8 there, though most of the file is"),
         (b"\xff\xff\xff", "line 1: not UTF-8, and its bytes do not tell"),
