@@ -7,25 +7,24 @@ albert_pytorch's (keys ``bert.*``, saved as ``pytorch_model.bin``). Either file 
 from __future__ import annotations
 
 import logging
-import pickle
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from model.configuration_albert import CONFIG_NAME, AlbertConfig
-from model.files import find_file
 from model.modeling_albert import AlbertForSequenceClassification
+from model.weight_names import albert_pytorch_key, name_weights, shown_name
+from model.weights_file import WEIGHTS_NAMES, check_numbers, find_weights, read_names, read_state
 
 logger = logging.getLogger(__name__)
 
 Shapes = Mapping[str, Sequence[int]]
-WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
+_HEAD = ("classifier.weight", "classifier.bias")
 # These are pretraining heads, and a buffer that older releases of transformers saved.
 _UNUSED = re.compile(r"(predictions|cls|sop_classifier)\.|.*\bembeddings\.position_ids$")
 
@@ -33,43 +32,6 @@ _UNUSED = re.compile(r"(predictions|cls|sop_classifier)\.|.*\bembeddings\.positi
 INPUT_SHIFTS = {"huggingface": 0.0, "albert_pytorch": 0.1}
 LAYOUTS = tuple(INPUT_SHIFTS)
 NEW_HEAD_SHIFT = INPUT_SHIFTS["albert_pytorch"]  # A new head is the reference's.
-
-# albert_pytorch's names within a layer stand for Hugging Face's.
-_LAYER_KEYS = {
-    "attention.self.query": "attention.query",
-    "attention.self.key": "attention.key",
-    "attention.self.value": "attention.value",
-    "attention.output.dense": "attention.dense",
-    "LayerNorm": "attention.LayerNorm",
-    "LayerNorm_1": "full_layer_layer_norm",
-    "ffn.intermediate.dense": "ffn",
-    "ffn.intermediate.output.dense": "ffn_output",
-}
-_LAYER_KEYS_BACK = {ours: theirs for theirs, ours in _LAYER_KEYS.items()}
-_THEIR_LAYER = re.compile(
-    r"bert\.encoder\.transformer\.group\.(\d+)\.inner_group\.(\d+)\.(.+)\.(\w+)"
-)
-_OUR_LAYER = re.compile(
-    r"albert\.encoder\.albert_layer_groups\.(\d+)\.albert_layers\.(\d+)\.(.+)\.(\w+)"
-)
-
-
-def huggingface_key(key: str) -> str:
-    """Return Hugging Face's name of a weight that albert_pytorch calls ``key``."""
-    if match := _THEIR_LAYER.fullmatch(key):
-        group, layer, name, kind = match.groups()
-        name = _LAYER_KEYS.get(name, name)
-        return f"albert.encoder.albert_layer_groups.{group}.albert_layers.{layer}.{name}.{kind}"
-    return re.sub(r"^bert\.", "albert.", key).replace("albert.pooler.dense.", "albert.pooler.")
-
-
-def albert_pytorch_key(key: str) -> str:
-    """Return albert_pytorch's name of a weight that Hugging Face calls ``key``."""
-    if match := _OUR_LAYER.fullmatch(key):
-        group, layer, name, kind = match.groups()
-        name = _LAYER_KEYS_BACK[name]
-        return f"bert.encoder.transformer.group.{group}.inner_group.{layer}.{name}.{kind}"
-    return re.sub(r"^albert\.", "bert.", key).replace("bert.pooler.", "bert.pooler.dense.")
 
 
 @dataclass(frozen=True)
@@ -81,13 +43,22 @@ class Weights:
     state: dict[str, Tensor]
 
 
-def find_weights(folder: str | Path) -> Path:
-    """Return the weights file in ``folder``.
+class OutputsError(ValueError):
+    """A trained classifier has another number of outputs than is asked for.
 
-    Raises:
-        FileNotFoundError: there is none.
+    Attributes:
+        path: of its weights.
+        found, wanted: the outputs that it has, and those asked for.
     """
-    return find_file(folder, WEIGHTS_NAMES, "weights")
+
+    def __init__(self, path: Path, found: int, wanted: int) -> None:
+        super().__init__(f"{path} holds a classifier {outputs(found)}, not {outputs(wanted)}")
+        self.path, self.found, self.wanted = path, found, wanted
+
+
+def outputs(count: int) -> str:
+    """Return what a classifier with ``count`` outputs is for."""
+    return "with one output, for a number" if count == 1 else f"for {count} classes"
 
 
 def read_weights(folder: str | Path) -> Weights:
@@ -95,49 +66,35 @@ def read_weights(folder: str | Path) -> Weights:
 
     Raises:
         FileNotFoundError: there are none.
-        ValueError: the file cannot be read as weights, or they are not ALBERT's.
+        OSError: the file cannot be read.
+        ValueError: the file is none of weights, damaged, or not ALBERT's.
     """
     path = find_weights(folder)
-    path.open("rb").close()  # This says so where it may not be read; the libraries below do not.
+    state = read_state(path)
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict) or not all(
-            isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-        ):
-            raise pickle.UnpicklingError
-    except (pickle.UnpicklingError, EOFError) as error:  # torch's own words are on other matters.
-        reason = "it is cut off, or holds something other than named tensors"
-        raise ValueError(f"{path} cannot be read as model weights: {reason}") from error
-    except (SafetensorError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path} cannot be read as model weights: {reason}") from error
-    if any(key.startswith("albert.") for key in state):
-        return Weights(path, "huggingface", state)
-    if any(key.startswith("bert.encoder.transformer.group.") for key in state):
-        state = {huggingface_key(key): value for key, value in state.items()}
-        return Weights(path, "albert_pytorch", state)
-    example = next(iter(state), "nothing")
-    raise ValueError(
-        f"{path} holds no ALBERT: its first key is {example!r}, not albert.* or bert.*"
-    )
+        layout, names = name_weights(state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return Weights(path, layout, {names[key]: value for key, value in state.items()})
 
 
 def has_classifier(folder: str | Path) -> bool:
-    """Return whether ``folder`` holds a trained classifier; False also where it holds no weights."""
+    """Return whether ``folder`` holds a trained classifier; False also where it holds no weights.
+
+    Raises:
+        OSError, ValueError: as :func:`read_weights`.
+    """
     try:
         path = find_weights(folder)
     except FileNotFoundError:
         return False
-    if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, "pt") as file:
-                return "classifier.weight" in file.keys()  # noqa: SIM118 (not a dict)
-        except SafetensorError:
-            pass  # Reading it all says what is wrong.
-    return "classifier.weight" in read_weights(folder).state
+    names = read_names(path)
+    if names is None:
+        return "classifier.weight" in read_weights(folder).state
+    try:
+        return "classifier.weight" in name_weights(names)[1].values()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def load_model(folder: str | Path, config: AlbertConfig) -> AlbertForSequenceClassification:
@@ -148,17 +105,22 @@ def load_model(folder: str | Path, config: AlbertConfig) -> AlbertForSequenceCla
 
     Raises:
         FileNotFoundError: there are no weights.
-        ValueError: they do not fit the configuration; the message names the keys.
+        OutputsError: the classifier has another number of outputs than the configuration.
+        ValueError: they do not fit the configuration, or are no numbers of a trained model; the message
+            names the keys.
     """
     weights = read_weights(folder)
     state = {k: v for k, v in weights.state.items() if not _UNUSED.match(k)}
-    new_head = "classifier.weight" not in state and "classifier.bias" not in state
+    for name, value in state.items():
+        check_numbers(weights.path, name, value)
+    new_head = not any(key in state for key in _HEAD)
     if new_head or weights.layout == "albert_pytorch":
         config.classifier_input_shift = NEW_HEAD_SHIFT
     model = AlbertForSequenceClassification(config)
     fresh = model.state_dict()
     if new_head:
-        state |= {key: fresh[key] for key in ("classifier.weight", "classifier.bias")}
+        state |= {key: fresh[key] for key in _HEAD}
+    _check_outputs(weights.path, shapes(state), shapes(fresh))
     check_fit(weights.path, shapes(state), shapes(fresh))
     if not new_head:
         _move_shift(state, INPUT_SHIFTS[weights.layout], config.classifier_input_shift)
@@ -183,7 +145,7 @@ def check_fit(
         ValueError: they are not; names the first six that are missing, unknown or of another shape.
     """
     problems = [f"{name} is missing" for name in sorted(wanted.keys() - found.keys())]
-    problems += [f"{name} is unknown" for name in sorted(found.keys() - wanted.keys())]
+    problems += [f"{shown_name(name)} is unknown" for name in sorted(found.keys() - wanted.keys())]
     problems += [
         f"{name} is {list(found[name])}, not {list(wanted[name])}"
         for name in sorted(wanted.keys() & found.keys())
@@ -192,6 +154,21 @@ def check_fit(
     if problems:
         rest = f"; and {len(problems) - 6} more" if problems[6:] else ""
         raise ValueError(f"{path} does not fit {configuration}: {'; '.join(problems[:6])}{rest}")
+
+
+def _check_outputs(path: Path, found: Shapes, wanted: Shapes) -> None:
+    """See that the classifier has the outputs asked for, where nothing else is wrong with the weights.
+
+    Raises:
+        OutputsError: it has others.
+    """
+    weight, bias = (tuple(found.get(key, ())) for key in _HEAD)
+    count, width = wanted[_HEAD[0]]
+    others = (key for key in wanted if key not in _HEAD)
+    if all(tuple(found.get(key, ())) == tuple(wanted[key]) for key in others) and (
+        weight == (*bias, width) and bias and bias != (count,)
+    ):
+        raise OutputsError(path, bias[0], count)
 
 
 def shapes(state: dict[str, Tensor]) -> Shapes:

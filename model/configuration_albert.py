@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from model.json_files import read_json_object, shown
+from model.machine_memory import machine_memory
+
 CONFIG_NAME = "config.json"
 _PAIRS_KEY = "sentence_pairs"  # This project's own in config.json; other tools leave it alone.
 HIDDEN_ACTS = ("gelu", "gelu_new", "relu", "silu", "swish", "tanh")
+PROBLEM_TYPES = ("single_label_classification", "regression")
+
+# The most that is taken. ALBERT's largest has 12 layers of width 4,096; what is far above that is a slip
+# or a damaged file, and would be computed for ever.
+_MOST_LAYERS = 1000
+_SIZES = {
+    "vocab_size": 2**31 - 1,
+    "embedding_size": 2**31 - 1,
+    "hidden_size": 2**31 - 1,
+    "num_hidden_layers": _MOST_LAYERS,
+    "num_hidden_groups": _MOST_LAYERS,
+    "inner_group_num": _MOST_LAYERS,
+    "num_attention_heads": 2**31 - 1,
+    "intermediate_size": 2**31 - 1,
+    "max_position_embeddings": 2**31 - 1,
+    "type_vocab_size": 2**31 - 1,
+    "num_labels": 100_000,
+}
+_NUMBERS = {"layer_norm_eps": 1.0, "initializer_range": 1.0, "classifier_input_shift": 100.0}
 
 
 @dataclass
@@ -56,36 +78,27 @@ class AlbertConfig:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in (
-            "vocab_size",
-            "embedding_size",
-            "hidden_size",
-            "num_hidden_layers",
-            "num_hidden_groups",
-            "inner_group_num",
-            "num_attention_heads",
-            "intermediate_size",
-            "max_position_embeddings",
-            "type_vocab_size",
-            "num_labels",
-        ):
+        for name, most in _SIZES.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} is {value!r}, not a whole number above 0")
+                raise ValueError(f"{name} is {shown(value)}, not a whole number above 0")
+            if value > most:
+                raise ValueError(f"{name} is {shown(value)}, but {most} is the most that is taken")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value < 1:
-                raise ValueError(f"{name} is {value!r}, not a number in [0, 1)")
-        for name in ("layer_norm_eps", "initializer_range", "classifier_input_shift"):
+            if not _is_number(value) or not 0 <= value < 1:
+                raise ValueError(f"{name} is {shown(value)}, not a number in [0, 1)")
+        for name, most in _NUMBERS.items():
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not value >= 0:
-                raise ValueError(f"{name} is {value!r}, not a number from 0")
-        if not isinstance(self.pad_token_id, int) or not 0 <= self.pad_token_id < self.vocab_size:
-            raise ValueError(f"pad_token_id is {self.pad_token_id!r}, not an id of the vocabulary")
-        if self.hidden_act not in HIDDEN_ACTS:
-            raise ValueError(
-                f"hidden_act is {self.hidden_act!r}, not one of {', '.join(HIDDEN_ACTS)}"
-            )
+            if not _is_number(value) or not 0 <= value <= most:
+                raise ValueError(f"{name} is {shown(value)}, not a number from 0 to {most:g}")
+        pad = self.pad_token_id
+        if not isinstance(pad, int) or isinstance(pad, bool) or not 0 <= pad < self.vocab_size:
+            raise ValueError(f"pad_token_id is {shown(pad)}, not an id of the vocabulary")
+        for name, known in (("hidden_act", HIDDEN_ACTS), ("problem_type", (None, *PROBLEM_TYPES))):
+            if getattr(self, name) not in known:
+                words = ", ".join(filter(None, known))
+                raise ValueError(f"{name} is {shown(getattr(self, name))}, not one of {words}")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} is not a multiple of "
@@ -95,6 +108,17 @@ class AlbertConfig:
             raise ValueError(
                 f"num_hidden_groups {self.num_hidden_groups} is more than "
                 f"num_hidden_layers {self.num_hidden_layers}"
+            )
+        if self.num_hidden_layers * self.inner_group_num > _MOST_LAYERS:
+            raise ValueError(
+                f"num_hidden_layers {self.num_hidden_layers} × inner_group_num {self.inner_group_num} "
+                f"are more layers than the {_MOST_LAYERS} that are taken"
+            )
+        if self.id2label and self.id2label.keys() != set(range(self.num_labels)):
+            numbers = shown(sorted(self.id2label))
+            raise ValueError(
+                f"num_labels is {self.num_labels}, but id2label names the classes {numbers}: one of the "
+                "two is wrong"
             )
 
     @property
@@ -136,9 +160,12 @@ class AlbertConfig:
         names = {f.name for f in fields(cls)} - {"extra"}
         known = {key: value for key, value in values.items() if key in names}
         extra = {key: value for key, value in values.items() if key not in names}
-        if known.get("id2label"):
-            known["id2label"] = {int(index): str(name) for index, name in known["id2label"].items()}
-            known.setdefault("num_labels", len(known["id2label"]))
+        if not known:
+            raise ValueError("it has none of ALBERT's keys (hidden_size, vocab_size …)")
+        if known.get("id2label") is not None:
+            known["id2label"] = _class_names(known["id2label"])
+            if known["id2label"]:
+                known.setdefault("num_labels", len(known["id2label"]))
         extra.pop("label2id", None)  # It is derived from id2label when written.
         return cls(**known, extra=extra)
 
@@ -148,22 +175,43 @@ class AlbertConfig:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is not JSON, not an object, or not ALBERT's.
+            ValueError: it is not JSON, not an object, or not ALBERT's; or the model is larger than this
+                machine's memory.
         """
         path = Path(path)
         if path.is_dir():
             path = path / CONFIG_NAME
+        values = read_json_object(path, "ALBERT configuration")
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(values, dict):
-                raise ValueError("it holds no JSON object")
             if values.get("model_type", "albert") != "albert":
-                raise ValueError(f"its model_type is {values['model_type']!r}, not 'albert'")
-            return cls.from_dict(values)
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{path} is missing") from None
-        except (ValueError, TypeError, AttributeError) as error:
+                raise ValueError(f"its model_type is {shown(values['model_type'])}, not 'albert'")
+            config = cls.from_dict(values)
+        except ValueError as error:
             raise ValueError(f"{path} is no ALBERT configuration: {error}") from error
+        needed, there = 4 * config.weight_count, machine_memory()
+        if there is not None and needed > there:
+            raise ValueError(
+                f"{path} describes a model whose weights take {needed / 2**30:,.0f} GiB, and this machine "
+                f"has {there / 2**30:,.0f} GiB of memory: {config.sizes}"
+            )
+        return config
+
+    @property
+    def weight_count(self) -> int:
+        """How many numbers the classifier's weights are."""
+        narrow, wide, inner = self.embedding_size, self.hidden_size, self.intermediate_size
+        rows = self.vocab_size + self.max_position_embeddings + self.type_vocab_size
+        layer = 4 * wide * (wide + 1) + 2 * wide * inner + inner + wide + 4 * wide
+        layers = self.num_hidden_groups * self.inner_group_num * layer
+        embeddings = (rows + 2) * narrow + (narrow + 1) * wide
+        return embeddings + layers + (wide + 1) * (wide + self.num_labels)
+
+    @property
+    def sizes(self) -> str:
+        """The fields that :attr:`weight_count` grows with, in words."""
+        names = ("vocab_size", "max_position_embeddings", "embedding_size", "hidden_size")
+        names += ("intermediate_size", "num_hidden_groups")
+        return ", ".join(f"{name} {getattr(self, name)}" for name in names)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the keys of a ``config.json`` that Hugging Face's AlbertConfig reads too."""
@@ -179,3 +227,27 @@ class AlbertConfig:
     def to_json(self) -> str:
         """Return the text of ``config.json``."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _class_names(value: object) -> dict[int, str]:
+    """Return ``id2label`` as ``config.json`` has it, with whole numbers for its keys.
+
+    Raises:
+        ValueError: it is no map from 0, 1 … to names, or two classes have one name.
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError(f'id2label is {shown(value)}, not a map as {{"0": "no", "1": "yes"}}')
+    names: dict[int, str] = {}
+    for key, name in value.items():
+        if not isinstance(key, int) and not (key.isascii() and key.isdigit() and len(key) < 10):
+            raise ValueError(f"id2label has the key {shown(key)}, not the number of a class")
+        if isinstance(name, bool) or not isinstance(name, str | int):
+            raise ValueError(f"id2label calls the class {key} {shown(name)}, which is no name")
+        if int(key) in names or str(name) in names.values():
+            raise ValueError(f"id2label has the class {key}, {shown(name)}, twice")
+        names[int(key)] = str(name)
+    return names

@@ -10,17 +10,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from model.file_kinds import why_missing
+
 
 def find_file(folder: str | Path, names: Sequence[str], what: str) -> Path:
     """Return the first of ``names`` that ``folder`` holds.
 
     Raises:
-        FileNotFoundError: it holds none; says so of ``what``.
+        FileNotFoundError: it holds none; says so of ``what``, and what is in the place of one.
     """
     for name in names:
         if (path := Path(folder) / name).is_file():
             return path
-    raise FileNotFoundError(f"no {what} in {folder}: looked for {' and '.join(names)}")
+    looked = f"no {what} in {folder}: looked for {' and '.join(names)}"
+    reasons = filter(None, (why_missing(Path(folder) / name) for name in names))
+    raise FileNotFoundError("; ".join([looked, *reasons]))
 
 
 def digest(content: Path | bytes) -> str:

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.checkpoint import albert_pytorch_key, check_fit, shapes
+from model.checkpoint import check_fit, shapes
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
+from model.weight_names import albert_pytorch_key
+from model.weights_file import check_numbers
 
 GOOGLE_CONFIG_NAME = "albert_config.json"
 # Google's run_classifier.py makes the classifier outside the scope of the model.
@@ -73,7 +75,8 @@ def build_from_variables(
         the model; its classifier is random where the variables have none.
 
     Raises:
-        ValueError: the variables do not fit the configuration; the message names them.
+        ValueError: the variables do not fit the configuration, or are no numbers of a trained model; the
+            message names them.
     """
     weights = variables.get(CLASSIFIER["classifier.weight"])
     if weights is not None:
@@ -88,5 +91,14 @@ def build_from_variables(
     found = {name: np.shape(value) for name, value in variables.items()}
     check_fit(path, found, shapes(tensors), config_path)
     for name, value in tensors.items():
-        value.copy_(torch.from_numpy(np.asarray(variables[name], dtype=np.float32)))
+        array = variables[name]
+        if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+            raise ValueError(
+                f"{path}: {name} is {array.dtype}, but weights are floating-point numbers"
+            )
+        # What is beyond fp32 becomes infinite there, and is named as such.
+        with np.errstate(over="ignore"):
+            tensor = torch.from_numpy(np.asarray(array, dtype=np.float32))
+        check_numbers(path, name, tensor)
+        value.copy_(tensor)
     return model

@@ -6,7 +6,6 @@ made plain, accents dropped, lower case, and a piece that ends in digit + comma 
 
 from __future__ import annotations
 
-import json
 import logging
 import unicodedata
 from collections.abc import Sequence
@@ -14,10 +13,11 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import sentencepiece
 
 from model.configuration_albert import AlbertConfig
 from model.files import find_file
+from model.json_files import read_json_object, shown
+from model.sentencepiece_file import read_sentencepiece
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def check_vocabulary(config: AlbertConfig, tokenizer: AlbertTokenizer) -> None:
     if tokenizer.vocab_size > config.vocab_size:
         raise ValueError(
             f"{tokenizer.vocabulary} has {tokenizer.vocab_size} pieces, "
-            f"but the model's vocab_size is {config.vocab_size}"
+            f"but the model's vocab_size is {config.vocab_size}: give the vocabulary that came with it"
         )
 
 
@@ -83,14 +83,7 @@ class AlbertTokenizer:
         if do_lower_case is None:
             do_lower_case = _saved_lower_case(self.vocabulary.parent)
         self.do_lower_case = do_lower_case
-        if not self.vocabulary.is_file():
-            raise FileNotFoundError(f"{self.vocabulary} is missing (the SentencePiece vocabulary)")
-        self.vocabulary_bytes = self.vocabulary.read_bytes()
-        self.sentencepiece = sentencepiece.SentencePieceProcessor()
-        try:
-            self.sentencepiece.LoadFromSerializedProto(self.vocabulary_bytes)
-        except (RuntimeError, OSError) as error:
-            raise ValueError(f"{self.vocabulary} is no SentencePiece model: {error}") from error
+        self.vocabulary_bytes, self.sentencepiece = read_sentencepiece(self.vocabulary)
         self.vocab_size = self.sentencepiece.GetPieceSize()
         self.unk_id = self.sentencepiece.unk_id()
         self.cls_id, self.sep_id, self.pad_id = (
@@ -104,7 +97,10 @@ class AlbertTokenizer:
     def _special(self, token: str) -> int:
         index = self.sentencepiece.PieceToId(token)
         if self.sentencepiece.IdToPiece(index) != token:
-            raise ValueError(f"{self.vocabulary} has no {token}: it is no ALBERT vocabulary")
+            raise ValueError(
+                f"{self.vocabulary} has no {token}: it is no ALBERT vocabulary; give the spiece.model "
+                "that came with the weights"
+            )
         return index
 
     def _digit_comma_pieces(self) -> dict[int, list[int]]:
@@ -119,7 +115,7 @@ class AlbertTokenizer:
     def _split(self, piece: str) -> list[str]:
         """Split "▁2013," into "▁2013" and ",", dropping a "▁" that the piece did not have."""
         parts = self.sentencepiece.EncodeAsPieces(piece[:-1].replace(SPACE, ""))
-        if not piece.startswith(SPACE) and parts[0].startswith(SPACE):
+        if parts and not piece.startswith(SPACE) and parts[0].startswith(SPACE):
             parts = [parts[0][1:], *parts[1:]] if len(parts[0]) > 1 else parts[1:]
         return [*parts, ","]
 
@@ -159,12 +155,12 @@ class AlbertTokenizer:
 
 def _saved_lower_case(folder: Path) -> bool:
     file = folder / TOKENIZER_CONFIG
-    try:
-        return bool(json.loads(file.read_text(encoding="utf-8")).get("do_lower_case", True))
-    except FileNotFoundError:
+    if not file.exists() and not file.is_symlink():
         return True
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{file} is no tokenizer configuration: {error}") from error
+    value = read_json_object(file, "tokenizer configuration").get("do_lower_case", True)
+    if not isinstance(value, bool):
+        raise ValueError(f"{file}: do_lower_case is {shown(value)}, not true or false")
+    return value
 
 
 def _ends_in_digit_comma(piece: str) -> bool:

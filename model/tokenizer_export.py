@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
+from model.sentencepiece_file import charsmap
 from model.tokenization_albert import (
     SPACE,
     TOKENIZER_CONFIG,
@@ -99,7 +99,7 @@ def _normalizers(tokenizer: AlbertTokenizer) -> list[dict]:
     ]
     if tokenizer.do_lower_case:
         steps.append({"type": "Lowercase"})
-    rules = _charsmap(tokenizer.sentencepiece.serialized_model_proto())
+    rules = charsmap(tokenizer.vocabulary_bytes)
     if rules:
         steps.append(
             {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(rules).decode()}
@@ -141,43 +141,3 @@ def _template(tokenizer: AlbertTokenizer) -> dict:
         "pair": [*single, text("B", 1), token("[SEP]", 1)],
         "special_tokens": {n: {"id": n, "ids": [i], "tokens": [n]} for n, i in ids.items()},
     }
-
-
-def _charsmap(model: bytes) -> bytes:
-    """Return the compiled normalization rules in a serialized SentencePiece model.
-
-    They are field 2 (``precompiled_charsmap``) of field 3 (``normalizer_spec``) of the message; reading
-    these two does not need the protobuf package.
-    """
-    for field, value in _fields(model):
-        if field == 3:
-            return next((inner for number, inner in _fields(value) if number == 2), b"")
-    return b""
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the number and the bytes of each length-delimited field of a protobuf message."""
-    position = 0
-
-    def varint() -> int:
-        nonlocal position
-        value = shift = 0
-        while True:
-            byte = message[position]
-            position += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-
-    while position < len(message):
-        key = varint()
-        kind = key & 7
-        if kind == 0:
-            varint()
-        elif kind == 2:
-            length = varint()
-            yield key >> 3, message[position : position + length]
-            position += length
-        else:
-            position += {1: 8, 5: 4}[kind]

@@ -7,6 +7,7 @@ Needs TensorFlow: python3 -m pip install -r requirements-tensorflow.txt -c const
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,8 @@ import tools.cli.require_packages  # noqa: F401 (first: says in one line what is
 import numpy as np
 
 from callback.checkpointing import MODEL_FILES
-from model.checkpoint import save_model
+from model.checkpoint import WEIGHTS_NAMES, save_model
+from model.file_kinds import is_zip, read_head, what_it_is
 from model.files import move_files, temporary_folder
 from model.google_albert import (
     CLASSIFIER,
@@ -30,7 +32,7 @@ from model.google_albert import (
 )
 from model.tokenization_albert import VOCABULARY_NAMES, AlbertTokenizer, check_vocabulary
 from model.tokenizer_export import save_tokenizer
-from tools.cli.errors import UsageError
+from tools.cli.errors import UsageError, first_line
 from tools.cli.groups import flag, parser_of
 from tools.cli.program import run_command
 
@@ -71,11 +73,28 @@ def find_checkpoint(path: Path) -> Path:
         names = ", ".join(file.stem for file in found)
         raise UsageError(f"--checkpoint {path} holds {names}: name one, as {path / found[-1].stem}")
     if not found:
+        there = [name for name in WEIGHTS_NAMES if (path / name).is_file()]
+        of_pytorch = f" ({there[0]} is PyTorch's: use the folder as it is)" if there else ""
         raise FileNotFoundError(
-            f"--checkpoint {path}: no TensorFlow checkpoint there; give a folder with a *.index file, or "
-            "the path of that file without .index"
+            f"--checkpoint {path}: no TensorFlow checkpoint there{of_pytorch}; give a folder with a "
+            "*.index file, or the path of that file without .index"
         )
     return found[0].with_suffix("")
+
+
+def check_files(checkpoint: Path) -> None:
+    """See that the files of a checkpoint are there and are not what a failed download leaves.
+
+    Raises:
+        FileNotFoundError: one is missing, or a link that leads nowhere.
+        ValueError: one is something else; says what.
+    """
+    folder = checkpoint.parent
+    for file in sorted(folder.glob(f"{glob.escape(checkpoint.name)}.*")):
+        if file.suffix == ".index" or ".data-" in file.name:
+            head = read_head(file)
+            if found := "is a zip archive: unpack it" if is_zip(head) else what_it_is(head):
+                raise ValueError(f"{file} {found}")
 
 
 def find_beside(checkpoint: Path, names: Sequence[str], flag: str) -> Path:
@@ -117,9 +136,11 @@ def read_variables(checkpoint: Path) -> dict[str, np.ndarray]:
         reader = tf.train.load_checkpoint(str(checkpoint))
         full_names = {n.removeprefix("module/"): n for n in reader.get_variable_to_shape_map()}
         return {n: reader.get_tensor(full) for n, full in full_names.items() if is_used(n)}
-    # LookupError comes where the data are cut off.
-    except (tf.errors.OpError, LookupError) as error:
-        raise ValueError(f"{checkpoint} cannot be read as a checkpoint: {error}") from error
+    # Damaged data raise errors of several types, and TensorFlow's begin with several lines of its own.
+    except Exception as error:
+        raise ValueError(
+            f"{checkpoint} cannot be read as a checkpoint: {first_line(error)}"
+        ) from error
 
 
 def convert(flags: ConvertFlags) -> None:
@@ -130,6 +151,7 @@ def convert(flags: ConvertFlags) -> None:
     if there := [name for name in MODEL_FILES if (folder / name).exists()]:
         raise UsageError(f"--output_dir {folder} already holds {', '.join(there)}: name another")
     checkpoint = find_checkpoint(flags.checkpoint)
+    check_files(checkpoint)
     config_path = flags.config or find_beside(checkpoint, [GOOGLE_CONFIG_NAME], "--config")
     config = read_google_config(config_path)
     tokenizer = AlbertTokenizer(

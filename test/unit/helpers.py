@@ -17,9 +17,10 @@ from forkserver import THREADS, ForkServer, can_fork, tied
 
 import run_classifier
 from callback.history import History
-from model.checkpoint import build_model, huggingface_key
+from model.checkpoint import build_model
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
+from model.weight_names import huggingface_key
 from processors.features import build_features
 from processors.reading import Examples
 from tools.machine.device import Device

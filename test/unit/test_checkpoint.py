@@ -7,7 +7,14 @@ import pytest
 import torch
 from helpers import DATA, golden_model
 
-from model.checkpoint import LAYOUTS, has_classifier, load_model, read_weights, save_model
+from model.checkpoint import (
+    LAYOUTS,
+    OutputsError,
+    has_classifier,
+    load_model,
+    read_weights,
+    save_model,
+)
 from model.configuration_albert import AlbertConfig
 
 
@@ -128,7 +135,11 @@ def test_weights_of_another_shape_are_named(saved):
     _, _, folder = saved
     config = AlbertConfig.from_file(folder)
     config.set_task(("a", "b", "c"))
-    with pytest.raises(ValueError, match=r"classifier.weight is \[2, 32\], not \[3, 32\]"):
+    with pytest.raises(OutputsError, match="a classifier for 2 classes, not for 3 classes"):
+        load_model(folder, config)
+    config.set_task(("0", "1"))
+    config.intermediate_size += 1
+    with pytest.raises(ValueError, match=r"ffn.bias is \[64\], not \[65\]"):
         load_model(folder, config)
 
 

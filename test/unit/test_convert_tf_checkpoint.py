@@ -107,7 +107,7 @@ def source(tmp_path, vocabulary, tokenizer):
     """A folder that has all but the contents of a checkpoint; for that no TensorFlow is needed."""
     folder = tmp_path / "albert_base"
     folder.mkdir()
-    (folder / "model.ckpt-best.index").touch()
+    (folder / "model.ckpt-best.index").write_bytes(bytes(range(200)))
     config = {**GOOGLE_CONFIG, "vocab_size": tokenizer.vocab_size}
     (folder / "albert_config.json").write_text(json.dumps(config))
     shutil.copy(vocabulary, folder / "30k-clean.model")

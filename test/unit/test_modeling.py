@@ -5,9 +5,9 @@ import torch
 from helpers import DATA, golden_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from model.checkpoint import huggingface_key
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
+from model.weight_names import huggingface_key
 
 GOLDENS = ("albert_sst2_tiny", "albert_stsb_tiny", "albert_two_groups_tiny")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model.checkpoint import WEIGHTS_NAMES, find_weights, has_classifier
 from model.configuration_albert import CONFIG_NAME, AlbertConfig
+from model.file_kinds import why_missing
 from model.tokenization_albert import VOCABULARY_NAMES, find_vocabulary
 from processors.custom import CUSTOM, NOT_READ_YET, as_regression, with_labels
 from processors.glue import Task
@@ -125,6 +126,8 @@ def _config_file(path: str | Path) -> Path:
     file = Path(path) if named else Path(path) / CONFIG_NAME
     if file.is_file():
         return file
+    if reason := why_missing(file):
+        raise FileNotFoundError(reason)
     if named:
         raise FileNotFoundError(f"{file} is missing (--config_name)")
     raise FileNotFoundError(

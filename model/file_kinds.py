@@ -1,0 +1,130 @@
+"""What a file really is that should be part of a model, said with what to do about it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+_AGAIN = "copy or download it again"
+_HEAD = 1024  # So many bytes tell all the kinds below apart.
+_LFS = (b"version https://git-lfs", b"version https://hawser")
+_WEB = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")
+# By what they begin with, and what unpacks them.
+_PACKED = {
+    b"\x1f\x8b": "gzip (tar xf, or gunzip)",
+    b"BZh": "bzip2 (tar xf, or bunzip2)",
+    b"\xfd7zXZ\0": "xz (tar xf, or unxz)",
+    b"\x28\xb5\x2f\xfd": "zstd (tar xf, or unzstd)",
+    b"7z\xbc\xaf\x27\x1c": "7-Zip (7z x)",
+    b"Rar!": "RAR (unrar x)",
+}
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def read_head(path: Path) -> bytes:
+    """Return the first bytes of a file.
+
+    Raises:
+        FileNotFoundError: there is none; says so of a link that leads nowhere, too.
+        OSError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEAD)
+    except FileNotFoundError:
+        raise FileNotFoundError(why_missing(path) or f"{path} is missing") from None
+
+
+def why_missing(path: Path) -> str | None:
+    """Return what is in the place of a file that is not there; None where nothing is."""
+    if path.is_symlink() and not path.exists():
+        return f"{path} is a link to {path.readlink()}, which is not there: {_AGAIN}"
+    if path.is_dir():
+        return f"{path} is a folder, not a file"
+    if path.exists() and not path.is_file():
+        return f"{path} is a device or a pipe, not a file"
+    return None
+
+
+def what_it_is(head: bytes, text_is_strange: bool = True) -> str | None:
+    """Return what a file is whose first bytes say that it is no part of a model; None otherwise.
+
+    The answer goes on after the file's name: "is a web page: …". Zip archives are for
+    :func:`what_a_zip_is`, since PyTorch's files are such.
+
+    Args:
+        head: as :func:`read_head` returns it.
+        text_is_strange: whether plain text and JSON are no part of a model, either.
+    """
+    if not head:
+        return f"is empty: {_AGAIN}"
+    if head.startswith(_LFS):
+        return "is a Git LFS pointer, not the file itself: run git lfs pull in its folder"
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(_WEB):
+        return (
+            "is a web page, not the file itself: download it from the link of the file (on the Hugging "
+            "Face hub /resolve/ in place of /blob/)"
+        )
+    for start, kind in _PACKED.items():
+        if head.startswith(start):
+            return f"is still packed: unpack it, it is {kind}"
+    if head[257:262] == b"ustar":
+        return "is still packed: unpack it, it is tar (tar xf)"
+    if head.startswith(_HDF5):
+        return (
+            "is HDF5, as Keras writes it, which is not read here: get the model's model.safetensors or "
+            "pytorch_model.bin"
+        )
+    if not head.strip(b"\0"):
+        return f"begins with zeros alone: it was not written to its end; {_AGAIN}"
+    return _text(head) if text_is_strange else None
+
+
+def what_a_zip_is(path: Path) -> str | None:
+    """Return what a zip archive is that PyTorch's ``torch.save`` did not write; None if it did.
+
+    None also stands for a zip archive that cannot be read: PyTorch's reader says what is wrong with it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+        names = [entry.filename for entry in entries]
+        content = sum(entry.file_size for entry in entries)
+        size = path.stat().st_size
+    except Exception:  # A damaged one raises errors of every type.
+        return None
+    if any(name.endswith("/constants.pkl") for name in names):
+        return "is a TorchScript program: save the state_dict() of the model in place of it"
+    if any(name.endswith("data.pkl") for name in names):
+        # torch.save packs nothing, so what claims more than there is would only fill the memory.
+        return f"is damaged: {_AGAIN}" if content > size else None
+    return f"is still packed: unpack it, it is zip (unzip) and holds {_first(names)}"
+
+
+def is_zip(head: bytes) -> bool:
+    """Return whether a file that begins so is a zip archive."""
+    return head.startswith(_ZIP)
+
+
+def _text(head: bytes) -> str | None:
+    """Return what text that begins so is; None where it is none."""
+    if head.startswith(_UTF16):
+        return "is a text file in UTF-16"
+    try:
+        # The last character may have been cut through.
+        text = head.decode("utf-8-sig", errors="strict" if len(head) < _HEAD else "ignore").strip()
+    except UnicodeDecodeError:
+        return None
+    if not text or not all(char.isprintable() or char in "\t\r\n" for char in text):
+        return None
+    if text[0] in "{[":
+        return "is a JSON file"
+    line = text.splitlines()[0]
+    return f"is a text file, which begins with {line[:60]!r}"
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if names[3:] else "") if names else "nothing"

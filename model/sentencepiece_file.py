@@ -1,0 +1,117 @@
+"""SentencePiece's model file (``spiece.model``): read, and checked before anything is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+
+from model.file_kinds import is_zip, read_head, what_it_is
+
+_MOST_BYTES = 2**28  # ALBERT's has 760 kB.
+
+
+def read_sentencepiece(path: Path) -> tuple[bytes, sentencepiece.SentencePieceProcessor]:
+    """Read a SentencePiece model; returns its bytes and what reads texts with it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: it cannot be read.
+        ValueError: it is no SentencePiece model; says what it is, where that is known.
+    """
+    head = read_head(path)
+    if found := "is a zip archive" if is_zip(head) else what_it_is(head):
+        raise ValueError(f"{path} is no SentencePiece model: it {found}")
+    if (size := path.stat().st_size) > _MOST_BYTES:
+        raise ValueError(f"{path} is no SentencePiece model: it has {size:,} bytes")
+    data = path.read_bytes()
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+        _check_charsmap(charsmap(data))
+        processor.LoadFromSerializedProto(data)
+        processor.IdToPiece(list(range(processor.GetPieceSize())))  # Each is to be valid UTF-8.
+    except Exception as error:  # Of every type, and most name a line of SentencePiece's source.
+        raise ValueError(
+            f"{path} is no SentencePiece model, or is damaged: get the spiece.model that came with the "
+            "weights"
+        ) from error
+    return data, processor
+
+
+def charsmap(model: bytes) -> bytes:
+    """Return the compiled normalization rules in a serialized SentencePiece model.
+
+    They are field 2 (``precompiled_charsmap``) of field 3 (``normalizer_spec``) of the message; reading
+    these two does not need the protobuf package.
+
+    Raises:
+        ValueError: it is no message of protobuf.
+    """
+    found = b""
+    for field, value in _fields(model):
+        if field == 3:
+            found = next((inner for number, inner in _fields(value) if number == 2), found)
+    return found
+
+
+def _check_charsmap(rules: bytes) -> None:
+    """See that the rules lead nowhere outside themselves: older releases of SentencePiece follow any.
+
+    They are a length (4 bytes), a double array of 4-byte units of that length (the trie of what is
+    replaced), and the replacements, each with a zero at its end. A unit leads to the units whose index
+    differs from its own in the offset, the topmost 22 bits, and a character; or, with its highest bit set,
+    it is the place of a replacement.
+
+    Raises:
+        ValueError: they do.
+    """
+    if not rules:
+        return
+    length = int.from_bytes(rules[:4], "little")
+    units = np.frombuffer(rules[4 : 4 + length], "<u4") if length % 4 == 0 else np.array([], "<u4")
+    replacements = rules[4 + length :]
+    leaf = units >> 31 == 1
+    offset = (units >> 10) << ((units & (1 << 9)) >> 6)
+    furthest = (np.arange(len(units), dtype=np.uint32) ^ offset) | 0xFF
+    if (
+        length != 4 * len(units)
+        or not len(units)
+        or not replacements.endswith(b"\0")
+        or (furthest[~leaf] >= len(units)).any()
+        or ((units[leaf] & 0x7FFFFFFF) >= len(replacements)).any()
+    ):
+        raise ValueError("the normalization rules are damaged")
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the number and the bytes of each length-delimited field of a protobuf message."""
+    position = 0
+
+    def varint() -> int:
+        nonlocal position
+        value = shift = 0
+        while True:
+            if position >= len(message) or shift > 63:
+                raise ValueError("a number without an end")
+            byte = message[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while position < len(message):
+        key = varint()
+        kind = key & 7
+        if kind == 0:
+            varint()
+        elif kind == 2:
+            length = varint()
+            yield key >> 3, message[position : position + length]
+            position += length
+        elif kind in (1, 5):
+            position += 8 if kind == 1 else 4
+        else:
+            raise ValueError(f"a field of the unknown kind {kind}")
