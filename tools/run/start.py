@@ -10,7 +10,7 @@ from pathlib import Path
 
 from callback.checkpointing import checkpoint_step, find_checkpoints, load_trained_classifier
 from callback.history import History
-from model.checkpoint import build_model, load_model
+from model.checkpoint import OutputsError, build_model, load_model, outputs
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenization_albert import AlbertTokenizer, check_vocabulary
@@ -102,23 +102,56 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     inputs = flags.inputs
     config = AlbertConfig.from_file(run.resume_from or run.files.config)
     task = resolve_task(flags.task, config, flags.goals.do_train, inputs.data_dir)
+    named = config.num_labels if config.id2label else None
     config.set_task(task.labels, task.has_pairs)
     tokenizer = AlbertTokenizer(run.files.vocabulary, inputs.do_lower_case)
     check_sizes(config, task, inputs.max_seq_length)
     check_vocabulary(config, tokenizer)
+    seed_everything(flags.training.seed)  # A new classifier starts from random weights.
+    # The model comes before the data, which take minutes to tokenize.
+    model = _load_model(run, config, task, named)
+    if run.resume_from:
+        with resuming():
+            load_trained_classifier(run.resume_from, model)
     features = {
         split: _read_features(inputs, runtime, task, tokenizer, split)
         for split in flags.goals.splits
     }
     test_files = task.paths(inputs.data_dir, "test") if flags.goals.do_predict else []
     test_index = [read_index(task, path) for path in test_files]
-    seed_everything(flags.training.seed)  # A new classifier starts from random weights.
-    weights = run.resume_from or run.files.weights
-    model = load_model(weights, config) if weights else build_model(config)
-    if run.resume_from:
-        with resuming():
-            load_trained_classifier(run.resume_from, model)
     return Start(task, tokenizer, features, runtime.device.place(model), test_index)
+
+
+def _load_model(
+    run: Run, config: AlbertConfig, task: Task, named: int | None
+) -> AlbertForSequenceClassification:
+    """Load the model with the task's outputs, or build it; ``named`` are the classes its file names.
+
+    Raises:
+        UsageError: its classifier is another task's.
+        FileNotFoundError, ValueError: as :func:`model.checkpoint.load_model`.
+    """
+    weights = run.resume_from or run.files.weights
+    if weights is None:
+        return build_model(config)
+    try:
+        return load_model(weights, config)
+    except OutputsError as error:
+        if named == error.wanted:
+            raise ValueError(
+                f"{error.path} holds a classifier {outputs(error.found)}, but the configuration "
+                f"{run.resume_from or run.files.config} names {named} classes: they are not of one model"
+            ) from error
+        asked = f"--task_name {task.name} needs one {outputs(error.wanted)}"
+        remedy = (
+            "name the task that it was trained for, or a model without a classifier to train from"
+        )
+        if run.resume_from:
+            asked = f"--resume: {asked}"
+            remedy = "resume it with the task it had, or train anew with --overwrite_output_dir"
+        raise UsageError(
+            f"{asked}, but {error.path} holds a classifier {outputs(error.found)}: {remedy}"
+        ) from error
 
 
 def _read_features(
