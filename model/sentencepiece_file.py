@@ -29,7 +29,7 @@ def read_sentencepiece(path: Path) -> tuple[bytes, sentencepiece.SentencePiecePr
     data = path.read_bytes()
     processor = sentencepiece.SentencePieceProcessor()
     try:
-        _check_charsmap(charsmap(data))
+        _check_parts(data)
         processor.LoadFromSerializedProto(data)
         processor.IdToPiece(list(range(processor.GetPieceSize())))  # Each is to be valid UTF-8.
     except Exception as error:  # Of every type, and most name a line of SentencePiece's source.
@@ -52,8 +52,30 @@ def charsmap(model: bytes) -> bytes:
     found = b""
     for field, value in _fields(model):
         if field == 3:
-            found = next((inner for number, inner in _fields(value) if number == 2), found)
+            found = _charsmap_in(value, found)
     return found
+
+
+def _charsmap_in(normalizer: bytes, otherwise: bytes) -> bytes:
+    return next((value for number, value in _fields(normalizer) if number == 2), otherwise)
+
+
+def _check_parts(model: bytes) -> None:
+    """See that nothing in a model ends the process: older releases of SentencePiece believe everything.
+
+    The pieces are the fields 1 of the message, and field 1 of each is its text: it may have no zero byte.
+
+    Raises:
+        ValueError: something does.
+    """
+    rules = b""
+    for field, value in _fields(model):
+        if field == 1 and b"\0" in value:  # The score may have one, too.
+            if any(number == 1 and b"\0" in text for number, text in _fields(value)):
+                raise ValueError("a piece has a zero byte")
+        elif field == 3:
+            rules = _charsmap_in(value, rules)
+    _check_charsmap(rules)
 
 
 def _check_charsmap(rules: bytes) -> None:
@@ -86,32 +108,35 @@ def _check_charsmap(rules: bytes) -> None:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the number and the bytes of each length-delimited field of a protobuf message."""
-    position = 0
+    """Yield the number and the bytes of each length-delimited field of a protobuf message.
 
-    def varint() -> int:
-        nonlocal position
-        value = shift = 0
-        while True:
-            if position >= len(message) or shift > 63:
-                raise ValueError("a number without an end")
-            byte = message[position]
-            position += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-
-    while position < len(message):
-        key = varint()
+    Raises:
+        ValueError: it is none.
+    """
+    position, end = 0, len(message)
+    while position < end:
+        key, position = _varint(message, position)
         kind = key & 7
-        if kind == 0:
-            varint()
-        elif kind == 2:
-            length = varint()
+        if kind == 2:
+            length, position = _varint(message, position)
             yield key >> 3, message[position : position + length]
             position += length
+        elif kind == 0:
+            _, position = _varint(message, position)
         elif kind in (1, 5):
             position += 8 if kind == 1 else 4
         else:
             raise ValueError(f"a field of the unknown kind {kind}")
+
+
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    """Return the number at a position, seven bits a byte, and the position after it."""
+    value = shift = 0
+    while position < len(message) and shift < 64:
+        byte = message[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+    raise ValueError("a number without an end")

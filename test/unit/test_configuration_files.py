@@ -122,6 +122,7 @@ def test_a_vocabulary_of_another_kind_is_named(tmp_path, vocabulary, pretrained)
         "another proto": b"\x0a\x05model\x12\x03abc",
         "weights": (pretrained / "model.safetensors").read_bytes(),
         "rules that lead nowhere": break_rules(raw),
+        "a zero byte": raw.replace(b"[SEP]", b"\0SEP]"),
     }
     for what, content in contents.items():
         (tmp_path / "spiece.model").write_bytes(content)

@@ -275,7 +275,9 @@ def test_weights_that_a_training_made_infinite_are_its_learning_rates_fault(tmp_
         save_model(model, tmp_path)
 
 
-TYPES = ["int8", "uint8", "int64", "bool", "complex64", "float8_e4m3fn", "float8_e5m2"]
+NEWER = pytest.mark.newer_torch("cannot save fp8")
+TYPES = ["int8", "uint8", "int64", "bool", "complex64"]
+TYPES += [pytest.param(name, marks=NEWER) for name in ("float8_e4m3fn", "float8_e5m2")]
 
 
 @pytest.mark.parametrize("kind", TYPES)
