@@ -10,9 +10,8 @@ from typing import Any
 from model.file_kinds import is_zip, read_head, what_it_is
 
 _MOST_BYTES = 2**26  # A configuration has a few thousand; an index of weights some more.
-_DEEPEST = (
-    50  # Python's own limit is reached at a few hundred, and then when the file is written again.
-)
+# Python's own limit is reached at a few hundred, and then only when the file is written again.
+_DEEPEST = 50
 
 
 def read_json_object(path: Path, what: str) -> dict[str, Any]:

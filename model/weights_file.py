@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
 INDEX_NAMES = tuple(f"{name}.index.json" for name in WEIGHTS_NAMES)  # of weights in several files
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-# No weight of a network that trained is larger: this is fp16's largest number, and in a published ALBERT
-# none is above 100. What is above it comes of damage or of a run that diverged.
+# This is fp16's largest number. A network with a larger weight could not be trained or used in fp16, as
+# ALBERT is: what is above it comes of damage, or of a run that diverged.
 LARGEST = torch.finfo(torch.float16).max
 
 # Others that people have, by a pattern of their names, and what is to be done.
@@ -156,14 +156,11 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_pickle(path: Path) -> object:
     """Return what ``torch.save`` wrote; nothing but tensors and plain containers is ever made of it."""
     try:
-        with (
-            warnings.catch_warnings()
-        ):  # They are on what an odd pickle may hold; the errors say enough.
+        # torch warns of what an odd pickle may hold, where the errors say enough; and a path it would read
+        # as safetensors where it is called so.
+        with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
-            with path.open(
-                "rb"
-            ) as file:  # By its name torch would take it for safetensors, or not.
-                return torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if match := _CLASS.search(str(error)):
             raise ValueError(
