@@ -86,10 +86,9 @@ def can_fork(words: Sequence[str], cwd: Path, environment: Mapping[str, str]) ->
     Args:
         environment: what is to differ from the tests' own.
     """
-    if len(words) < 2 or words[0] != sys.executable or not environment.keys() <= _READ_LATER:
+    if len(words) < 2 or words[0] != sys.executable:
         return False
-    paths = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
-    if any((Path(path) / "sitecustomize.py").exists() for path in paths):
+    if environment and not {"SIMULATED_NPUS"} <= environment.keys() <= _READ_LATER:
         return False
     if words[1] == "-m":
         return Path(cwd) == ROOT and (words[2] == "pytest" or words[2].startswith("tools."))
@@ -165,6 +164,9 @@ def _load_and_serve(descriptor: str, parent: str) -> Callable[[], object]:
 
 def _tie(parent: str, *words: str) -> None:
     die_with_parent(int(parent), signal.SIGTERM)
+    signal.signal(
+        signal.SIGPIPE, signal.SIG_DFL
+    )  # Python ignores it, and so would what comes next.
     os.execvp(words[0], words)
 
 

@@ -19,6 +19,7 @@ def test_only_what_is_loaded_alike_is_forked(tmp_path):
     assert can_fork([sys.executable, "-m", "tools.predict"], ROOT, {})
     assert not can_fork([sys.executable, "-m", "tools.predict"], tmp_path, {})  # another tools/
     assert not can_fork([sys.executable, str(SCRIPT)], tmp_path, {"OMP_NUM_THREADS": "2"})
+    assert not can_fork([sys.executable, str(SCRIPT)], tmp_path, {"PYTHONPATH": "other packages"})
     assert not can_fork([sys.executable, str(tmp_path / "run_classifier.py")], tmp_path, {})
     assert not can_fork([sys.executable, "-c", "pass"], tmp_path, {})
 
