@@ -15,29 +15,34 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
 # isort: split
-from callback.checkpointing import find_checkpoints, save_checkpoint, save_final
+from callback.checkpointing import checkpoint_step, drop_checkpoints, save_checkpoint, save_final
+from callback.history import History
 from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
+from model.tokenization_albert import AlbertTokenizer
+from processors.batching import TrainingPlan
 from processors.loading import training_steps
 from processors.submission import write_submission
 from tools.cli.program import end_program, run_command
 from tools.machine.distributed import rank_of
 from tools.machine.runtime import Runtime, start_runtime
-from tools.run.due import Due
+from tools.run.due import Due, Missed
 from tools.run.flags import Flags, build_parser
 from tools.run.meter import Meter
 from tools.run.output_dir import open_training_record, write_eval_results
 from tools.run.scoring import Scorer
-from tools.run.start import Run, Start, load_start, open_run
-from tools.run.training import build_plan, build_state, log_plan
+from tools.run.start import Run, Start, load_start, open_run, share_checkpoints
+from tools.run.training import TrainingState, build_plan, build_state, log_plan
 
 logger = logging.getLogger("run_classifier")
+
+_STOPS = "--stop_point %s is reached after %d steps"
 
 
 def main(flags: Flags) -> None:
@@ -81,10 +86,10 @@ def train(
         "checksum of the training data": examples.checksum()[:12],
     }
     state = build_state(flags.training, runtime, start.model, plan.total_steps, facts)
-    state.restore(run.resume_from)
+    state.restore(start.saved)
     if runtime.is_main:
         open_training_record(flags)
-        run.history.drop_after(state.global_step)
+        run.history.go_on_after(state.global_step)
     log_plan(flags.training, plan, state, len(examples))
 
     due = Due(
@@ -97,6 +102,8 @@ def train(
     meter = Meter(runtime, state, plan.total_steps, run.history, flags.training.padding)
     device, workers = runtime.device.torch_device, flags.machine.workers
     steps = training_steps(plan, examples, device, state.global_step, workers)
+    if state.global_step and stopped_there(runtime, run.history, due, scorer, state, plan):
+        steps = iter(())
     for step in meter.watch(steps):
         loss = state.forward_backward(step)
         state.update()
@@ -109,24 +116,66 @@ def train(
                 meter.record_losses(losses)
                 stop_if_diverged(losses)
                 meter.report(losses)
+        if step.closes_epoch:
+            meter.end_epoch(step)
         if due.save(step) and runtime.is_main:
             with meter.paused():
-                model = state.fp32_model()
-                save_checkpoint(run.output_dir, state.global_step, model, start.tokenizer, state)
+                limit, scores = flags.records.save_total_limit, due.scores(run.history)
+                save(run, start.tokenizer, state, limit, scores)
+        # A run that goes on from this checkpoint makes up for what comes after it.
         metrics = {}
         if due.evaluate(step):
             with meter.paused():
-                metrics = scorer.evaluate(state.fp32_model(), state.global_step)
+                metrics = scorer.evaluate(state.fp32_model(), step=state.global_step)
 
-        stops = due.stop(metrics)
-        if stops or step.closes_epoch:
-            meter.end_epoch(step)
-        if stops:
-            stop_point = flags.training.stop_point
-            logger.info("--stop_point %s is reached after %d steps", stop_point, step.global_step)
+        if due.stop(metrics):
+            if not step.closes_epoch:
+                meter.end_epoch(step)
+            logger.info(_STOPS, due.stop_point, step.global_step)
             break
     meter.finish()
     return state.fp32_model()
+
+
+def stopped_there(
+    runtime: Runtime,
+    history: History,
+    due: Due,
+    scorer: Scorer,
+    state: TrainingState,
+    plan: TrainingPlan,
+) -> bool:
+    """Make up for what the run before did not come to after the step that this one goes on from.
+
+    Returns whether the training ends there.
+    """
+    global_step = state.global_step
+    epochs, steps_after = divmod(global_step, plan.steps_per_epoch)
+    missed = due.missed(global_step, steps_after == 0, history, runtime)
+    metrics = {}
+    if missed == Missed.EVALUATION:
+        metrics = scorer.evaluate(state.fp32_model(), step=global_step)
+    if missed != Missed.STOP and not due.stop(metrics):
+        if global_step < plan.total_steps:
+            history.drop_end()
+        return False
+    if steps_after and not history.has("epoch", global_step):
+        history.write("epoch", epoch=epochs, step=global_step, fps=0.0)  # Nobody measured it.
+    logger.info(_STOPS, due.stop_point, global_step)
+    return True
+
+
+def save(
+    run: Run,
+    tokenizer: AlbertTokenizer,
+    state: TrainingState,
+    limit: int,
+    scores: Mapping[int, float],
+) -> None:
+    """Write a checkpoint, and then delete those that ``--save_total_limit`` leaves out."""
+    run.history.sync()  # The checkpoint stands for all steps before it.
+    save_checkpoint(run.output_dir, state.global_step, state.fp32_model(), tokenizer, state)
+    drop_checkpoints(run.output_dir, state.global_step, limit, scores)
 
 
 def stop_if_diverged(losses: dict[int, float]) -> None:
@@ -170,12 +219,13 @@ def evaluate(
 ) -> None:
     """Score the model, and before it with ``all_checkpoints`` each of those; keep the results."""
     results = {}
-    for checkpoint in find_checkpoints(run.output_dir) if all_checkpoints else []:
+    for checkpoint in share_checkpoints(run.output_dir, runtime) if all_checkpoints else []:
         logger.info("checkpoint: %s", checkpoint)
         earlier = load_model(checkpoint, AlbertConfig.from_file(checkpoint))
         runtime.device.place(earlier)
-        results[checkpoint.name] = scorer.evaluate(earlier)
-    results["model"] = scorer.evaluate(model)
+        step, name = checkpoint_step(checkpoint), checkpoint.name
+        results[name] = scorer.evaluate(earlier, step=step, kept=name)
+    results["model"] = scorer.evaluate(model, kept="model")
     if runtime.is_main:
         write_eval_results(run.output_dir, results)
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+import math
 import re
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from model.checkpoint import WEIGHTS_NAMES, save_model
+from model.checkpoint import WEIGHTS_NAMES, find_weights, save_model
 from model.configuration_albert import CONFIG_NAME
-from model.files import digest, move_files, temporary_folder
+from model.files import digest, move_files, remove_folder, sync, temporary_folder, writing
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenization_albert import AlbertTokenizer
 from model.tokenizer_export import TOKENIZER_FILES, save_tokenizer
@@ -43,12 +43,35 @@ def save_final(
     tokenizer: AlbertTokenizer,
     layout: str = "huggingface",
 ) -> None:
-    """Write the trained model to ``output_dir``, each file whole or not at all."""
+    """Write the trained model to ``output_dir``; it is on the disk when this returns.
+
+    Where a model is there already, that or the new one is found there at any time, never a mixture: the
+    weights come last, and if the other files change, the old weights go first.
+
+    Raises:
+        DiskError: the disk is full.
+    """
     with temporary_folder(output_dir) as folder:
         save_model(model, folder, layout)
         save_tokenizer(tokenizer, folder)
-        move_files(folder, output_dir)
+        for file in folder.iterdir():
+            there = output_dir / file.name
+            if file.name not in WEIGHTS_NAMES and there.is_file() and digest(file) == digest(there):
+                sync(there)
+                file.unlink()
+        weights = find_weights(folder).name
+        if len(list(folder.iterdir())) > 1:
+            _remove_weights(output_dir, *WEIGHTS_NAMES)
+        move_files(folder, output_dir, last=[weights])
+        _remove_weights(output_dir, *(name for name in WEIGHTS_NAMES if name != weights))
     logger.info(_SAVING, output_dir)
+
+
+def _remove_weights(folder: Path, *names: str) -> None:
+    if there := [folder / name for name in names if (folder / name).exists()]:
+        for file in there:
+            file.unlink()
+        sync(folder)
 
 
 def save_checkpoint(
@@ -63,32 +86,69 @@ def save_checkpoint(
     Beside it the classifier as trained, to the last bit: the model file has the bias that Hugging Face
     needs (:func:`model.checkpoint.save_model`). The folder is written under another name, synced to disk,
     given a manifest and renamed, so a folder of that name is whole. Returns its path.
+
+    Raises:
+        DiskError: the disk is full; earlier checkpoints are as they were.
     """
-    target = output_dir / f"checkpoint-{global_step}"
+    target = checkpoint_folder(output_dir, global_step)
     with temporary_folder(output_dir) as folder:
         save_model(model, folder)
         save_tokenizer(tokenizer, folder)
         state = {"classifier": model.classifier.state_dict(), "training": stateful.state_dict()}
-        torch.save(state, folder / STATE_NAME)
+        # Into a path torch writes by itself, and does not say what went wrong.
+        with (folder / STATE_NAME).open("wb") as file:
+            torch.save(state, file)
         digests = {file.name: digest(file) for file in sorted(folder.iterdir())}
         manifest = json.dumps({"step": global_step, "sha256": digests}, indent=2) + "\n"
         (folder / MANIFEST_NAME).write_text(manifest, encoding="utf-8")
         for file in (*folder.iterdir(), folder):
-            _sync(file)
+            sync(file)
         if target.exists():
-            shutil.rmtree(target)  # Only a damaged one can be there: steps do not repeat.
+            remove_folder(target)  # Only a damaged one can be there: steps do not repeat.
         folder.rename(target)
-        _sync(output_dir)
+        sync(output_dir)
     logger.info(_SAVING, target)
     return target
 
 
+def drop_checkpoints(
+    output_dir: Path, global_step: int, limit: int, scores: Mapping[int, float]
+) -> None:
+    """Delete the checkpoints before ``global_step`` but the newest and the best.
+
+    Args:
+        global_step: of a checkpoint that is whole; it counts among the ``limit`` newest.
+        limit: how many stay beside the best; 0: all.
+        scores: by step, the more the better. Of equal ones the first is the best.
+    """
+    steps = [checkpoint_step(entry) for entry in _checkpoint_folders(output_dir)]
+    steps = [step for step in steps if step <= global_step]
+    scored = [step for step in steps if math.isfinite(scores.get(step, math.nan))]
+    best = max(scored, key=lambda step: (scores[step], -step), default=None)
+    with writing(output_dir):
+        for step in steps[:-limit] if limit else []:
+            if step != best:
+                remove_folder(checkpoint_folder(output_dir, step))
+
+
 def find_checkpoints(output_dir: Path) -> list[Path]:
     """Return the checkpoints in ``output_dir``, the earliest first; damaged ones are left out."""
-    found = []
-    for entry in output_dir.iterdir() if output_dir.is_dir() else ():
-        if CHECKPOINT_NAME.fullmatch(entry.name) and _is_whole(entry):
-            found.append(entry)
+    return [entry for entry in _checkpoint_folders(output_dir) if _is_whole(entry)]
+
+
+def newest_checkpoint(output_dir: Path) -> Path | None:
+    """Return the last checkpoint in ``output_dir`` that is whole, without a look into those before it."""
+    return next(filter(_is_whole, reversed(_checkpoint_folders(output_dir))), None)
+
+
+def checkpoint_folder(output_dir: Path, global_step: int) -> Path:
+    """Return where the checkpoint of a step is."""
+    return output_dir / f"checkpoint-{global_step}"
+
+
+def _checkpoint_folders(output_dir: Path) -> list[Path]:
+    entries = output_dir.iterdir() if output_dir.is_dir() else ()
+    found = [entry for entry in entries if CHECKPOINT_NAME.fullmatch(entry.name)]
     return sorted(found, key=checkpoint_step)
 
 
@@ -97,33 +157,45 @@ def checkpoint_step(checkpoint: Path) -> int:
     return int(CHECKPOINT_NAME.fullmatch(checkpoint.name)[1])
 
 
-def load_trained_classifier(checkpoint: Path, model: AlbertForSequenceClassification) -> None:
-    """Give a checkpoint's model, loaded from its model file, its classifier as trained, to the last bit.
+class SavedState:
+    """What a checkpoint holds beside its model, read once.
 
     Raises:
-        ValueError: the checkpoint is of another run, or of another version of this project.
+        ValueError: it cannot be read.
     """
-    _load_state(checkpoint, "classifier", model.classifier)
 
+    def __init__(self, checkpoint: Path) -> None:
+        self._checkpoint = checkpoint
+        try:
+            self._parts = torch.load(checkpoint / STATE_NAME, map_location="cpu", weights_only=True)
+        except Exception as error:  # A damaged file makes torch stumble in any way.
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"{checkpoint / STATE_NAME} cannot be read: {reason}") from error
 
-def load_training_state(checkpoint: Path, stateful: Stateful) -> None:
-    """Give ``stateful`` the state that it had when the checkpoint was written.
+    def give_classifier(self, model: AlbertForSequenceClassification) -> None:
+        """Give the checkpoint's model, loaded from its model file, its classifier to the last bit.
 
-    Raises:
-        ValueError: the checkpoint is of another run, or of another version of this project.
-    """
-    _load_state(checkpoint, "training", stateful)
+        Raises:
+            ValueError: the checkpoint is of another run, or of another version of this project.
+        """
+        self._give("classifier", model.classifier)
 
+    def give_training(self, stateful: Stateful) -> None:
+        """Give ``stateful`` the state that it had when the checkpoint was written.
 
-def _load_state(checkpoint: Path, name: str, stateful: Stateful) -> None:
-    state = torch.load(checkpoint / STATE_NAME, map_location="cpu", weights_only=True)
-    if name not in state:
-        raise ValueError(f"{checkpoint} was written by another version of this project")
-    try:
-        stateful.load_state_dict(state[name])
-    except (KeyError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{checkpoint} is of another run: {reason}") from error
+        Raises:
+            ValueError: the checkpoint is of another run, or of another version of this project.
+        """
+        self._give("training", stateful)
+
+    def _give(self, name: str, stateful: Stateful) -> None:
+        if not isinstance(self._parts, dict) or name not in self._parts:
+            raise ValueError(f"{self._checkpoint} was written by another version of this project")
+        try:
+            stateful.load_state_dict(self._parts[name])
+        except (KeyError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{self._checkpoint} is of another run: {reason}") from error
 
 
 def _is_whole(checkpoint: Path) -> bool:
@@ -136,11 +208,3 @@ def _is_whole(checkpoint: Path) -> bool:
     if damaged:
         logger.warning("%s is left out: %s changed", checkpoint, ", ".join(damaged))
     return not damaged
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -218,7 +218,9 @@ def save_model(
     (folder / CONFIG_NAME).write_text(AlbertConfig.from_dict(config).to_json(), encoding="utf-8")
     if layout == "albert_pytorch":
         state = {albert_pytorch_key(key): value for key, value in state.items()}
-        torch.save(state, folder / WEIGHTS_NAMES[1])
+        # Into a path torch writes by itself, and does not say what went wrong.
+        with (folder / WEIGHTS_NAMES[1]).open("wb") as file:
+            torch.save(state, file)
         return
     weights = folder / WEIGHTS_NAMES[0]
     save_file({k: v.contiguous() for k, v in state.items()}, weights, metadata={"format": "pt"})

@@ -1,9 +1,12 @@
-"""Files and folders that are there whole or not at all."""
+"""Files and folders that are there whole or not at all, and still are after a power cut."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,6 +14,52 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from model.file_kinds import why_missing
+
+# So begins the name of all that is half written or half deleted; the number is of the process at work.
+_TEMPORARY = re.compile(r"\.(?:writing|deleting)-(?:(\d+)-)?.*")
+_REMEDY = "free some there, then start again (a training goes on with --resume)"
+_DISK = {
+    errno.ENOSPC: f"no space is left on the disk of {{}}: {_REMEDY}",
+    errno.EDQUOT: f"the disk quota is used up in {{}}: {_REMEDY}",
+    errno.EROFS: "{} is on a file system that can only be read: name another folder",
+}
+# Libraries that write by themselves have the number in their message.
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+_CHUNK = 2**20
+
+
+class DiskError(OSError):
+    """The disk is full or cannot be written to; the message names the folder and the remedy."""
+
+
+@contextmanager
+def writing(folder: Path | str) -> Iterator[None]:
+    """Have what goes wrong in the block because of the disk of ``folder`` said in one wording.
+
+    Libraries have errors of their own for it, some of which do not name the reason.
+
+    Raises:
+        DiskError: the disk, or the user's share of it, is full, or it can only be read.
+    """
+    try:
+        yield
+    except DiskError:
+        raise
+    except Exception as error:
+        if words := _DISK.get(_disk_errno(error)):
+            raise DiskError(words.format(folder)) from error
+        raise
+
+
+def _disk_errno(error: BaseException | None) -> int | None:
+    """Return what the system said that led to ``error``, as far as it is of the disk."""
+    while error is not None:
+        match = _RUST_ERROR.search(str(error))
+        number = error.errno if isinstance(error, OSError) else match and int(match[1])
+        if number in _DISK:
+            return number
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def find_file(folder: str | Path, names: Sequence[str], what: str) -> Path:
@@ -29,39 +78,128 @@ def find_file(folder: str | Path, names: Sequence[str], what: str) -> Path:
 
 def digest(content: Path | bytes) -> str:
     """Return the SHA-256 of some bytes, or of a file's."""
-    data = content if isinstance(content, bytes) else content.read_bytes()
-    return hashlib.sha256(data).hexdigest()
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    total = hashlib.sha256()
+    with content.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            total.update(chunk)
+    return total.hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Return once a file's content, or which files a folder holds, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (
+            errno.EINVAL,
+            errno.ENOTSUP,
+        ):  # Some network disks have no such call.
+            raise
+    finally:
+        os.close(handle)
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder and those above it, as far as they are not there, on the disk, too; returns it."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in new:
+        sync(path.parent)
+    return folder
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
     """Write ``data`` (text as UTF-8) under another name and rename it, replacing what was there.
 
-    The data are on the disk before they have the name, so a crash leaves no empty file of that name.
+    All of it is on the disk when this returns, and at any time before that either the old or the new.
+
+    Raises:
+        DiskError: see :func:`writing`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data if isinstance(data, bytes) else data.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
+    with writing(path.parent):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data if isinstance(data, bytes) else data.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            sync(path.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Make a folder in ``parent`` (made too, if need be) that is gone at the end of the block."""
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=parent, prefix=".writing-"))
-    folder.chmod(0o755)  # mkdtemp's 0700 would stay when the folder is renamed.
+    """Make a folder in ``parent`` (made too, if need be) that is gone at the end of the block.
+
+    Raises:
+        DiskError: see :func:`writing`; also where the block writes to it.
+    """
+    with writing(parent):
+        make_folder(parent)
+        remove_temporary_files(parent)
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=f".writing-{os.getpid()}-"))
+        try:
+            folder.chmod(0o755)  # mkdtemp's 0700 would stay when the folder is renamed.
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def move_files(source: Path, target: Path, last: Sequence[str] = ()) -> None:
+    """Move the files in ``source`` to ``target`` (on the same disk), each in one step; sync both.
+
+    Those that ``last`` names are there only when all others are.
+    """
+    files = sorted(source.iterdir())
+    for file in files:
+        sync(file)
+    for is_last in (False, True):
+        if chosen := [file for file in files if (file.name in last) == is_last]:
+            for file in chosen:
+                file.replace(target / file.name)
+            sync(target)
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a folder of files; whoever looks for it finds all of it or nothing."""
+    doomed = folder.with_name(f".deleting-{os.getpid()}-{folder.name}")
+    folder.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def temporary_files(folder: Path) -> list[Path]:
+    """Return what processes that are no more left half written or half deleted in ``folder``."""
+    return [
+        entry
+        for entry in (sorted(folder.iterdir()) if folder.is_dir() else ())
+        if (match := _TEMPORARY.fullmatch(entry.name)) and not _runs(match[1])
+    ]
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Delete what :func:`temporary_files` finds, as far as that is allowed."""
+    for entry in temporary_files(folder):
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                entry.unlink()
+
+
+def _runs(process: str | None) -> bool:
+    """Return whether another process of this number is there; one of this number was before this one."""
+    if process is None or int(process) == os.getpid():
+        return False
     try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def move_files(source: Path, target: Path) -> None:
-    """Move the files in ``source`` to ``target`` (on the same disk), each in one step."""
-    for file in sorted(source.iterdir()):
-        file.replace(target / file.name)
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from model.files import digest, write_whole
+from model.files import digest, remove_temporary_files, write_whole
 from model.tokenization_albert import AlbertTokenizer
 from processors.glue import Task
 from processors.reading import Examples, read_examples
@@ -61,7 +61,7 @@ class Features:
         """Write them to ``path``, whole or not at all.
 
         Raises:
-            OSError: the file cannot be written.
+            OSError: the file cannot be written; a :class:`model.files.DiskError` where the disk is full.
         """
         write_whole(path, save(vars(self), {_CHECKSUM: self.checksum()}))
 
@@ -163,6 +163,7 @@ def load_features(
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")
+    remove_temporary_files(path.parent)  # A run that was killed leaves half a cache.
     key = json.dumps(
         {
             "format": _FORMAT,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from model.files import write_whole
+from model.files import make_folder, write_whole, writing
 from processors.glue import Task
 from processors.metrics import classes_or_scores
 
@@ -27,9 +27,13 @@ def write_submission(
 
     Returns:
         the path of the submission file. The JSON lines hold, for a class, the probability of each, for a
-        regression, the number.
+        regression, the number. Both are on the disk.
+
+    Raises:
+        DiskError: the disk is full.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        make_folder(folder)
     records = prediction_records(logits, task.labels)
     index = list(map(str, range(len(records)))) if index is None else index
     rows, details = [], []

@@ -22,7 +22,7 @@ from tools.cli.paths import ROOT
 from tools.cli.program import run_command
 
 # isort: split
-from model.files import digest, write_whole
+from model.files import digest, make_folder, remove_temporary_files, write_whole, writing
 from processors.glue import SPLITS, TASKS
 
 GLUE = "https://dl.fbaipublicfiles.com/glue/data"
@@ -69,7 +69,9 @@ def fetch(url: str) -> bytes:
 
 def write(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``, whose folder is made if need be, and say so."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path.parent):
+        make_folder(path.parent)
+    remove_temporary_files(path.parent)  # A download that was killed leaves half a file.
     write_whole(path, data)
     print(f"{path} ({len(data):,} bytes)")
 

@@ -125,3 +125,59 @@ def test_the_flags_of_a_run_are_recorded(out):
     recorded = json.loads((out / "training_args.json").read_text())
     assert recorded["max_steps"] == 4
     assert recorded["learning_rate"] == 1e-3
+
+
+@pytest.mark.parametrize("kind", ["evaluation", "the user's own"])
+def test_whatever_an_output_folder_holds_is_moved_not_deleted(
+    run_classifier, sst2, out, pretrained, tmp_path, kind
+):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    if kind == "evaluation":
+        shutil.copy(out / "metrics.jsonl", folder)
+        (folder / "eval_results.txt").write_text("[model]\nacc = 0.5\n")
+    else:
+        for name in ("config.json", "spiece.model"):
+            shutil.copy(pretrained / name, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    flags = ("--data_dir", sst2, *TRAIN, "--output_dir", folder, "--overwrite_output_dir")
+    assert run_classifier(*flags).returncode == 0
+    previous = folder / "previous" / "1"
+    assert {path.name: path.read_bytes() for path in previous.iterdir()} == before
+
+
+def test_a_finished_run_that_is_gone_on_with_keeps_its_records(run_classifier, sst2, out):
+    before = (out / "metrics.jsonl").read_text().splitlines()
+    for _ in range(2):
+        result = run_classifier("--data_dir", sst2, *TRAIN, "--do_eval", "--resume")
+        assert result.returncode == 0, result.stderr
+        *after, last = (out / "metrics.jsonl").read_text().splitlines()
+        assert after == before
+        evaluation = json.loads(last)
+        assert (evaluation["event"], evaluation["model"]) == ("eval", "model")
+        assert "null" not in last
+
+
+def test_a_torn_last_line_does_not_keep_a_run_from_going_on(run_classifier, sst2, out):
+    with (out / "metrics.jsonl").open("r+b") as file:
+        file.truncate(file.seek(0, 2) - 20)
+    result = run_classifier("--data_dir", sst2, *TRAIN, "--resume")
+    assert result.returncode == 0, result.stderr
+    warning = "warning: out/metrics.jsonl: 1 line is dropped, damaged by a full disk or a power cut"
+    assert result.stdout.splitlines().count(warning) == 1
+    assert [record["step"] for record in records(out, "step")] == [1, 2, 3, 4]
+    assert len(records(out, "training")) == 1
+
+
+def test_a_run_that_only_scores_sees_to_what_a_killed_one_left(refused, sst2, out, finished):
+    gathered = out / "previous" / ".moving"
+    gathered.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        (out / name).rename(gathered / name)
+    (out / ".writing-x").mkdir()
+    line = refused("--data_dir", sst2, "--do_eval", "--output_dir", "out", status=2)
+    assert "there is no trained model in out" in line
+    assert not (out / ".writing-x").exists()
+    assert sorted(path.name for path in (out / "previous").iterdir()) == ["1"]
+    found = {path.name for path in (out / "previous" / "1").iterdir()}
+    assert found == {path.name for path in (finished / "out").iterdir()} - {".lock"}

@@ -153,3 +153,11 @@ def test_classes_and_data_are_compared_too(trained, tmp_path, pretrained):
     flags = replace(trained, inputs=replace(trained.inputs, data_dir=data))
     with pytest.raises(UsageError, match="training examples was 64 there and is 72 now"):
         resume(flags, tmp_path / "out")
+
+
+def test_the_state_of_a_checkpoint_is_read_once(trained, tmp_path, monkeypatch):
+    read = []
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda file, **how: read.append(file) or load(file, **how))
+    resume(trained, tmp_path / "out")
+    assert [file.name for file in read] == ["training_state.pt"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from model.files import writing
 from tools.cli.groups import flag
 from tools.cli.log import setup_logging
 from tools.cli.parser import Number
@@ -84,7 +85,8 @@ def start_runtime(
     if log_dir is None and processes.world_size > 1:
         log_dir = shared_log_dir
     log_file = None if log_dir is None else log_dir / f"rank_{processes.rank}.log"
-    setup_logging(processes.is_main, log_file)
+    with writing(log_dir or shared_log_dir):
+        setup_logging(processes.is_main, log_file)
     if flags.bind_cores:
         bind_cores(processes)
     index = processes.local_rank if processes.world_size > 1 else flags.device_id

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import IntEnum
 
+from callback.history import History
 from processors.loading import TrainingStep
+from tools.machine.runtime import Runtime
 from tools.run.flags import RecordFlags
+
+
+class Missed(IntEnum):
+    """What a run that ended between two things left undone."""
+
+    NOTHING = 0
+    EVALUATION = 1
+    STOP = 2
 
 
 class Due:
@@ -16,6 +27,9 @@ class Due:
         total_steps: of the run. After the last step the story itself goes on to the evaluation.
         evaluates: whether there is a dev set to score.
         stop_point: the value of ``metric`` that ends the run; 1.0 never does.
+
+    Attributes:
+        stop_point: that value.
     """
 
     def __init__(
@@ -27,7 +41,7 @@ class Due:
         stop_point: float,
     ) -> None:
         self._flags, self._total_steps, self._evaluates = flags, total_steps, evaluates
-        self._metric, self._stop_point = metric, stop_point
+        self._metric, self.stop_point = metric, stop_point
 
     def log(self, step: TrainingStep) -> bool:
         """Return whether the losses up to ``step`` are read and shown: also before anything slower."""
@@ -41,12 +55,39 @@ class Due:
 
     def evaluate(self, step: TrainingStep) -> bool:
         """Return whether the dev set is scored."""
-        if not self._evaluates or step.global_step == self._total_steps:
+        return self._evaluate_at(step.global_step, step.closes_epoch)
+
+    def _evaluate_at(self, global_step: int, closes_epoch: bool) -> bool:
+        if not self._evaluates or global_step == self._total_steps:
             return False
         if self._flags.eval_steps:
-            return step.global_step % self._flags.eval_steps == 0
-        return step.closes_epoch
+            return global_step % self._flags.eval_steps == 0
+        return closes_epoch
 
     def stop(self, metrics: Mapping[str, float]) -> bool:
         """Return whether the run ends with these metrics of an evaluation, or with none of them ({})."""
-        return bool(metrics) and metrics[self._metric] >= self._stop_point < 1
+        return bool(metrics) and metrics[self._metric] >= self.stop_point < 1
+
+    def scores(self, history: History) -> dict[int, float]:
+        """Return what the evaluations of the training came to so far, by their step."""
+        found = {step: row.get(self._metric) for step, row in history.evaluations.items()}
+        return {step: score for step, score in found.items() if isinstance(score, int | float)}
+
+    def missed(
+        self, global_step: int, closes_epoch: bool, history: History, runtime: Runtime
+    ) -> Missed:
+        """Return what was due after the step that a run goes on from, and was not done, in all processes.
+
+        A run may end when a checkpoint is written and the evaluation of its step is not.
+
+        Args:
+            history: of the main process, which has the records.
+        """
+        missed = Missed.NOTHING
+        if runtime.is_main and self._evaluate_at(global_step, closes_epoch):
+            score = self.scores(history).get(global_step)
+            if score is None:
+                missed = Missed.EVALUATION
+            elif self.stop({self._metric: score}):
+                missed = Missed.STOP
+        return Missed(int(runtime.processes.all_reduce_max(missed, runtime.device)))

@@ -28,6 +28,7 @@ from tools.run.ignored_flags import IgnoredFlags
 
 _TASK_NAMES = (*TASKS, CUSTOM)
 _DEFAULT_TEXT, _DEFAULT_LABEL = "sentence", "label"
+_CHECKPOINTS_KEPT = 2
 _FILE_HELP = "data with a header line: .csv, or else tab-separated"
 
 _DESCRIPTION = "Fine-tune ALBERT on a GLUE task, evaluate it, and predict with it."
@@ -235,6 +236,13 @@ class RecordFlags:
         type=Number(int, -1),
         metavar="N",
     )
+    save_total_limit: int = flag(
+        None,
+        "keep the last N checkpoints, and the one with the best evaluation; 0 = all (default: "
+        f"{_CHECKPOINTS_KEPT}, and 0 with --eval_all_checkpoints)",
+        type=Number(int, 0),
+        metavar="N",
+    )
     overwrite_output_dir: bool = flag(
         False,
         "where the output folder holds an earlier run: move that to its previous/<n> and start",
@@ -315,6 +323,10 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
     task = replace(_describe_task(goals, custom), encoding=inputs.encoding)
     default_data = "." if task.name == CUSTOM else f"./dataset/{task.folder}"
     eval_batch_size = goals.eval_batch_size or training.batch_size
+    limit = records.save_total_limit
+    if limit is None:
+        limit = 0 if goals.eval_all_checkpoints else _CHECKPOINTS_KEPT
+    output_dir = records.output_dir or Path(f"./outputs/{task.folder}")
     return Flags(
         goals=replace(goals, eval_batch_size=eval_batch_size),
         custom=custom,
@@ -325,7 +337,7 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
             model_name_or_path=inputs.model_name_or_path or Path(DEFAULT_MODEL),
         ),
         training=training,
-        records=replace(records, output_dir=records.output_dir or Path(f"./outputs/{task.folder}")),
+        records=replace(records, output_dir=output_dir, save_total_limit=limit),
         machine=fill(MachineFlags, namespace),
         ignored=fill(IgnoredFlags, namespace),
     )

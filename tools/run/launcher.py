@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,9 +11,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from model.files import make_folder, remove_temporary_files, writing
 from tools.cli.errors import error_line
 from tools.cli.paths import ROOT
-from tools.run.previous import hold, next_previous
+from tools.run.previous import finish_moving, hold, is_half_moved, move_to_previous
 from tools.run.recipe import Launch
 from tools.run.report import write_report
 
@@ -27,23 +29,28 @@ def run_launcher(launch: Launch) -> int:
         BlockingIOError: another run writes to the same log folder.
     """
     folder = launch.log.parent
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        make_folder(folder)
     with hold(folder) as lock:
         if lock is None:
             raise BlockingIOError(
                 f"another run writes to {folder}: give --device_id another number"
             )
-        _move_earlier_run(launch.log)
+        remove_temporary_files(folder)
+        move_earlier_run(folder)
         return _run_and_report(launch, lock)
 
 
-def _move_earlier_run(log: Path) -> None:
-    """Move what the run before left beside its log to ``previous/<n>``: a folder is of one run."""
-    if log.exists():
-        earlier = [file for file in log.parent.glob("*.*") if not file.name.startswith(".")]
-        previous = next_previous(log.parent)
-        for file in earlier:
-            file.replace(previous / file.name)
+def move_earlier_run(folder: Path) -> None:
+    """Move what the run before left in its log folder to ``previous/<n>``: a folder is of one run."""
+
+    def earlier() -> list[Path]:
+        return sorted(file for file in folder.glob("*.*") if not file.name.startswith("."))
+
+    if is_half_moved(folder):
+        finish_moving(folder, earlier())
+    if files := earlier():
+        move_to_previous(folder, files)
 
 
 def _run_and_report(launch: Launch, lock: int) -> int:
@@ -77,7 +84,8 @@ def run_logged(command: Sequence[str], log: Path, lock: int) -> int:
     Args:
         lock: a descriptor that the command keeps open: the folder is its own for as long as it lives.
     """
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    with writing(log.parent):
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     child: subprocess.Popen | None = None
     stopped = False
 
@@ -108,8 +116,10 @@ def run_logged(command: Sequence[str], log: Path, lock: int) -> int:
         child.terminate()
     while chunk := os.read(child.stdout.fileno(), _CHUNK):
         _write(sys.stdout.fileno(), chunk)
-        if lost := _write(file, chunk):
+        if lost := _write(file, chunk, log.parent):
             print(f"warning: {log} is not whole: {error_line(lost)}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # It may lead nowhere by now.
+        os.fsync(file)
     os.close(file)
     child.stdout.close()
     status = child.wait()
@@ -118,11 +128,12 @@ def run_logged(command: Sequence[str], log: Path, lock: int) -> int:
     return status if status >= 0 else 128 - status
 
 
-def _write(file: int, data: bytes) -> OSError | None:
+def _write(file: int, data: bytes, folder: Path | str = "the standard output") -> OSError | None:
     """Write to a descriptor; where that fails, return why, and have it lead nowhere from now on."""
     try:
-        while data:
-            data = data[os.write(file, data) :]
+        with writing(folder):
+            while data:
+                data = data[os.write(file, data) :]
     except OSError as error:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, file)

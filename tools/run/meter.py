@@ -46,6 +46,7 @@ class Meter:
         # They are of the steps since the last log line, and on the device.
         self._losses: list[Tensor] = []
         self._loss_sum, self._losses_read = 0.0, 0
+        self._first_step = state.global_step
         self._fps: FpsCounter
         runtime.device.reset_peak_memory()
         self._stopwatch = Stopwatch()
@@ -90,8 +91,8 @@ class Meter:
 
     def record_losses(self, losses: dict[int, float]) -> None:
         """Write the losses by global step to the history."""
-        for global_step, loss in losses.items():
-            self._history.write("step", step=global_step, loss=loss)
+        rows = [{"step": global_step, "loss": loss} for global_step, loss in losses.items()]
+        self._history.write_all("step", rows)
 
     def report(self, losses: dict[int, float]) -> None:
         """Show the last of these losses, its learning rate and the loss scale, which is recorded, too."""
@@ -138,6 +139,9 @@ class Meter:
             "%.1f %% of the computed tokens were no padding", 100 * speed.padding_efficiency
         )
         logger.info("peak memory of a process: %.2f GiB", memory / 2**30)
+        trained = self._state.global_step > self._first_step
+        if not trained and self._history.has("training"):
+            return  # The records of the run that is gone on with say what its training took.
         if compilation:
             seconds, graphs = compilation.seconds, compilation.graphs
             logger.info("torch compiled %d graphs in %.1f s of this", graphs, seconds)

@@ -5,44 +5,69 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES
+from callback.history import History, is_torn
 from model.checkpoint import WEIGHTS_NAMES
-from model.files import write_whole
+from model.files import (
+    make_folder,
+    remove_temporary_files,
+    temporary_files,
+    write_whole,
+    writing,
+)
 from tools.cli.errors import UsageError
 from tools.run.flags import Flags
-from tools.run.previous import PREVIOUS, hold, next_previous
+from tools.run.previous import (
+    PREVIOUS,
+    finish_moving,
+    hold,
+    is_half_moved,
+    move_to_previous,
+)
 
 logger = logging.getLogger(__name__)
 
 _ARGUMENTS = "training_args.json"
+_HISTORY = "metrics.jsonl"
+_PREDICTIONS = "predictions"
 _EVAL_RESULTS = "eval_results.txt"
 # A run leaves these beside its checkpoints. Nothing else in the folder is ever moved.
-_RESULTS = (*MODEL_FILES, "metrics.jsonl", _EVAL_RESULTS, _ARGUMENTS, "predictions")
+_RESULTS = (*MODEL_FILES, _HISTORY, _EVAL_RESULTS, _ARGUMENTS, _PREDICTIONS)
 
 
-def check_output_dir(flags: Flags, weights: Path | None, checkpoints: list[Path]) -> None:
-    """Make the output folder, and see that nothing an earlier run left there would be written over.
+def make_output_dir(folder: Path) -> None:
+    """Make the output folder, if it is not there.
 
-    ``weights`` is the folder of the model that is scored where nothing is trained, ``checkpoints`` what
-    --resume can go on from.
+    Raises:
+        OSError: it cannot be made or written to.
+    """
+    try:
+        with writing(folder):
+            make_folder(folder)
+    except OSError as error:
+        if error.strerror is None:  # It is said already.
+            raise
+        raise OSError(f"--output_dir {folder} cannot be made: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"--output_dir {folder} cannot be written to: choose another")
+
+
+def check_output_dir(flags: Flags, weights: Path | None, resumes: bool) -> None:
+    """See that nothing an earlier run left in the output folder would be written over.
+
+    Args:
+        weights: the folder of the model that is scored where nothing is trained.
+        resumes: whether there is a checkpoint for --resume to go on from.
 
     Raises:
         UsageError: the folder holds an earlier run and no flag says what is to become of it, or it holds
             the model to start from, or another model than the one to be scored.
-        OSError: the folder cannot be made or written to.
     """
     folder = flags.records.output_dir
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"--output_dir {folder} cannot be made: {error.strerror}") from error
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"--output_dir {folder} cannot be written to: choose another")
     if not flags.goals.do_train:
         if _has_weights(folder) and weights is not None and not folder.samefile(weights):
             raise UsageError(
@@ -51,7 +76,7 @@ def check_output_dir(flags: Flags, weights: Path | None, checkpoints: list[Path]
             )
         return
     if flags.records.resume:
-        if _has_weights(folder) and not checkpoints:
+        if _has_weights(folder) and not resumes:
             raise UsageError(
                 f"--resume: {folder} holds a finished run but no whole checkpoint to go on from: "
                 "--overwrite_output_dir trains anew and keeps it"
@@ -72,36 +97,53 @@ def check_output_dir(flags: Flags, weights: Path | None, checkpoints: list[Path]
 
 @contextmanager
 def claim_output_dir(folder: Path) -> Iterator[None]:
-    """Keep other runs from training into ``folder`` for the block.
+    """Keep other runs from training into ``folder`` for the block; see to what a killed one left there.
 
     Raises:
         UsageError: another one does.
+        DiskError: the disk is full, or can only be read.
     """
     with hold(folder) as lock:
         if lock is None:
             raise UsageError(
                 f"another run trains into {folder}: wait for it, or choose another --output_dir"
             )
-        for unfinished in folder.glob(".writing-*"):  # They are of a run that was killed.
-            shutil.rmtree(unfinished, ignore_errors=True)
+        _tidy(folder)
         yield
+
+
+def tidy_output_dir(folder: Path) -> None:
+    """See to what a killed run left in ``folder``, if there is one and no run trains into it."""
+    strays = temporary_files(folder) or temporary_files(folder / _PREDICTIONS)
+    if strays or is_half_moved(folder) or is_torn(folder / _HISTORY):
+        with hold(folder) as lock:
+            if lock is not None:
+                _tidy(folder)
+
+
+def _tidy(folder: Path) -> None:
+    for place in (folder, folder / _PREDICTIONS):
+        remove_temporary_files(place)
+    if is_half_moved(folder):
+        previous = finish_moving(folder, _results(folder))
+        logger.info("an earlier run in %s, which was being moved, is now in %s", folder, previous)
+    open_history(folder).repair()
+
+
+def open_history(folder: Path) -> History:
+    """Return the records of the run in ``folder``."""
+    return History(folder / _HISTORY)
 
 
 def open_training_record(flags: Flags) -> None:
     """Make the output folder ready for a run that trains, and write its flags there.
 
-    An earlier run moves to ``previous/<n>``; one that failed before it left any weights is dropped.
+    What an earlier run left moves to ``previous/<n>``.
     """
     folder = flags.records.output_dir
-    results = [] if flags.records.resume else _results(folder)
-    if results and (_has_weights(folder) or any(entry.is_dir() for entry in results)):
-        previous = next_previous(folder)
-        for entry in results:
-            entry.replace(previous / entry.name)
+    if not flags.records.resume and (results := _results(folder)):
+        previous = move_to_previous(folder, results)
         logger.info("the earlier run in %s is now in %s", folder, previous)
-    else:
-        for entry in results:
-            entry.unlink()
     text = json.dumps(flags.as_dict(), indent=2, sort_keys=True, default=str)
     write_whole(folder / _ARGUMENTS, text + "\n")
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from model.files import make_folder, sync, writing
+
 PREVIOUS = "previous"
+# An earlier run is gathered here, in PREVIOUS, and gets its number by one rename when it is whole.
+_GATHERED = ".moving"
 
 
 @contextmanager
@@ -17,7 +21,9 @@ def hold(folder: Path) -> Iterator[int | None]:
     Else it gets the lock's descriptor. A process that is handed it holds the folder as well, and each hold
     ends with its process, however that ends.
     """
-    with (folder / ".lock").open("w") as lock:
+    with writing(folder):
+        lock = (folder / ".lock").open("w")
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -27,10 +33,38 @@ def hold(folder: Path) -> Iterator[int | None]:
         yield lock.fileno() if free else None
 
 
-def next_previous(folder: Path) -> Path:
-    """Make and return the folder that an earlier run in ``folder`` moves to: ``previous/<n>``."""
-    number = 1
-    while (folder / PREVIOUS / str(number)).exists():
-        number += 1
-    (folder / PREVIOUS / str(number)).mkdir(parents=True)
-    return folder / PREVIOUS / str(number)
+def move_to_previous(folder: Path, entries: Sequence[Path]) -> Path:
+    """Move ``entries`` of ``folder``, all that an earlier run left, to ``previous/<n>``; returns that.
+
+    The caller holds the folder. Where a kill ends it, :func:`finish_moving` goes on.
+
+    Raises:
+        DiskError: the disk is full, or can only be read.
+    """
+    with writing(folder):
+        gathered = make_folder(folder / PREVIOUS / _GATHERED)
+        for entry in entries:
+            entry.rename(gathered / entry.name)
+        sync(gathered)
+        sync(folder)
+        number = 1
+        while (previous := folder / PREVIOUS / str(number)).exists():
+            number += 1
+        gathered.rename(previous)
+        sync(previous.parent)
+    return previous
+
+
+def is_half_moved(folder: Path) -> bool:
+    """Return whether a kill ended :func:`move_to_previous`."""
+    return (folder / PREVIOUS / _GATHERED).exists()
+
+
+def finish_moving(folder: Path, entries: Sequence[Path]) -> Path:
+    """Finish what a kill ended: move ``entries``, what is left of the run, after the rest of it.
+
+    What has the name of something that is gathered already is of a later run and stays.
+    """
+    gathered = folder / PREVIOUS / _GATHERED
+    of_later_run = any((gathered / entry.name).exists() for entry in entries)
+    return move_to_previous(folder, [] if of_later_run else entries)

@@ -6,6 +6,8 @@ import platform
 import re
 from pathlib import Path
 
+from model.files import write_whole
+
 KINDS = ("acc", "perf", "eval")
 # The references' launchers report these of a task's metrics, whichever the log has.
 _ACCURACIES = {"acc": "", "pearson": " (Pearson correlation)"}
@@ -66,7 +68,7 @@ def write_report(
     result, case = report(text, network, kind, batch_size, processes, seconds)
     name = case["CaseName"]
     lines = "".join(f"{key} = {value}\n" for key, value in case.items())
-    (log.parent / f"{name}.log").write_text(lines, encoding="utf-8")
+    write_whole(log.parent / f"{name}.log", lines)
     losses = "".join(f"{loss}\n" for loss in values_in(text, "loss", ": "))
-    (log.parent / f"train_{name}_loss.txt").write_text(losses, encoding="utf-8")
+    write_whole(log.parent / f"train_{name}_loss.txt", losses)
     return "\n".join([*result, ""])

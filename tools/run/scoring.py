@@ -53,9 +53,17 @@ class Scorer:
         self._padding, self._workers = padding, workers
 
     def evaluate(
-        self, model: AlbertForSequenceClassification, global_step: int | None = None
+        self,
+        model: AlbertForSequenceClassification,
+        step: int | None = None,
+        kept: str | None = None,
     ) -> dict[str, float]:
-        """Score every example of the dev set, file by file; log, record and return the metrics."""
+        """Score every example of the dev set, file by file; log, record and return the metrics.
+
+        Args:
+            step: after which the model is as it is, where that is known.
+            kept: the name of a model that a training left; None for one that is being trained.
+        """
         dev = self._features["dev"]
         metrics = {}
         for suffix, examples in zip(self._task.suffixes, dev, strict=True):
@@ -65,7 +73,9 @@ class Scorer:
         logger.info("***** Eval results *****")
         for name, value in metrics.items():
             logger.info("  %s = %s", name, value)
-        self._history.write("eval", step=global_step, examples=sum(map(len, dev)), **metrics)
+        of = {"step": step, "model": kept}
+        known = {key: value for key, value in of.items() if value is not None}
+        self._history.write("eval", **known, examples=sum(map(len, dev)), **metrics)
         return metrics
 
     def predict(self, model: AlbertForSequenceClassification) -> Iterator[tuple[str, np.ndarray]]:

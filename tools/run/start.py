@@ -8,7 +8,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from callback.checkpointing import checkpoint_step, find_checkpoints, load_trained_classifier
+from callback.checkpointing import (
+    SavedState,
+    checkpoint_folder,
+    checkpoint_step,
+    find_checkpoints,
+    newest_checkpoint,
+)
 from callback.history import History
 from model.checkpoint import OutputsError, build_model, load_model, outputs
 from model.configuration_albert import AlbertConfig
@@ -22,7 +28,13 @@ from tools.machine.runtime import Runtime
 from tools.machine.seeds import seed_everything
 from tools.run.flags import Flags, InputFlags
 from tools.run.inputs import ModelFiles, check_sizes, find_inputs, resolve_task
-from tools.run.output_dir import check_output_dir, claim_output_dir
+from tools.run.output_dir import (
+    check_output_dir,
+    claim_output_dir,
+    make_output_dir,
+    open_history,
+    tidy_output_dir,
+)
 from tools.run.resume import resuming
 
 logger = logging.getLogger(__name__)
@@ -47,9 +59,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Start:
-    """What a run begins with; ``features`` holds a split's examples, file by file.
+    """What a run begins with.
 
-    ``test_index`` has, for each test file, what it calls its rows (:func:`processors.reading.read_index`).
+    Attributes:
+        features: a split's examples, file by file.
+        test_index: for each test file, what it calls its rows (:func:`processors.reading.read_index`).
+        saved: what the checkpoint to go on from holds beside the model; None for a run that starts.
     """
 
     task: Task
@@ -57,40 +72,75 @@ class Start:
     features: dict[str, list[Features]]
     model: AlbertForSequenceClassification
     test_index: Sequence[list[str] | None] = ()
+    saved: SavedState | None = None
 
 
 @contextmanager
 def open_run(flags: Flags, runtime: Runtime) -> Iterator[Run]:
     """Find the run's files, and claim its output folder for the block, if the run trains.
 
+    Its records are on the disk when the block ends well.
+
     Raises:
-        UsageError, FileNotFoundError: as :func:`find_inputs`, :func:`check_output_dir` and
-            :func:`claim_output_dir`; or the processes see different checkpoints.
+        UsageError, FileNotFoundError, OSError: as :func:`find_inputs`, :func:`check_output_dir` and
+            :func:`claim_output_dir`; or a process does not see the checkpoint that the main one chose.
     """
+    output_dir, trains = flags.records.output_dir, flags.goals.do_train
+    if not trains:  # The model to score may be what a killed run left.
+        if runtime.is_main:
+            tidy_output_dir(output_dir)
+        runtime.processes.barrier()
     files = find_inputs(flags)
     logger.info("device: %s, processes: %d", runtime.device, runtime.processes.world_size)
     for remark in flags.ignored.remarks:
         logger.info("%s", remark)
-    output_dir = flags.records.output_dir
-    checkpoints = find_checkpoints(output_dir) if flags.records.resume else []
+    checkpoint = None
     with ExitStack() as stack:
         if runtime.is_main:
-            check_output_dir(flags, files.weights, checkpoints)
-            if flags.goals.do_train:
+            make_output_dir(output_dir)
+            if trains:
                 stack.enter_context(claim_output_dir(output_dir))
-        resume_from = checkpoints[-1] if checkpoints else None
-        _check_same_checkpoint(resume_from, output_dir, runtime)
-        history = History(output_dir / "metrics.jsonl" if runtime.is_main else None)
+            checkpoint = newest_checkpoint(output_dir) if flags.records.resume else None
+            check_output_dir(flags, files.weights, resumes=checkpoint is not None)
+        resume_from = _share_checkpoint(checkpoint, output_dir, runtime)
+        history = open_history(output_dir) if runtime.is_main else History(None)
         yield Run(files, output_dir, resume_from, history)
+        history.sync()
 
 
-def _check_same_checkpoint(resume_from: Path | None, output_dir: Path, runtime: Runtime) -> None:
-    seen = checkpoint_step(resume_from) if resume_from else 0
-    if seen < runtime.processes.all_reduce_max(seen, runtime.device):
+def _share_checkpoint(checkpoint: Path | None, output_dir: Path, runtime: Runtime) -> Path | None:
+    """Return the checkpoint that the main process chose; it alone has read it, to see that it is whole."""
+    (shared,) = _share([checkpoint_step(checkpoint) if checkpoint else 0], runtime)
+    if not shared:
+        return None
+    return _seen(output_dir, shared, "--resume")
+
+
+def share_checkpoints(output_dir: Path, runtime: Runtime) -> list[Path]:
+    """Return the whole checkpoints in ``output_dir``, the earliest first, in all processes the same.
+
+    Raises:
+        UsageError: this process does not see one that the main process sees.
+    """
+    steps = [checkpoint_step(c) for c in find_checkpoints(output_dir)] if runtime.is_main else []
+    (count,) = _share([len(steps)], runtime)
+    steps = _share(steps or [0] * count, runtime)
+    return [_seen(output_dir, step, "--eval_all_checkpoints") for step in steps]
+
+
+def _share(numbers: list[int], runtime: Runtime) -> list[int]:
+    """Return the main process's numbers, in the place of which others have zeros."""
+    return [int(runtime.processes.all_reduce_max(number, runtime.device)) for number in numbers]
+
+
+def _seen(output_dir: Path, global_step: int, flag: str) -> Path:
+    checkpoint = checkpoint_folder(output_dir, global_step)
+    if not checkpoint.is_dir():
         raise UsageError(
-            "--resume: this process does not see the checkpoint that others see: --output_dir "
+            f"{flag}: this process does not see the checkpoint that others see: --output_dir "
             f"{output_dir} must be on a disk that all machines share"
         )
+    return checkpoint
 
 
 def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
@@ -110,16 +160,18 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     seed_everything(flags.training.seed)  # A new classifier starts from random weights.
     # The model comes before the data, which take minutes to tokenize.
     model = _load_model(run, config, task, named)
+    saved = None
     if run.resume_from:
         with resuming():
-            load_trained_classifier(run.resume_from, model)
+            saved = SavedState(run.resume_from)
+            saved.give_classifier(model)
     features = {
         split: _read_features(inputs, runtime, task, tokenizer, split)
         for split in flags.goals.splits
     }
     test_files = task.paths(inputs.data_dir, "test") if flags.goals.do_predict else []
     test_index = [read_index(task, path) for path in test_files]
-    return Start(task, tokenizer, features, runtime.device.place(model), test_index)
+    return Start(task, tokenizer, features, runtime.device.place(model), test_index, saved)
 
 
 def _load_model(

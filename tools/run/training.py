@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from callback.checkpointing import load_training_state
+from callback.checkpointing import SavedState
 from callback.lr_scheduler import build_schedule
 from callback.optimization import build_optimizer
 from model.modeling_albert import AlbertForSequenceClassification
@@ -122,15 +121,15 @@ class TrainingState:
         """Return the network with the fp32 weights that training updates: to be scored and saved."""
         return self.precision.fp32_model()
 
-    def restore(self, checkpoint: Path | None) -> None:
-        """Go on from ``checkpoint``; None is for a run that starts.
+    def restore(self, saved: SavedState | None) -> None:
+        """Go on from a checkpoint; None is for a run that starts.
 
         Raises:
             UsageError: the checkpoint is of a run with other flags or data.
         """
-        if checkpoint is not None:
+        if saved is not None:
             with resuming():
-                load_training_state(checkpoint, self)
+                saved.give_training(self)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what :meth:`load_state_dict` needs to go on as if never stopped."""
