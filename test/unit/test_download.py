@@ -7,6 +7,7 @@ import threading
 import zipfile
 
 import pytest
+from crashes import FullDisk
 from helpers import ROOT, command, write_sst2
 
 from model.files import digest
@@ -84,3 +85,11 @@ def test_what_cannot_be_had_is_one_line(server, tmp_path, content):
     assert result.stderr.count("\n") == 1
     assert f"{url}/SST-2.zip" in result.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_a_full_disk_is_said_with_the_folder(tmp_path):
+    words = f"no space is left on the disk of {tmp_path / 'new'}: free some there"
+    for after in range(4):  # as it makes the folder, opens the file, writes to it
+        with FullDisk(tmp_path, after).installed(), pytest.raises(OSError, match=words):
+            download.write(tmp_path / "new" / "train.tsv", b"x" * 100_000)
+    assert not list((tmp_path / "new").iterdir())

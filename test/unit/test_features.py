@@ -1,6 +1,7 @@
 """Examples become flat arrays of ids, and a cache that is right or not used."""
 
 import json
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from crashes import FullDisk
 from helpers import DATA, encode, make_examples, rows_of, sentences
 
 from model.files import write_whole
@@ -105,6 +107,24 @@ def test_the_cache_follows_the_encoding(tmp_path, tokenizer):
     assert same(first, load_features(tasks[0], path, "dev", tokenizer, 32))
     with pytest.raises(ValueError, match="line 2: not UTF-8"):
         load_features(TASKS["sst-2"], path, "dev", tokenizer, 32)
+
+
+def test_half_a_cache_of_a_killed_run_is_taken_away(sst2, tokenizer):
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)  # Now nobody has its number.
+    half = sst2 / f".writing-{child}-cached_dev_0123456789abcdef.safetensors"
+    half.write_bytes(b"half")
+    load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32)
+    assert not half.exists()
+
+
+def test_a_full_disk_costs_the_cache_alone(sst2, tokenizer, caplog):
+    with FullDisk(sst2, after=0).installed():
+        assert len(load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32)) == 30
+    assert f"features are not cached: no space is left on the disk of {sst2}: free" in caplog.text
+    assert not caches(sst2)
 
 
 @pytest.mark.parametrize("keep", [0, 7, 100, 0.5, -1])
