@@ -91,10 +91,13 @@ STEPS = (
         "a run that loses a process keeps the machine until it is ended by hand",
     ),
     Step(
-        "launcher, 1 NPU", several.launcher_of_one, "the published run does not work", 60 * _MINUTES
+        "launcher on 1 NPU",
+        several.launcher_of_one,
+        "the published run does not work",
+        60 * _MINUTES,
     ),
     Step(
-        "launcher, 8 NPUs",
+        "launcher on 8 NPUs",
         several.launcher_of_eight,
         "the published run does not work",
         60 * _MINUTES,
