@@ -31,6 +31,7 @@ from processors.loading import training_steps
 from processors.submission import write_submission
 from tools.cli.program import end_program, run_command
 from tools.machine.distributed import rank_of
+from tools.machine.parent import follow_launcher
 from tools.machine.runtime import Runtime, start_runtime
 from tools.run.due import Due, Missed
 from tools.run.flags import Flags, build_parser
@@ -247,6 +248,7 @@ def predict(
 
 def run_program(words: Sequence[str]) -> int:
     """Parse the flags and run; returns the exit status."""
+    follow_launcher()
     return run_command(build_parser(), main, words, lambda flags: rank_of(flags.machine.local_rank))
 
 

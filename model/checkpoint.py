@@ -16,10 +16,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.configuration_albert import CONFIG_NAME, AlbertConfig
+from model.configuration_albert import AlbertConfig
+from model.file_names import CONFIG_NAME, WEIGHTS_NAMES
 from model.modeling_albert import AlbertForSequenceClassification
 from model.weight_names import albert_pytorch_key, name_weights, shown_name
-from model.weights_file import WEIGHTS_NAMES, check_numbers, find_weights, read_names, read_state
+from model.weights_file import check_numbers, find_weights, read_names, read_state
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from model.file_names import CONFIG_NAME
 from model.json_files import read_json_object, shown
 from model.machine_memory import machine_memory
 
-CONFIG_NAME = "config.json"
 _PAIRS_KEY = "sentence_pairs"  # This project's own in config.json; other tools leave it alone.
 HIDDEN_ACTS = ("gelu", "gelu_new", "relu", "silu", "swish", "tanh")
 PROBLEM_TYPES = ("single_label_classification", "regression")

@@ -15,14 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from model.configuration_albert import AlbertConfig
+from model.file_names import VOCABULARY_NAMES
 from model.files import find_file
 from model.json_files import read_json_object, shown
 from model.sentencepiece_file import read_sentencepiece
 
 logger = logging.getLogger(__name__)
 
-# These are Hugging Face's name and albert_pytorch's.
-VOCABULARY_NAMES = ("spiece.model", "30k-clean.model")
 TOKENIZER_CONFIG = "tokenizer_config.json"
 SPACE = "▁"  # SentencePiece marks the space before a word with it.
 

@@ -16,13 +16,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from model.file_kinds import is_zip, read_head, what_a_zip_is, what_it_is, why_missing
+from model.file_names import INDEX_NAMES, WEIGHTS_NAMES
 from model.json_files import read_json_object, shown
 from model.weight_names import shown_name
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
-INDEX_NAMES = tuple(f"{name}.index.json" for name in WEIGHTS_NAMES)  # of weights in several files
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 # This is fp16's largest number. A network with a larger weight could not be trained or used in fp16, as
 # ALBERT is: what is above it comes of damage, or of a run that diverged.

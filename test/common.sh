@@ -10,6 +10,7 @@
 #                  where its user's flags of these names have another default than all launchers'
 #   prepare        function, if anything is to be done before the run; finds $PYTHON, $data_dir,
 #                  $model_path and $output_dir set
+#   scores         the launcher that trains what this one scores, if it does
 #   makes_data     yes: prepare makes the data
 #
 # and calls `launch "$@"`. Its user's flags, the same for every launcher, are in tools/run/recipe.py and
@@ -24,6 +25,7 @@ kind=acc
 data_path=
 model_path=
 output_dir=
+scores=
 makes_data=no
 recipe=()
 device=auto
@@ -37,6 +39,7 @@ launch() {
     [ -z "$data_path" ] || words+=(--data_path "$data_path")
     [ -z "$model_path" ] || words+=(--model_path "$model_path")
     [ -z "$output_dir" ] || words+=(--output_dir "$output_dir")
+    [ -z "$scores" ] || words+=(--scores "$scores")
     [ "$makes_data" = no ] || words+=(--makes_data)
     words+=(-- ${recipe[@]+"${recipe[@]}"} -- "$@")
 

@@ -8,10 +8,6 @@ task=sst-2
 batch_size=440
 nproc=8
 kind='eval'
+scores=train_full_8p.sh
 recipe=()
-
-prepare() {
-    [ -e "$output_dir/config.json" ] ||
-        fail 2 "there is no trained model in $output_dir: run test/train_full_8p.sh first"
-}
 launch "$@"

@@ -113,7 +113,7 @@ def refused(pretrained, tmp_path, monkeypatch, capsys):
     def call(*flags, status):
         monkeypatch.chdir(tmp_path)
         handlers, level = logging.root.handlers[:], logging.root.level
-        on_sigterm = signal.getsignal(signal.SIGTERM)
+        on_signal = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
         words = ["--model_name_or_path", pretrained, "--max_seq_length=32", "--device=cpu", *flags]
         try:
             found = program.run_program([str(word) for word in words])
@@ -122,7 +122,8 @@ def refused(pretrained, tmp_path, monkeypatch, capsys):
         finally:
             logging.root.handlers[:] = handlers
             logging.root.setLevel(level)
-            signal.signal(signal.SIGTERM, on_sigterm)
+            for number, handler in on_signal.items():
+                signal.signal(number, handler)
         return one_line_error(found, capsys.readouterr().err, status)
 
     return call

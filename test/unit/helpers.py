@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -183,6 +186,30 @@ def launch(clone, name, *flags, cwd=None, **environment):
     """Start a launcher in the environment of these tests."""
     environment = {"VIRTUAL_ENV": sys.prefix, "ASCEND_DEVICE_ID": ""} | environment
     return command("bash", clone / "test" / name, *flags, cwd=cwd or clone, **environment)
+
+
+def is_free(folder):
+    """Return whether no run holds ``folder``."""
+    with (folder / ".lock").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+
+def wait_until(holds, seconds):
+    """Wait until ``holds`` returns something, or for so many seconds."""
+    until = time.monotonic() + seconds
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+def free_port():
+    """Return the number of a port of this machine that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def accuracy(output):

@@ -1,6 +1,7 @@
 """A process of several that fails, is killed or hangs ends the run, and the last lines say which."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, command, records, write_sst2
+from helpers import ROOT, command, free_port, is_free, records, wait_until, write_sst2
 
 # What the test has rank 1 do when a signal comes: hang in Python code, or raise.
 CUSTOMIZE = """
@@ -60,11 +61,15 @@ def processes_of(folder):
     return found
 
 
-def end(process, clone):
-    """Return what the run printed from now on; it must end within 30 seconds and leave nobody."""
+def end(process, clone, seconds=0):
+    """Return what the run printed from now on; it must end within 30 seconds and leave nobody.
+
+    ``seconds`` is how long others may outlive the one that was started.
+    """
     began = time.monotonic()
     output, _ = process.communicate(timeout=60)
     assert time.monotonic() - began < 30, output
+    wait_until(lambda: not processes_of(clone), seconds)
     assert processes_of(clone) == {}
     return output.splitlines()
 
@@ -98,6 +103,41 @@ def test_a_process_that_hangs_ends_the_run_after_the_timeout(run, clone):
     assert "sitecustomize.py" in hung  # where it hung
 
 
+def test_nobody_outlives_a_launcher_that_is_killed(run, clone):
+    run.kill()
+    end(run, clone, seconds=15)
+    for folder in (clone / "test" / "output" / "0", clone / "outputs" / "SST-2"):
+        wait_until(lambda folder=folder: is_free(folder), 5)  # The kernel closes files last.
+        assert is_free(folder), folder
+
+
+def test_the_other_machine_s_processes_end_when_torchrun_is_killed_on_one(clone, tmp_path):
+    """Here a machine is a launcher of its own."""
+    port = free_port()
+    data = write_sst2(tmp_path / "data")
+    model = clone / "prev_trained_model" / "albert_base_v2"
+    machines = [
+        subprocess.Popen(
+            [sys.executable, ROOT / "tools" / "launch.py", "--nnodes=2", f"--node_rank={number}",
+             "--master_addr=127.0.0.1", f"--master_port={port}", "--device=cpu", f"--log_dir=logs{number}",
+             "--", ROOT / "run_classifier.py", "--do_train", "--data_dir", data, "--device=cpu",
+             "--model_name_or_path", model, "--max_seq_length=32", "--max_steps=1000000",
+             "--ddp_timeout=10"],
+            cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    for line in machines[0].stdout:
+        if "[Training] 20/" in line:
+            break
+    machines[1].kill()
+    lines = end(machines[0], clone)
+    machines[1].stdout.close()
+    machines[1].wait()
+    assert machines[0].returncode == 1
+    assert re.search("rank 0.*another process of this run ended|rank 0.*no answer", lines[-1])
+
+
 def test_sigterm_to_the_launcher_ends_all(run, clone):
     run.send_signal(signal.SIGTERM)
     lines = end(run, clone)
@@ -106,22 +146,13 @@ def test_sigterm_to_the_launcher_ends_all(run, clone):
     assert "Traceback" not in "\n".join(lines)
 
 
-def test_ctrl_c_ends_all(clone, tmp_path, no_dropout):
-    """On tools/launch.py, as a terminal sends it."""
-    data = write_sst2(tmp_path / "data")
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "tools" / "launch.py", "--nproc=2", "--device=cpu", "--",
-         ROOT / "run_classifier.py", "--do_train", "--data_dir", data, "--device=cpu",
-         "--model_name_or_path", no_dropout, "--max_seq_length=32", "--max_steps=1000000"],
-        cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    for line in process.stdout:
-        if "[Training] 20/" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    lines = end(process, clone)
-    assert process.returncode == 128 + signal.SIGINT
+def test_ctrl_c_ends_all(run, clone):
+    """On the launcher, which passes it on as a terminal would send it."""
+    run.send_signal(signal.SIGINT)
+    *lines, last = end(run, clone)
+    assert run.returncode == 128 + signal.SIGINT
     assert lines[-2:] == ["run_classifier.py: interrupted", "launch: all processes are interrupted"]
+    assert last.startswith("train_full_8p.sh: interrupted; its log is ")
     assert "Traceback" not in "\n".join(lines)
 
 

@@ -76,7 +76,12 @@ def test_folders_are_relative_to_where_the_user_is(clone, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--data_path=nowhere"], "--data_path=.*nowhere: there is no folder"),
+        (["--data_path=nowhere"], "no train.tsv and dev.tsv in nowhere/SST-2 .--data_path=nowhere"),
+        (["--data_path="], "--data_path needs a value: --data_path="),
+        (
+            ["--model_path=no"],
+            "no config.json, spiece.model and model.safetensors in no .--model_path=no",
+        ),
         (["--batch_size=many"], "--batch_size=many: not a whole number"),
         (["--epochs=3"], "--epochs is no flag of this launcher"),
         (["nonsense"], "nonsense is no flag"),

@@ -17,8 +17,11 @@ from callback.progressbar import ProgressBar
 from tools.cli.errors import UsageError, error_line
 from tools.machine import device as device_module
 from tools.machine.cann import cann_folders, describe_cann
+from tools.machine.cores import usable_cores
 from tools.machine.device import Device, select_device
 from tools.machine.distributed import Processes, processes_from_environment
+from tools.machine.process_flags import ProcessFlags
+from tools.machine.torchrun import check_machine
 from tools.run.throughput import FpsCounter
 
 
@@ -59,7 +62,20 @@ def test_local_rank_from_the_flag(environment):
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({"WORLD_SIZE": "two"}, "no number"),
+        (
+            {"WORLD_SIZE": "two"},
+            "WORLD_SIZE in the environment is 'two': .* whole number from 1 on",
+        ),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE in the environment is '0'"),
+        ({"WORLD_SIZE": 2, "RANK": ""}, "RANK in the environment is ''"),
+        ({"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 0}, "LOCAL_WORLD_SIZE in the environment is '0'"),
+        (
+            {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 3},
+            "LOCAL_WORLD_SIZE is 3, but WORLD_SIZE, .* is 2",
+        ),
+        ({"WORLD_SIZE": 2, "MASTER_PORT": "abc"}, "MASTER_PORT .* 'abc': .* from 1 to 65535"),
+        ({"WORLD_SIZE": 2, "MASTER_PORT": "65536"}, "MASTER_PORT"),
+        ({"WORLD_SIZE": 2, "MASTER_ADDR": ""}, "there is no MASTER_ADDR in the environment"),
         ({"WORLD_SIZE": 2, "RANK": 2}, "RANK is 2"),
         (
             {"WORLD_SIZE": 1, "LOCAL_RANK": 1},
@@ -71,6 +87,29 @@ def test_contradicting_variables_are_refused(environment, variables, words):
     environment(**variables)
     with pytest.raises(UsageError, match=words):
         processes_from_environment()
+
+
+def test_an_address_that_nobody_has_is_refused_before_torch_looks_for_it(environment):
+    environment(RANK=1, WORLD_SIZE=2, MASTER_ADDR="no-such-host.invalid")
+    with (
+        pytest.raises(UsageError, match="MASTER_ADDR no-such-host.invalid: no machine is known by"),
+        processes_from_environment().connected(Device("cpu"), 3),
+    ):
+        pytest.fail("connected")
+    flags = ProcessFlags(nnodes=2, master_addr="no-such-host.invalid", device="cpu")
+    with pytest.raises(UsageError, match="--master_addr no-such-host.invalid: no machine is known"):
+        check_machine(flags)
+
+
+def test_more_processes_than_cores_need_a_word_that_insists():
+    many = usable_cores() + 1
+    with pytest.raises(UsageError, match=f"--nproc={many} on the CPU, but there are .* --oversub"):
+        ProcessFlags(nproc=many, device="cpu")
+    assert ProcessFlags(nproc=many, device="cpu", oversubscribe=True).nproc == many
+    undecided = ProcessFlags(nproc=many)
+    if select_device("auto").is_shared:
+        with pytest.raises(UsageError, match="--oversubscribe to insist"):
+            check_machine(undecided)
 
 
 @pytest.mark.parametrize("local_rank", [0, 7])

@@ -4,22 +4,25 @@ import math
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 
 import pytest
 import torch
-from helpers import ROOT, SMALL, accuracy, command, launch, one_line_error, records, write_sst2
+from helpers import (
+    ROOT,
+    SMALL,
+    accuracy,
+    command,
+    free_port,
+    launch,
+    one_line_error,
+    records,
+    write_sst2,
+)
 from safetensors.torch import load_file
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def assert_same_weights(first, second, atol=1e-5):
@@ -90,7 +93,8 @@ def test_one_process_tokenizes_and_the_others_read(tmp_path, pretrained):
         pretrained,
     )
     result = command(
-        sys.executable, ROOT / "tools" / "launch.py", "--nproc", "3", "--device", "cpu",
+        sys.executable, ROOT / "tools" / "launch.py", "--nproc", "3", "--oversubscribe",
+        "--device", "cpu",
         "--log_dir", "logs", "--", ROOT / "run_classifier.py", *flags, "--device", "cpu",
         "--max_seq_length", "32", cwd=tmp_path,
     )  # fmt: skip
@@ -103,7 +107,8 @@ def test_one_process_tokenizes_and_the_others_read(tmp_path, pretrained):
 
 def test_a_score_does_not_depend_on_the_number_of_processes(clone):
     """3 and 1 of them, after a training by 8, which scores with 8; the dev set has 30 examples."""
-    trained = launch(clone, "train_full_8p.sh", "--device=cpu", "--batch_size=2", "--",
+    trained = launch(clone, "train_full_8p.sh", "--device=cpu", "--oversubscribe",
+                     "--batch_size=2", "--",
                      *SMALL[3:], "--learning_rate=1e-2")  # fmt: skip
     assert trained.returncode == 0, trained.stdout + trained.stderr
     log_dir = clone / "test" / "output" / "0"
@@ -116,7 +121,8 @@ def test_a_score_does_not_depend_on_the_number_of_processes(clone):
     assert f"Final Performance images/sec : {fps}" in trained.stdout
     scores = {accuracy(trained.stdout)[-1]}
     for nproc in ("3", "1"):
-        flags = ("--device=cpu", "--batch_size=5", f"--nproc={nproc}", "--", "--max_seq_length=32")
+        flags = ("--device=cpu", "--batch_size=5", f"--nproc={nproc}", "--oversubscribe", "--",
+                 "--max_seq_length=32")  # fmt: skip
         result = launch(clone, "train_eval_8p.sh", *flags)
         assert result.returncode == 0, result.stdout + result.stderr
         (score,) = accuracy(result.stdout)
@@ -197,7 +203,7 @@ def test_wrong_numbers_of_processes_are_said(clone, flags, words):
 
 
 def test_eval_before_training_says_what_to_run(clone):
-    result = launch(clone, "train_eval_8p.sh", "--device=cpu")
+    result = launch(clone, "train_eval_8p.sh", "--nproc=1")
     assert result.returncode == 2
     assert re.fullmatch(
         r"train_eval_8p.sh: error: .*run test/train_full_8p.sh first\n", result.stderr
@@ -217,9 +223,9 @@ def test_an_error_that_all_processes_find_is_said_once(tmp_path, pretrained):
 
 
 def test_a_process_that_ends_without_a_word_is_named(tmp_path):
-    program = (ROOT / "run_classifier.py", "--bogus")
-    flags = ("--nproc", "2", "--device", "cpu", "--log_dir", "logs", "--")
-    result = command(sys.executable, ROOT / "tools" / "launch.py", *flags, *program, cwd=tmp_path)
+    (tmp_path / "silent.py").write_text("raise SystemExit(2)\n")
+    flags = ("--nproc", "2", "--device", "cpu", "--log_dir", "logs", "--", "silent.py")
+    result = command(sys.executable, ROOT / "tools" / "launch.py", *flags, cwd=tmp_path)
     assert result.returncode == 2
     last = result.stderr.splitlines()[-1]
     assert re.fullmatch(r"launch: error: rank \d \(process \d+\) ended with status 2", last)

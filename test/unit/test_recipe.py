@@ -39,6 +39,7 @@ def test_what_the_user_says_stands_for_what_the_recipe_says():
     assert value_of("--batch_size", words) == "8"
     assert value_of("--device", words) == "cpu"
     assert words[:3] == [sys.executable, "-u", "run_classifier.py"]
+    assert "--oversubscribe" not in words
     assert words[-3:] == ["--seed=7", "--", "--x"]
     assert words.index("--seed=7") > words.index("--fp16")
 
@@ -53,7 +54,11 @@ def test_several_processes_are_started_by_torchrun():
     assert program[0] == "run_classifier.py"
     assert "--bind_cores" in program
     assert "--device_id" not in program
-    assert "--master_addr" not in settle("--nproc=2").command
+    words = settle("--nproc=2").command
+    assert "--master_addr" not in words
+    assert "--oversubscribe" not in words
+    words = settle("--nproc=99", "--oversubscribe", "--device=cpu").command
+    assert words[words.index("--oversubscribe") + 1] == "--nnodes"
 
 
 def test_a_resumed_or_scored_run_overwrites_nothing():
@@ -85,6 +90,48 @@ def test_a_launcher_that_makes_its_data_does_not_look_for_it(tmp_path):
     assert found.data_dir == tmp_path / "SST-2"
 
 
+def lacks(recipe, *words):
+    """Return what a launcher says that it lacks."""
+    with pytest.raises(UsageError) as said:
+        settle(*words, recipe=recipe).check_inputs()
+    return str(said.value)
+
+
+def test_all_that_a_launcher_lacks_is_one_line_in_its_own_words(tmp_path, monkeypatch):
+    """With the one command that gets all of it, where it is looked for."""
+    monkeypatch.chdir(tmp_path)
+    recipe = (f"--script={ROOT}/test/train_full_1p.sh", *FULL[1:])
+    (tmp_path / "albert_base_v2").mkdir()
+    (tmp_path / "albert_base_v2" / "config.json").touch()
+    (tmp_path / "glue" / "SST-2").mkdir(parents=True)
+    (tmp_path / "glue" / "SST-2" / "train.tsv").touch()
+    words = ("--data_path=glue", "--model_path=albert_base_v2")
+    assert lacks(recipe, *words) == (
+        "there is no dev.tsv in glue/SST-2 (--data_path=glue); there is no spiece.model and "
+        "model.safetensors in albert_base_v2 (--model_path=albert_base_v2); get them with: python "
+        f"{ROOT}/tools/download.py sst-2 albert_base_v2 --data_path glue --model_path ."
+    )
+    assert "no dev.tsv and test.tsv in" in lacks(recipe, *words, "--", "--do_predict")
+    # What the user gives run_classifier.py itself is not looked for here.
+    assert "SST-2" not in lacks(recipe, *words, "--", "--data-dir=x")
+    settle(*words, "--", "--data_dir=x", "--random_init", recipe=recipe).check_inputs()
+    settle(*words, recipe=(*recipe, "--makes_data")).check_inputs()
+    assert lacks(recipe, "--model_path=mine", "--", "--data_dir=x") == (
+        "there is no config.json, spiece.model and model.safetensors in mine (--model_path=mine)"
+    )
+
+
+def test_a_launcher_that_scores_says_who_trains(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = (f"--script={ROOT}/test/train_eval_8p.sh", *FULL[1:], "--kind=eval")
+    recipe += ("--scores=train_full_8p.sh",)
+    said = lacks(recipe, "--data_path=x", "--output_dir=out")
+    assert (
+        "there is no dev.tsv in x/SST-2 (--data_path=x); there is no trained model in out" in said
+    )
+    assert said.endswith("sst-2 --data_path x; run test/train_full_8p.sh first")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -92,6 +139,11 @@ def test_a_launcher_that_makes_its_data_does_not_look_for_it(tmp_path):
         (["--master-port", "99999"], "--master-port=99999: not a whole number from 1 to 65535"),
         (["--device=tpu"], "--device=tpu: not one of auto, npu, cuda, cpu"),
         (["--workers"], "--workers needs a value: --workers=…"),
+        (["--output_dir", ""], "--output_dir needs a value: --output_dir=…"),
+        (["--device=cpu", "--nproc=9999"], "--nproc=9999 on the CPU, but there are "),
+        (["--master_addr=host"], "--master_addr=host is for several machines"),
+        (["--data_path=\udcc4\udce3"], "b'--data_path=\\xc4\\xe3' is no text in UTF-8"),
+        (["--", "--data_dir=\udcc4"], "b'--data_dir=\\xc4' is no text in UTF-8"),
         (["--", "--batch-size", "8"], "give --batch-size before the --: the report names it"),
         (["nonsense", "--help"], "nonsense is no flag of this launcher; see --help"),
     ],
@@ -139,10 +191,10 @@ sys.exit(run_logged([sys.executable, "-u", "-c", sys.argv[1]], Path(sys.argv[2])
 """
 
 
-def start_logged(program, log):
+def start_logged(program, log, *before):
     """Start a program as a launcher does, in a process group of its own as a terminal would have it."""
     return subprocess.Popen(
-        [sys.executable, "-c", RUN_LOGGED, program, log],
+        [*before, sys.executable, "-c", RUN_LOGGED, program, log],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -175,7 +227,7 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_reaches_the_run_once_and_its_last_words_the_log(tmp_path, number):
     process = start_logged(ENDS_IN_ORDER, tmp_path / "log")
     assert process.stdout.readline() == b"ready\n"
@@ -186,8 +238,19 @@ def test_a_signal_reaches_the_run_once_and_its_last_words_the_log(tmp_path, numb
     began = time.monotonic()
     output, errors = process.communicate(timeout=30)
     assert time.monotonic() - began < 30
-    assert (process.returncode, output, errors) == (7, b"got SIGTERM\ndone\n", b"")
-    assert (tmp_path / "log").read_text() == "ready\ngot SIGTERM\ndone\n"
+    said = f"got {number.name if number == signal.SIGINT else 'SIGTERM'}\ndone\n"
+    assert (process.returncode, output, errors) == (7, said.encode(), b"")
+    assert (tmp_path / "log").read_text() == f"ready\n{said}"
+
+
+def test_a_hang_up_is_ignored_where_nohup_says_so(tmp_path):
+    process = start_logged(ENDS_IN_ORDER, tmp_path / "log", "nohup")
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=30) == (b"got SIGTERM\ndone\n", b"")
 
 
 def test_a_run_that_a_signal_kills_has_the_status_that_a_shell_gives(tmp_path):

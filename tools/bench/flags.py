@@ -15,7 +15,8 @@ from tools.bench.contenders import ATTENTIONS, PARTS, PRECISIONS, Contender, mak
 from tools.cli.errors import UsageError
 from tools.cli.groups import fill, flag
 from tools.cli.parser import Number
-from tools.machine.device import Device, usable_cores
+from tools.machine.cores import usable_cores
+from tools.machine.device import Device
 from tools.machine.process_flags import DEVICES
 
 SHORTEST = 3  # An example has so many tokens at least: [CLS] x [SEP].
@@ -91,6 +92,10 @@ def make_flags(namespace: argparse.Namespace) -> BenchmarkFlags:
             raise UsageError(f"--{name} {unknown[0]!r}: there are {', '.join(known)}")
     if flags.data_dir and not flags.config:
         raise UsageError("--data_dir needs --config, a folder with config.json and the vocabulary")
+    if flags.task_name != BenchmarkFlags.task_name and not flags.data_dir:
+        raise UsageError(f"--task_name {flags.task_name} needs --data_dir, the folder of its data")
+    if flags.mean_length != BenchmarkFlags.mean_length and flags.data_dir:
+        raise UsageError("--mean_length is of generated examples: it goes without --data_dir")
     if flags.json:
         folder = flags.json.absolute().parent
         if flags.json.exists():

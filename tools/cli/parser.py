@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,11 +52,34 @@ class Parser(argparse.ArgumentParser):
 
         Wrong usage ends the program with one line and exit status 2.
         """
+        self.check_text(words)
         flags = self.parse_args([self._with_underscores(word) for word in words])
         try:
             return self._complete(flags), flags.debug
         except UsageError as error:
             self.error(str(error))
+
+    def check_text(self, words: Sequence[str]) -> None:
+        """See that words are text: a name in another encoding could be neither printed nor written down.
+
+        Other words end the program with one line and exit status 2.
+        """
+        for word in words:
+            try:
+                word.encode("utf-8")
+            except UnicodeEncodeError:
+                self.error(
+                    f"{os.fsencode(word)!r} is no text in {sys.getfilesystemencoding().upper()}, this "
+                    "system's encoding: type it in that, and rename a file whose name is not"
+                )
+
+    def _get_value(self, action: argparse.Action, text: str) -> Any:
+        """Return what a flag's word stands for, as argparse does; an empty one, mostly for nothing."""
+        if text == "" and action.option_strings and action.type not in _MAY_BE_EMPTY:
+            raise argparse.ArgumentError(
+                action, "its value is empty: give it one, or leave the flag out"
+            )
+        return super()._get_value(action, text)
 
     def _with_underscores(self, word: str) -> str:
         """Spell ``--batch-size=8`` as ``--batch_size=8`` where that is a flag; leave the rest alone."""
@@ -67,7 +91,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end with exit status 2."""
-        print(f"{self.prog}: error: {message}; see --help", file=sys.stderr)
+        line = message.replace("\n", "\\n")  # Of a word that has line breaks.
+        print(f"{self.prog}: error: {line}; see --help", file=sys.stderr)
         sys.exit(USAGE_STATUS)
 
 
@@ -101,3 +126,11 @@ def folder(text: str) -> Path | None:
     None where the value is empty, as it is where a script's variable has none: then the default holds.
     """
     return Path(text) if text else None
+
+
+def any_word(text: str) -> str:
+    """Return the text itself, which may be empty: an argparse type."""
+    return text
+
+
+_MAY_BE_EMPTY = (folder, any_word)

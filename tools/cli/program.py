@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from tools.cli.errors import FAILURE_STATUS, USAGE_STATUS, PeerError, UsageError, error_line
 from tools.cli.log import FILE_ONLY
 from tools.cli.parser import Parser
+from tools.cli.streams import open_closed_streams
 
 # A process that SIGTERM finds in foreign code (a collective that never returns) may take so long.
 _STUCK_SECONDS = 5.0
@@ -28,8 +29,11 @@ class _Terminated(BaseException):
     """SIGTERM came."""
 
 
-def _raise_terminated(*_: object) -> None:
-    raise _Terminated
+def _raise_once(number: int, _: object) -> None:
+    """Unwind this process; a second signal must not tear what unwinds, and says no more than the first."""
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
 
 
 def run_command(
@@ -44,6 +48,7 @@ def run_command(
         rank_of: returns, for what the parser made, this process's rank among several; None where it is
             alone. A :class:`UsageError` of it is one of the command line, which every process says.
     """
+    open_closed_streams()
     flags, debug = parser.parse(words)
     try:
         rank = rank_of(flags)
@@ -59,10 +64,13 @@ def run_program(
 
     A failure prints ``program: error: …`` on standard error; with ``debug`` it is raised instead.
     SIGTERM unwinds like Ctrl-C, so that half-written files are taken away. One process of several
-    (``rank``) writes the line to its log and to torchrun's error file too, names its rank, and leaves
-    to rank 0 what all of them find.
+    (``rank``) writes the line to its log and to torchrun's error file too, names its rank, and where
+    there is such a file leaves to rank 0 what all of them find.
     """
-    signal.signal(signal.SIGTERM, _raise_terminated)
+    signal.signal(signal.SIGTERM, _raise_once)
+    # A script's processes in the background are to ignore Ctrl-C.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _raise_once)
     if rank is not None:
         _end_though_stuck()
     try:
@@ -83,8 +91,8 @@ def run_program(
         status = USAGE_STATUS if isinstance(error, UsageError) else FAILURE_STATUS
         place = "" if rank is None else f"rank {rank}: "
         line = f"{program}: error: {place}{error_line(error)}"
-        loud = not isinstance(error, PeerError) and (not rank or status != USAGE_STATUS)
-        _tell_torchrun(line)
+        told = _tell_torchrun(line)
+        loud = not isinstance(error, PeerError) and not (rank and told and status == USAGE_STATUS)
     _note(line)
     if loud:
         print(line, file=sys.stderr, flush=True)
@@ -116,14 +124,17 @@ def _note(line: str) -> None:
 def _place(error: BaseException) -> str:
     """Return the place in the code where a signal found this process: where it hung, if it did."""
     frames = traceback.extract_tb(error.__traceback__)
-    frame = next(f for f in reversed(frames) if f.name != _raise_terminated.__name__)
+    frame = next(f for f in reversed(frames) if f.name != _raise_once.__name__)
     return f"{frame.filename}:{frame.lineno} in {frame.name}"
 
 
-def _tell_torchrun(line: str) -> None:
-    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+def _tell_torchrun(line: str) -> bool:
+    """Write the line where torchrun, or who uses it, looks for it; return whether somebody does."""
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if file:
         record = {"message": line, "timestamp": str(int(time.time()))}
         Path(file).write_text(json.dumps(record), encoding="utf-8")
+    return bool(file)
 
 
 def _end_though_stuck() -> None:

@@ -5,8 +5,25 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from types import TracebackType
 
 from tools.cli.missing_requirements import is_satisfied
+from tools.cli.streams import open_closed_streams
+
+open_closed_streams()
+
+
+def _say_interrupted(
+    kind: type[BaseException], error: BaseException, place: TracebackType | None
+) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        print(f"{os.path.basename(sys.argv[0])}: interrupted", file=sys.stderr)  # noqa: PTH119
+    else:
+        sys.__excepthook__(kind, error, place)
+
+
+# Ctrl-C while torch is being imported, which takes seconds, needs no traceback either.
+sys.excepthook = _say_interrupted
 
 # torch would load an installed accelerator package by itself, which fails where its driver is missing
 # even if no accelerator is asked for. tools/machine/device.py loads it when one is.

@@ -145,6 +145,11 @@ class Device:
         """Return how many devices of this type the machine has."""
         return 1 if self.type == "cpu" else self._module.device_count()
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether several processes compute on it, on the CPU's cores; of others each has its own."""
+        return self.type == "cpu"
+
     def keep_memory(self) -> None:
         """Have freed memory stay with the process, as the allocators of accelerators do by themselves."""
         if self.type == "cpu":
@@ -171,11 +176,6 @@ class Device:
         if self.type == "cpu":
             return f"cpu ({torch.get_num_threads()} threads)"
         return f"{self.type}:{self.index} ({self._module.get_device_name(self.index)})"
-
-
-def usable_cores() -> int:
-    """Return how many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def select_device(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from model.torch_releases import let_collectives_end
-from tools.cli.errors import PeerError, UsageError
+from tools.cli.errors import PeerError, UsageError, first_line
 from tools.machine.device import Device
 
 # Collectives raise this when another process is gone, and when it does not answer.
@@ -53,12 +54,15 @@ class Processes:
             timeout: seconds after which a process that does not answer counts as hung.
 
         Raises:
+            UsageError: as :func:`check_address`, of MASTER_ADDR.
             PeerError: another process is gone.
             TimeoutError: one does not answer.
         """
         if self.world_size == 1:
             yield
             return
+        if host := os.environ.get("MASTER_ADDR"):
+            check_address(host, "MASTER_ADDR")
         try:
             torch.distributed.init_process_group(
                 device.process_group_backend,
@@ -185,18 +189,24 @@ def processes_from_environment(local_rank: int = -1) -> Processes:
     environment.update(variables_of_a_loop(local_rank, environment))
     if "WORLD_SIZE" not in environment:
         return Processes()
-    try:
-        world_size = int(environment["WORLD_SIZE"])
-        local_world_size = int(environment.get("LOCAL_WORLD_SIZE", world_size))
-        rank = int(environment.get("RANK", max(local_rank, 0)))
-        local_rank = int(environment.get("LOCAL_RANK", local_rank if local_rank >= 0 else rank))
-    except ValueError as error:
-        raise UsageError(f"RANK, WORLD_SIZE or LOCAL_RANK is no number: {error}") from None
-    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in environment]
+    world_size = _whole_number(environment, "WORLD_SIZE", 1)
+    local_world_size = _whole_number(environment, "LOCAL_WORLD_SIZE", 1, world_size)
+    rank = _whole_number(environment, "RANK", 0, max(local_rank, 0))
+    local_rank = _whole_number(
+        environment, "LOCAL_RANK", 0, local_rank if local_rank >= 0 else rank
+    )
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not environment.get(name)]
     if world_size > 1 and missing:
         raise UsageError(
             f"WORLD_SIZE is {world_size}, but there is no {' and no '.join(missing)} in the environment: "
             "torchrun sets them"
+        )
+    if world_size > 1:
+        _whole_number(environment, "MASTER_PORT", 1, highest=65535)
+    if local_world_size > world_size:
+        raise UsageError(
+            f"LOCAL_WORLD_SIZE is {local_world_size}, but WORLD_SIZE, that of all machines together, is "
+            f"{world_size}"
         )
     if not 0 <= rank < world_size:
         raise UsageError(f"RANK is {rank}, but WORLD_SIZE is {world_size}")
@@ -206,6 +216,49 @@ def processes_from_environment(local_rank: int = -1) -> Processes:
             "(LOCAL_WORLD_SIZE, else WORLD_SIZE)"
         )
     return Processes(rank, local_rank, world_size, local_world_size)
+
+
+def _whole_number(
+    environment: Mapping[str, str],
+    name: str,
+    lowest: int,
+    default: int | None = None,
+    highest: int | None = None,
+) -> int:
+    """Return the number in a variable; ``default`` where it is not set.
+
+    Raises:
+        UsageError: it is none, or out of bounds.
+    """
+    text = environment.get(name)
+    if text is None and default is not None:
+        return default
+    number = int(text) if text and text.isdecimal() else -1
+    if number < lowest or (highest is not None and number > highest):
+        bounds = f"from {lowest} to {highest}" if highest is not None else f"from {lowest} on"
+        raise UsageError(
+            f"{name} in the environment is {text!r}: it is to be a whole number {bounds}; torchrun sets "
+            "it, and without WORLD_SIZE one process runs alone"
+        )
+    return number
+
+
+def check_address(host: str, name: str) -> None:
+    """See that the machine where processes meet is one that the network knows.
+
+    Args:
+        name: of the flag or variable that ``host`` is from.
+
+    Raises:
+        UsageError: it is not.
+    """
+    try:
+        socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError) as error:
+        raise UsageError(
+            f"{name} {host}: no machine is known by that name ({first_line(error)}): correct it, or give "
+            "its IP address"
+        ) from error
 
 
 def rank_of(local_rank: int) -> int | None:

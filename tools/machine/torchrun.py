@@ -20,7 +20,10 @@ from torch.distributed.elastic.multiprocessing.errors import (
     ProcessFailure,
 )
 
-from tools.machine.device import select_device, usable_cores
+from tools.machine.cores import usable_cores
+from tools.machine.device import select_device
+from tools.machine.distributed import check_address
+from tools.machine.parent import name_launcher
 from tools.machine.process_flags import ProcessFlags
 
 
@@ -35,11 +38,11 @@ def run_processes(
         max_restarts: how often all start again when one fails.
         debug: show torchrun's own messages.
 
-    Raises:
-        UsageError: there are fewer devices than processes.
     """
-    # One line here is better than eight processes that say that a device is not there.
-    select_device(flags.device, processes=flags.nproc)
+    os.environ.update(name_launcher())
+    # Under nohup a hang-up is to be ignored, but torchrun handles it, and would end all processes.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // flags.nproc)))
     # Every start gets a store of its own: else processes started again find the addresses of those before.
     os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
@@ -69,6 +72,19 @@ def run_processes(
             print(f"launch: all processes are {name}", file=sys.stderr, flush=True)
             return 128 + error.sigval
     return 0
+
+
+def check_machine(flags: ProcessFlags) -> None:
+    """See that this machine can do what is asked for, before there are processes that each say it cannot.
+
+    Raises:
+        UsageError: there are fewer devices than processes, or fewer cores and no word that insists on it;
+            or the machine with --node_rank=0 is not known.
+    """
+    if select_device(flags.device, processes=flags.nproc).is_shared:
+        flags.check_cores()
+    if flags.nnodes > 1:
+        check_address(flags.master_addr, "--master_addr")
 
 
 def failure_line(rank: int, failure: ProcessFailure) -> str:

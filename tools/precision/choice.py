@@ -49,6 +49,21 @@ class PrecisionFlags:
         "dynamic", "dynamic, or a fixed number", type=_loss_scale, metavar="X"
     )
 
+    def __post_init__(self) -> None:
+        """See that the flags go together.
+
+        Raises:
+            UsageError: two contradict each other, or one is about a precision that is not asked for.
+        """
+        if self.fp16 and self.bf16:
+            raise UsageError("--fp16 and --bf16 contradict each other")
+        for name in ("fp16_opt_level", "amp_backend", "loss_scale"):
+            value = getattr(self, name)
+            if value != getattr(PrecisionFlags, name) and not self.fp16:
+                raise UsageError(
+                    f"--{name} {value} is about --fp16: give that, too, or leave it out"
+                )
+
 
 def uses_apex(fp16: bool, amp_backend: str, device: Device) -> bool:
     """Return whether ``--fp16`` is apex's on this device: where it is installed, unless told otherwise.

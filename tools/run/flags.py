@@ -318,7 +318,7 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
     inputs = fill(InputFlags, namespace, model_given=namespace.model_name_or_path is not None)
     records = fill(RecordFlags, namespace, output_dir_given=namespace.output_dir is not None)
     training = fill(TrainingFlags, namespace)
-    _check(goals, training, records)
+    _check(goals, inputs, training, records)
     custom = fill(CustomFlags, namespace)
     task = replace(_describe_task(goals, custom), encoding=inputs.encoding)
     default_data = "." if task.name == CUSTOM else f"./dataset/{task.folder}"
@@ -343,17 +343,24 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
     )
 
 
-def _check(goals: GoalFlags, training: TrainingFlags, records: RecordFlags) -> None:
+def _check(
+    goals: GoalFlags, inputs: InputFlags, training: TrainingFlags, records: RecordFlags
+) -> None:
     if not goals.splits:
         raise UsageError("nothing to do: give --do_train, --do_eval or --do_predict")
     if records.overwrite_output_dir and records.resume:
         raise UsageError("--overwrite_output_dir and --resume contradict each other")
-    if training.fp16 and training.bf16:
-        raise UsageError("--fp16 and --bf16 contradict each other")
-    if records.resume and not goals.do_train:
-        raise UsageError("--resume goes on with training: it needs --do_train")
-    if training.stop_point < 1 and not goals.do_eval:
-        raise UsageError("--stop_point needs --do_eval, which measures it")
+    needs = (
+        ("stop_point", training, "do_eval", "which measures it"),
+        ("eval_steps", records, "do_eval", "which it says when to do"),
+        ("eval_all_checkpoints", goals, "do_eval", "which scores them"),
+        ("resume", records, "do_train", "with which it goes on"),
+        ("random_init", inputs, "do_train", "which starts from those weights"),
+        ("save_format", records, "do_train", "whose model it is about"),
+    )
+    for name, group, needed, reason in needs:
+        if getattr(group, name) != getattr(type(group), name) and not getattr(goals, needed):
+            raise UsageError(f"--{name} needs --{needed}, {reason}")
 
 
 def _describe_task(goals: GoalFlags, custom: CustomFlags) -> Task:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tools.cli.groups import flag
+from tools.cli.parser import any_word
 
 
 @dataclass(frozen=True)
@@ -14,12 +15,12 @@ class IgnoredFlags:
     ``model_type`` is any word: the references' launchers pass ``SST``, and it means ALBERT there, too.
     """
 
-    model_type: str = flag("albert", "any word; the model is ALBERT", metavar="WORD")
+    model_type: str = flag("albert", "any word; the model is ALBERT", type=any_word, metavar="WORD")
     cache_dir: str | None = flag(
-        None, "a run downloads nothing that would need a place", metavar="DIR"
+        None, "a run downloads nothing that would need a place", type=any_word, metavar="DIR"
     )
-    server_ip: str | None = flag(None, "a run waits for no debugger", metavar="HOST")
-    server_port: str | None = flag(None, "as --server_ip", metavar="PORT")
+    server_ip: str | None = flag(None, "a run waits for no debugger", type=any_word, metavar="HOST")
+    server_port: str | None = flag(None, "as --server_ip", type=any_word, metavar="PORT")
     evaluate_during_training: bool = flag(False, "--do_eval does so: see --eval_steps")
 
     @property

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from model.checkpoint import WEIGHTS_NAMES, find_weights, has_classifier
-from model.configuration_albert import CONFIG_NAME, AlbertConfig
+from model.checkpoint import find_weights, has_classifier
+from model.configuration_albert import AlbertConfig
 from model.file_kinds import why_missing
-from model.tokenization_albert import VOCABULARY_NAMES, find_vocabulary
+from model.file_names import CONFIG_NAME, VOCABULARY_NAMES, WEIGHTS_NAMES
+from model.tokenization_albert import find_vocabulary
 from processors.custom import CUSTOM, NOT_READ_YET, as_regression, with_labels
 from processors.glue import Task
 from tools.cli.errors import UsageError
 from tools.cli.paths import DEFAULT_MODEL
 from tools.run.flags import Flags, InputFlags
+from tools.run.launcher_inputs import missing_of_model
+from tools.run.remedies import PUBLISHED_MODEL, download_command, listed
 
 logger = logging.getLogger(__name__)
 
@@ -46,22 +51,17 @@ def find_inputs(flags: Flags) -> ModelFiles:
     if not goals.do_train:
         output_dir, given = flags.records.output_dir, flags.records.output_dir_given
         folder = _trained_folder(folder, output_dir, start_first=inputs.model_given and not given)
-    missing, assets = _missing_data(task, inputs.data_dir, goals.splits), []
-    if missing and task.archive:
-        assets.append(task.name)
-    elif missing and task.name != CUSTOM:
-        missing.append(f"dataset/README.md says where {task.folder} is to be had")
-    try:
-        config = _config_file(inputs.config_name or folder)
-        vocabulary = _vocabulary_file(inputs, inputs.tokenizer_name or folder)
-        weights = None if inputs.random_init and goals.do_train else find_weights(folder).parent
-    except FileNotFoundError as error:
-        missing.append(str(error))
-        if folder == Path(DEFAULT_MODEL):
-            assets.append(folder.name)
-    if missing:
-        raise FileNotFoundError("; ".join(missing) + _remedy(assets, task, inputs.data_dir))
-    return ModelFiles(config, vocabulary, weights)
+    no_data = _missing_data(task, inputs.data_dir, goals.splits)
+    random = inputs.random_init and goals.do_train
+    files, no_model = _find_model(inputs, folder, random)
+    if no_data or no_model:
+        # What a trained model lacks is not to be had; nor is a file that a flag of its own names.
+        lacks_model = no_model and goals.do_train and missing_of_model(folder)
+        remedies = _remedies(
+            task, inputs.data_dir if no_data else None, folder if lacks_model else None
+        )
+        raise FileNotFoundError("; ".join([*no_data, *no_model, *remedies]))
+    return files
 
 
 def resolve_task(task: Task, config: AlbertConfig, trains: bool, data_dir: Path) -> Task:
@@ -116,6 +116,32 @@ def check_sizes(config: AlbertConfig, task: Task, max_seq_length: int) -> None:
         )
 
 
+def _find_model(
+    inputs: InputFlags, folder: Path, random: bool
+) -> tuple[ModelFiles | None, list[str]]:
+    """Return a model's files, and what is said of each that is missing; None where one is."""
+    missing: list[str] = []
+
+    def find(finder: Callable[..., Path], *where: Any) -> Path | None:
+        try:
+            return finder(*where)
+        except FileNotFoundError as error:
+            missing.append(str(error))
+            return None
+
+    config = find(_config_file, inputs.config_name or folder)
+    vocabulary = find(_vocabulary_file, inputs, inputs.tokenizer_name or folder)
+    weights = None if random else find(find_weights, folder)
+    if len(missing) == len(missing_of_model(folder)) == 3:
+        missing = [
+            f"no model in {folder}: looked for {CONFIG_NAME}, {' or '.join(VOCABULARY_NAMES)}, "
+            f"{' or '.join(WEIGHTS_NAMES)}"
+        ]
+    if missing:
+        return None, missing
+    return ModelFiles(config, vocabulary, None if random else weights.parent), []
+
+
 def _missing_data(task: Task, data_dir: Path, splits: list[str]) -> list[str]:
     files = [path for split in splits for path in task.paths(data_dir, split)]
     return [f"{file} is missing" for file in files if not file.is_file()]
@@ -130,10 +156,7 @@ def _config_file(path: str | Path) -> Path:
         raise FileNotFoundError(reason)
     if named:
         raise FileNotFoundError(f"{file} is missing (--config_name)")
-    raise FileNotFoundError(
-        f"no model in {file.parent}: looked for {CONFIG_NAME}, {' or '.join(VOCABULARY_NAMES)}, "
-        f"{' or '.join(WEIGHTS_NAMES)}"
-    )
+    raise FileNotFoundError(f"no {CONFIG_NAME} in {file.parent}")
 
 
 def _vocabulary_file(inputs: InputFlags, folder: str | Path) -> Path:
@@ -162,13 +185,30 @@ def _vocabulary_file(inputs: InputFlags, folder: str | Path) -> Path:
     return file
 
 
-def _remedy(assets: list[str], task: Task, data_dir: Path) -> str:
-    if not assets:
-        return ""
-    command = f"python -m tools.download {' '.join(assets)}"
-    if task.name in assets and data_dir != Path("dataset") / task.folder:
-        return f"; give --data_dir the folder that has them, or get them: {command}"
-    return f"; get them with: {command}"
+def _remedies(task: Task, data_dir: Path | None, model: Path | None) -> list[str]:
+    """Return what can be done about data that ``data_dir`` lacks, and a model that ``model`` lacks."""
+    assets, remedies, elsewhere = [], [], []
+    data_path = model_path = None
+    if data_dir is not None and task.archive:
+        assets.append(task.name)
+        data_path = data_dir.parent if data_dir.name == task.folder else Path("dataset")
+        if data_dir != Path("dataset") / task.folder:
+            elsewhere.append("--data_dir")
+    elif data_dir is not None and task.name != CUSTOM:
+        remedies.append(f"dataset/README.md says where {task.folder} is to be had")
+    if model is not None:
+        assets.append(PUBLISHED_MODEL)
+        is_published = model.name == PUBLISHED_MODEL
+        model_path = model.parent if is_published else Path("prev_trained_model")
+        if model != Path(DEFAULT_MODEL):
+            elsewhere.append("--model_name_or_path")
+    if assets:
+        command = f"get {listed(assets)} with: {download_command(assets, data_path, model_path)}"
+        if elsewhere:
+            flags = listed(elsewhere)
+            command = f"give {flags} the folder that has the files, or drop {flags} and {command}"
+        remedies.append(command)
+    return remedies
 
 
 def _trained_folder(start: Path, output_dir: Path, start_first: bool) -> Path:

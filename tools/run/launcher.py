@@ -14,12 +14,16 @@ from pathlib import Path
 from model.files import make_folder, remove_temporary_files, writing
 from tools.cli.errors import error_line
 from tools.cli.paths import ROOT
+from tools.machine.parent import name_launcher
 from tools.run.previous import finish_moving, hold, is_half_moved, move_to_previous
 from tools.run.recipe import Launch
 from tools.run.report import write_report
 
 NETWORK = "albert_ID0335_for_PyTorch"
 _CHUNK = 65536
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# How a run is said to have ended that has one of these exit statuses.
+_SIGNALLED = {128 + signal.SIGINT: "interrupted", 128 + signal.SIGTERM: "terminated"}
 
 
 def run_launcher(launch: Launch) -> int:
@@ -57,11 +61,8 @@ def _run_and_report(launch: Launch, lock: int) -> int:
     began = time.monotonic()
     status = run_logged(launch.command, launch.log, lock)
     if status:
-        print(
-            f"{launch.recipe.script.name}: error: the run ended with status {status}; its log is "
-            f"{launch.log}",
-            file=sys.stderr,
-        )
+        end = _SIGNALLED.get(status, f"error: the run ended with status {status}")
+        print(f"{launch.recipe.script.name}: {end}; its log is {launch.log}", file=sys.stderr)
         return status
     flags = launch.flags
     if flags.node_rank > 0:
@@ -78,8 +79,9 @@ def _run_and_report(launch: Launch, lock: int) -> int:
 def run_logged(command: Sequence[str], log: Path, lock: int) -> int:
     """Run a command, copy all it prints to standard output and to ``log``, and return its exit status.
 
-    SIGTERM and Ctrl-C end the command with SIGTERM, and the log gets its last words. A reader of standard
-    output that goes away, or a full disk, does not end it.
+    SIGTERM and Ctrl-C go on to the command, a hang-up as SIGTERM, and the log gets its last words. Where
+    this process itself is killed, the command gets SIGTERM. A reader of standard output that goes away, or
+    a full disk, does not end it.
 
     Args:
         lock: a descriptor that the command keeps open: the folder is its own for as long as it lives.
@@ -87,33 +89,32 @@ def run_logged(command: Sequence[str], log: Path, lock: int) -> int:
     with writing(log.parent):
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     child: subprocess.Popen | None = None
-    stopped = False
+    came: list[int] = []
 
-    def stop(*_: object) -> None:
-        nonlocal stopped
-        stopped = True
-        if child is not None:
-            child.terminate()
+    def pass_on(number: int, _: object) -> None:
+        number = signal.SIGTERM if number == signal.SIGHUP else number
+        if child is None:
+            came.append(number)
+        else:
+            child.send_signal(number)
 
-    catch = [signal.SIGTERM]
-    # A script's processes in the background are to ignore Ctrl-C.
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        catch.append(signal.SIGINT)
-    before = {number: signal.signal(number, stop) for number in catch}
-    # A terminal sends Ctrl-C to all processes. This one passes it on as SIGTERM, which torchrun and its
-    # processes are to see once, so they start with the other blocked.
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    # What a caller has this process ignore, the command ignores as well: hang-ups under nohup, and Ctrl-C
+    # in the background of a script.
+    passed = [n for n in _PASSED_ON if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, pass_on) for number in passed}
+    # A terminal sends Ctrl-C to all processes of its session. The command is to get it once, from here.
     child = subprocess.Popen(
         command,
         cwd=ROOT,
+        env=os.environ | name_launcher(lock),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         pass_fds=[lock],
+        start_new_session=True,
     )
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-    if stopped:  # The signal came before there was a child to tell.
-        child.terminate()
+    for number in came:  # The child was not there yet to be told.
+        child.send_signal(number)
     while chunk := os.read(child.stdout.fileno(), _CHUNK):
         _write(sys.stdout.fileno(), chunk)
         if lost := _write(file, chunk, log.parent):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +20,13 @@ def hold(folder: Path) -> Iterator[int | None]:
     """Keep other runs from writing to ``folder`` for the block, which gets None where another one does.
 
     Else it gets the lock's descriptor. A process that is handed it holds the folder as well, and each hold
-    ends with its process, however that ends.
+    ends with its process, however that ends. What a process forks does not hold it: a loader of batches
+    notices only after seconds that the process it works for is gone.
     """
     with writing(folder):
         lock = (folder / ".lock").open("w")
     with lock:
+        os.register_at_fork(after_in_child=lock.close)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -17,6 +17,7 @@ from tools.cli.groups import add_flags, fill, flag
 from tools.cli.parser import Number, Parser
 from tools.cli.paths import ROOT
 from tools.machine.process_flags import ProcessFlags
+from tools.run.launcher_inputs import check_inputs
 from tools.run.report import KINDS
 
 _MODEL = Path("prev_trained_model", "albert_base_v2")
@@ -81,6 +82,7 @@ class Recipe:
     script: Path = flag(None, "the launcher", type=Path, required=True, metavar="FILE")
     task: str = flag(None, "GLUE task, in small letters", required=True, metavar="NAME")
     kind: str = flag("acc", "what the run is for", choices=KINDS)
+    scores: str | None = flag(None, "the launcher that trains what this one scores", metavar="NAME")
     makes_data: bool = flag(False, "the launcher makes the data itself")
     only_check: bool = flag(False, "check the user's words and print what bash needs to know")
 
@@ -109,6 +111,18 @@ class Launch:
         """How many train together, over all machines."""
         return self.flags.nproc * self.flags.nnodes
 
+    def check_inputs(self) -> None:
+        """See that what the run reads is there, or is made by the launcher.
+
+        Raises:
+            UsageError: as :func:`tools.run.launcher_inputs.check_inputs`.
+        """
+        recipe, flags = self.recipe, self.flags
+        if not recipe.makes_data:
+            model = flags.output_dir if recipe.scores else flags.model_path
+            passed_on = {_flag_of(word) for word in self.passed_on}
+            check_inputs(recipe.task, flags.data_path, model, recipe.scores, passed_on)
+
     @property
     def command(self) -> list[str]:
         """What to start: run_classifier.py, by way of torchrun where there are several processes."""
@@ -126,7 +140,10 @@ class Launch:
             start = ["-m", "tools.launch", "--log_dir", self.log.parent]
             for item in fields(ProcessFlags):
                 value = getattr(flags, item.name)
-                start += [] if value is None else [f"--{item.name}", value]
+                if value is True:
+                    start += [f"--{item.name}"]
+                elif value not in (None, False):
+                    start += [f"--{item.name}", value]
             words = [*start, "--", *words, "--bind_cores"]
         else:
             words += ["--device_id", flags.device_id]
@@ -186,6 +203,7 @@ class _LauncherParser(Parser):
 
     def parse(self, words: Sequence[str]) -> tuple[Launch, bool]:
         """Return the launch, and whether ``--debug`` is given; wrong usage is one line and status 2."""
+        self.check_text(words)
         flags, passed_on = _split(words)
         self._passed_on = tuple(passed_on)
         try:
@@ -218,7 +236,7 @@ class _LauncherParser(Parser):
                 continue
             if not equals:
                 value = next(rest, None)
-            if value is None:
+            if not value:
                 raise UsageError(f"{name} needs a value: {name}=…")
             _check_value(action, name, value)
             yield f"{_flag_of(word)}={value}"
@@ -236,12 +254,7 @@ class _LauncherParser(Parser):
             model_path=flags.model_path or (model if model.is_dir() else ROOT / _MODEL),
             output_dir=flags.output_dir or ROOT / "outputs" / recipe.task.upper(),
         )
-        launch = Launch(recipe, settled, self._passed_on)
-        # Without --data_path, run_classifier.py says where data is to be had.
-        given = flags.data_path != recipe.defaults.data_path
-        if given and not recipe.makes_data and not launch.data_dir.is_dir():
-            raise UsageError(f"--data_path={flags.data_path}: there is no folder {launch.data_dir}")
-        return launch
+        return Launch(recipe, settled, self._passed_on)
 
     def format_help(self) -> str:
         """Return the help, with flags as launchers' users write them: ``--flag=VALUE``."""
@@ -249,7 +262,8 @@ class _LauncherParser(Parser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end with exit status 2."""
-        print(f"{self.prog}: error: {message}", file=sys.stderr)
+        line = message.replace("\n", "\\n")  # Of a word that has line breaks.
+        print(f"{self.prog}: error: {line}", file=sys.stderr)
         sys.exit(USAGE_STATUS)
 
 

@@ -1,0 +1,117 @@
+"""What is wrong with a run of several processes is said once, before any of them starts."""
+
+import os
+import signal
+
+import pytest
+from helpers import ROOT, write_sst2
+
+import tools.launch
+import tools.machine.torchrun
+from tools.cli.paths import DEFAULT_MODEL
+
+PROGRAM = str(ROOT / "run_classifier.py")
+
+
+@pytest.fixture
+def launched(tmp_path, monkeypatch, capsys, pretrained):
+    """Start two processes of a program, and return the exit status, the words and what was started."""
+    started = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # This process keeps its handlers.
+    monkeypatch.setattr(
+        tools.machine.torchrun, "run_processes", lambda *flags: started.append(flags)
+    )
+
+    def call(*words, before=(), model=pretrained):
+        flags = ("--model_name_or_path", model, "--max_seq_length=32", "--device=cpu")
+        program = words if words[:1] == ("other.py",) else (PROGRAM, *flags, *words)
+        launcher = ("--nproc=2", "--oversubscribe", "--device=cpu", *before, "--")
+        try:
+            status = tools.launch.main([str(word) for word in (*launcher, *program)])
+        except SystemExit as end:
+            status = end.code
+        return status, capsys.readouterr().err, started
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--bogus",), "run_classifier.py: error: unrecognized arguments: --bogus"),
+        ((), "run_classifier.py: error: nothing to do"),
+        (("--do_train", "--data_dir=no"), "launch: error: no/train.tsv is missing"),
+        (("--do_eval",), "launch: error: there is no trained model in outputs/SST-2"),
+        (("--do_train", "--max_seq_length=65"), "--max_seq_length 65 is more than the model's 64"),
+        (("--do_train", "--output_dir=old"), "old holds an earlier run"),
+        (("--do_train", "--output_dir=file"), "--output_dir file cannot be made"),
+    ],
+)
+def test_what_all_processes_would_find_is_one_line(launched, tmp_path, words, said):
+    write_sst2(tmp_path / "dataset" / "SST-2")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "model.safetensors").touch()
+    (tmp_path / "file").touch()
+    status, line, started = launched(*words)
+    assert (status, started) == (1 if "cannot be made" in said else 2, [])
+    assert said in line
+    assert line.count("\n") == 1
+
+
+def test_a_run_that_can_start_starts(launched, tmp_path):
+    data = write_sst2(tmp_path / "data")
+    status, line, started = launched("--do_train", "--data_dir", data)
+    assert (status, line, len(started)) == (0, "", 1)
+    # What another program wants is not known here.
+    assert launched("other.py", "--bogus")[2:] == (started,)
+    assert len(started) == 2
+
+
+def test_a_run_that_is_started_again_must_go_on(launched, tmp_path):
+    data = write_sst2(tmp_path / "data")
+    flags = ("--do_train", "--data_dir", data)
+    status, line, started = launched(*flags, before=("--max_restarts=1",))
+    assert (status, started) == (2, [])
+    assert "--max_restarts needs --resume" in line
+    assert launched(*flags, "--resume", before=("--max_restarts=1",))[0] == 0
+
+
+def test_the_machines_that_do_not_write_do_not_look_at_the_output_folder(launched, tmp_path):
+    data = write_sst2(tmp_path / "data")
+    machine = ("--nnodes=2", "--node_rank=1", "--master_addr=127.0.0.1")
+    status, line, _ = launched("--do_train", "--data_dir", data, before=machine)
+    assert (status, line) == (0, "")
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_all_that_is_missing_has_one_command_that_gets_it(launched, tmp_path, monkeypatch):
+    published = tmp_path / "models" / "albert_base_v2"
+    published.mkdir(parents=True)
+    (published / "config.json").write_text("{}")
+    line = launched("--do_train", model=published)[1]
+    assert "dataset/SST-2/train.tsv is missing; no vocabulary in " in line
+    assert "no weights in " in line
+    command = f"python {ROOT}/tools/download.py sst-2 albert_base_v2"
+    folders = "--data_path dataset --model_path models"
+    assert line.endswith(f"get sst-2 and albert_base_v2 with: {command} {folders}\n")
+    line = launched("--do_train", model=tmp_path / "mine")[1]
+    assert f"no model in {tmp_path / 'mine'}: looked for config.json, spiece.model or" in line
+    assert "drop --model_name_or_path and get" in line
+    if not (ROOT / "dataset" / "SST-2").exists() and not (ROOT / DEFAULT_MODEL).exists():
+        monkeypatch.chdir(ROOT)
+        line = launched("--do_train", model=DEFAULT_MODEL)[1]
+        assert line.endswith("python -m tools.download sst-2 albert_base_v2\n")
+
+
+def test_processes_of_a_launcher_are_told_who_it_is(monkeypatch):
+    """torchrun itself is not started here."""
+    told = []
+    monkeypatch.setattr(
+        tools.machine.torchrun.torchrun, "run", lambda _: told.append(os.environ["ALBERT_LAUNCHER"])
+    )
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr("logging.disable", lambda _: None)
+    flags = tools.launch.LaunchFlags(program=("other.py",), device="cpu")
+    assert tools.machine.torchrun.run_processes(flags, flags.program, flags.log_dir, 0, False) == 0
+    assert told == [str(os.getpid())]

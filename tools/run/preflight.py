@@ -1,0 +1,51 @@
+"""What every process of a run would find by itself, found once, before any of them starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from model.configuration_albert import AlbertConfig
+from tools.cli.errors import UsageError
+from tools.cli.paths import ROOT
+from tools.run.flags import parse_flags
+from tools.run.inputs import check_sizes, find_inputs
+from tools.run.output_dir import check_output_dir, claim_output_dir
+
+_PROGRAM = ROOT / "run_classifier.py"
+
+
+def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
+    """Check the flags, the files and the output folder of a run; of another program nothing.
+
+    Wrong flags end this process with one line and exit status 2, and --help with the help.
+
+    Args:
+        program: the program and its flags.
+        writes: whether the process that writes is one of this machine's.
+        restarts: whether the processes are started again where one fails.
+
+    Raises:
+        UsageError, ValueError: the run could not start; as what is called here.
+    """
+    if Path(program[0]).resolve() != _PROGRAM:
+        return
+    flags = parse_flags(program[1:])
+    try:
+        files = find_inputs(flags)
+    except FileNotFoundError as error:
+        raise UsageError(str(error)) from error
+    check_sizes(AlbertConfig.from_file(files.config), flags.task, flags.inputs.max_seq_length)
+    resumes, trains = flags.records.resume, flags.goals.do_train
+    if restarts and trains and not resumes:
+        raise UsageError(
+            "--max_restarts needs --resume among the program's flags: else a run that is started again "
+            "finds what it left itself, and refuses to train over it"
+        )
+    if (
+        writes and not resumes
+    ):  # Which of its checkpoints are whole takes a resumed run time to tell.
+        check_output_dir(flags, files.weights, [])
+    if writes and trains and flags.records.output_dir.is_dir():
+        with claim_output_dir(flags.records.output_dir):
+            pass
