@@ -1,16 +1,21 @@
 """What every command shares: its flags in a group, its help, its errors, its exit status."""
 
+import json
 import re
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
+from helpers import ROOT, command
 
 from tools.cli.errors import USAGE_STATUS, UsageError
 from tools.cli.groups import flag, parser_of
-from tools.cli.parser import Number
-from tools.cli.program import run_command
+from tools.cli.parser import Number, Parser, folder
+from tools.cli.program import run_command, run_program
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,17 @@ def test_help_shows_the_defaults_that_say_something(capsys):
     [
         (["--batch_size=0"], "argument --batch_size: 0 is not 1 or more; see --help"),
         (["--label=x"], "--label needs a name; see --help"),
+        (
+            ["--label="],
+            "argument --label/--old_label: its value is empty: give it one, or leave the flag out; see",
+        ),
+        (["--batch-size", ""], "argument --batch_size: its value is empty"),
+        (
+            ["--label=\udcc4\udce3"],
+            "b'--label=\\xc4\\xe3' is no text in UTF-8, this system's encoding",
+        ),
+        (["\udcb5"], "b'\\xb5' is no text in UTF-8"),
+        (["a", "--x=1\n2"], "unrecognized arguments: --x=1\\n2; see --help"),
         (["--batch-sise=1"], "unrecognized arguments: --batch-sise=1; see --help"),
     ],
 )
@@ -75,7 +91,86 @@ def test_wrong_usage_is_one_line_before_the_command_starts(capsys, words, line):
     with pytest.raises(SystemExit) as end:
         run_command(PARSER, pytest.fail, words)
     assert end.value.code == USAGE_STATUS
-    assert capsys.readouterr().err == f"copy: error: {line}\n"
+    said = capsys.readouterr().err
+    assert said.startswith(f"copy: error: {line}")
+    assert said.endswith("; see --help\n")
+    assert said.count("\n") == 1
+
+
+def test_a_folder_and_an_argument_may_be_empty():
+    """A folder's default holds where a script's variable has none; a text may be any."""
+    parser = Parser("copy")
+    parser.add_argument("--out", type=folder, default=None)
+    parser.add_argument("text")
+    flags, _ = parser.parse(["--out=", ""])
+    assert (flags.out, flags.text) == (None, "")
+
+
+PROGRAM = """
+import sys, time
+from tools.cli.errors import UsageError
+from tools.cli.program import run_program
+def main():
+    print("ready", flush=True)
+    try:
+        time.sleep(60)
+    finally:
+        time.sleep(0.1)
+sys.exit(run_program(main, "it", debug=False))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_in_a_row_say_one_line(number):
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    process.stdout.readline()
+    while process.poll() is None:
+        process.send_signal(number)
+        time.sleep(0.005)
+    _, errors = process.communicate()
+    word = "terminated" if number == signal.SIGTERM else "interrupted"
+    assert (process.returncode, errors) == (128 + number, f"it: {word}\n")
+
+
+def wrong():
+    raise UsageError("it is wrong")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_wrong_usage_of_one_process_of_several_is_said(monkeypatch, tmp_path, capsys, rank):
+    """By the first, and where nobody gathers what they found, by each."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # This process keeps its handlers.
+    monkeypatch.setattr("tools.cli.program._end_though_stuck", lambda: None)
+    monkeypatch.delenv("TORCHELASTIC_ERROR_FILE", raising=False)
+    assert run_program(wrong, "it", debug=False, rank=rank) == USAGE_STATUS
+    assert capsys.readouterr().err == f"it: error: rank {rank}: it is wrong\n"
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
+    assert run_program(wrong, "it", debug=False, rank=rank) == USAGE_STATUS
+    assert capsys.readouterr().err == ("" if rank else "it: error: rank 0: it is wrong\n")
+    assert json.loads((tmp_path / "error.json").read_text())["message"].endswith("it is wrong")
+
+
+def test_closed_streams_lead_nowhere(tmp_path):
+    """A file that is opened later must not get the number of one."""
+    code = (
+        "import sys, tools.cli.streams as s; s.open_closed_streams(); "
+        "number = open(sys.argv[1], 'w').fileno(); print('lost'); print('lost', file=sys.stderr); "
+        "sys.stdin.read(); sys.exit(number)"
+    )
+    words = (sys.executable, "-c", code, tmp_path / "file")
+    for closed in ("<&- >&- 2>&-", ">&-"):
+        result = command("bash", "-c", f'"$@" {closed}', "bash", *words, cwd=ROOT)
+        assert result.returncode > 2, closed
+        assert (tmp_path / "file").read_text() == ""
+
+
+def test_ctrl_c_while_packages_are_imported_is_one_line(tmp_path):
+    code = "import tools.cli.require_packages; raise KeyboardInterrupt"
+    result = command(sys.executable, "-c", code, cwd=ROOT)
+    assert (result.returncode, result.stderr) == (-signal.SIGINT, "-c: interrupted\n")
 
 
 @pytest.mark.parametrize(("returned", "status"), [(None, 0), (0, 0), (143, 143)])

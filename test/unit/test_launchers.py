@@ -11,6 +11,7 @@ import time
 
 import pytest
 from helpers import ROOT, SMALL, command, launch
+from safetensors.torch import load_file
 
 NETWORK = "albert_ID0335_for_PyTorch"
 
@@ -93,6 +94,20 @@ def test_wrong_usage_is_one_line_and_status_2(clone, flags, words):
     assert result.returncode == 2
     assert result.stdout == ""
     assert re.fullmatch(rf"train_full_1p.sh: error: .*{words}.*\n", result.stderr)
+
+
+def test_a_launcher_whose_streams_are_closed_trains_all_the_same(clone):
+    """And neither it nor its training writes what it says into a file that got a stream's number."""
+    tiny = ("--batch_size=8", "--workers=1", "--", "--max_seq_length=32", "--max_steps=1")
+    words = ("bash", clone / "test" / "train_full_1p.sh", "--device=cpu", *tiny)
+    result = command(
+        "bash", "-c", '"$@" <&- >&- 2>&-', "bash", *words, cwd=clone, VIRTUAL_ENV=sys.prefix
+    )
+    assert result.returncode == 0
+    assert (
+        "Saving model checkpoint" in (clone / "test" / "output" / "0" / "train_0.log").read_text()
+    )
+    load_file(clone / "outputs" / "SST-2" / "model.safetensors")
 
 
 def test_ascends_device_id_names_the_log_folder(clone):

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 import time
 from datetime import timedelta
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import ROOT, command
+from helpers import ROOT, command, free_port
 from simulated_npu import install
 
 from callback.progressbar import ProgressBar
@@ -90,15 +91,45 @@ def test_contradicting_variables_are_refused(environment, variables, words):
 
 
 def test_an_address_that_nobody_has_is_refused_before_torch_looks_for_it(environment):
-    environment(RANK=1, WORLD_SIZE=2, MASTER_ADDR="no-such-host.invalid")
-    with (
-        pytest.raises(UsageError, match="MASTER_ADDR no-such-host.invalid: no machine is known by"),
-        processes_from_environment().connected(Device("cpu"), 3),
-    ):
-        pytest.fail("connected")
+    for rank in (0, 1):
+        environment(RANK=rank, WORLD_SIZE=2, MASTER_ADDR="no-such-host.invalid")
+        with (
+            pytest.raises(
+                UsageError, match="MASTER_ADDR no-such-host.invalid: no machine is known"
+            ),
+            processes_from_environment().connected(Device("cpu"), 3),
+        ):
+            pytest.fail("connected")
     flags = ProcessFlags(nnodes=2, master_addr="no-such-host.invalid", device="cpu")
     with pytest.raises(UsageError, match="--master_addr no-such-host.invalid: no machine is known"):
         check_machine(flags)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_finds_no_other_says_where_it_looked(environment, capfd, rank):
+    """And torch does not print the addresses of its own code."""
+    environment(RANK=rank, WORLD_SIZE=2, MASTER_PORT=free_port())
+    words = (
+        r"not find each other within 1 s \(--ddp_timeout\): .* MASTER_ADDR=127.0.0.1 MASTER_PORT="
+    )
+    with (
+        pytest.raises(TimeoutError, match=words),
+        processes_from_environment().connected(Device("cpu"), 1),
+    ):
+        pytest.fail("connected")
+    assert "frame #" not in capfd.readouterr().err
+
+
+def test_a_port_that_another_program_has_is_said(environment):
+    with socket.create_server(("", 0)) as other:
+        environment(RANK=0, WORLD_SIZE=2, MASTER_PORT=other.getsockname()[1])
+        with (
+            pytest.raises(
+                UsageError, match="is where another program listens: choose another port"
+            ),
+            processes_from_environment().connected(Device("cpu"), 1),
+        ):
+            pytest.fail("connected")
 
 
 def test_more_processes_than_cores_need_a_word_that_insists():

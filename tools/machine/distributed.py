@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from model.torch_releases import let_collectives_end
-from tools.cli.errors import PeerError, UsageError, first_line
+from tools.cli.errors import PeerError, UsageError
 from tools.machine.device import Device
+from tools.machine.meeting_point import MeetingPoint, check_host
 
 # Collectives raise this when another process is gone, and when it does not answer.
 _GONE = re.compile(r"Connection (closed|reset|refused)|Broken pipe|recvValue failed|remote process")
@@ -54,22 +54,26 @@ class Processes:
             timeout: seconds after which a process that does not answer counts as hung.
 
         Raises:
-            UsageError: as :func:`check_address`, of MASTER_ADDR.
+            UsageError: no machine has the name that MASTER_ADDR is, or another program has its port.
             PeerError: another process is gone.
             TimeoutError: one does not answer.
         """
         if self.world_size == 1:
             yield
             return
-        if host := os.environ.get("MASTER_ADDR"):
-            check_address(host, "MASTER_ADDR")
+        meeting_point = MeetingPoint.from_environment()
+        if self.is_main:
+            check_host(meeting_point.host, "MASTER_ADDR")
+        else:
+            meeting_point.wait_for(timeout)
         try:
-            torch.distributed.init_process_group(
-                device.process_group_backend,
-                rank=self.rank,
-                world_size=self.world_size,
-                timeout=device.limit_collectives(timeout),
-            )
+            with meeting_point.explaining(timeout):
+                torch.distributed.init_process_group(
+                    device.process_group_backend,
+                    rank=self.rank,
+                    world_size=self.world_size,
+                    timeout=device.limit_collectives(timeout),
+                )
             yield
         except RuntimeError as error:  # torch has no type for it: gloo's errors are just this.
             text = str(error)
@@ -241,24 +245,6 @@ def _whole_number(
             "it, and without WORLD_SIZE one process runs alone"
         )
     return number
-
-
-def check_address(host: str, name: str) -> None:
-    """See that the machine where processes meet is one that the network knows.
-
-    Args:
-        name: of the flag or variable that ``host`` is from.
-
-    Raises:
-        UsageError: it is not.
-    """
-    try:
-        socket.getaddrinfo(host, None)
-    except (OSError, UnicodeError) as error:
-        raise UsageError(
-            f"{name} {host}: no machine is known by that name ({first_line(error)}): correct it, or give "
-            "its IP address"
-        ) from error
 
 
 def rank_of(local_rank: int) -> int | None:

@@ -22,7 +22,7 @@ from torch.distributed.elastic.multiprocessing.errors import (
 
 from tools.machine.cores import usable_cores
 from tools.machine.device import select_device
-from tools.machine.distributed import check_address
+from tools.machine.meeting_point import check_host
 from tools.machine.parent import name_launcher
 from tools.machine.process_flags import ProcessFlags
 
@@ -84,7 +84,7 @@ def check_machine(flags: ProcessFlags) -> None:
     if select_device(flags.device, processes=flags.nproc).is_shared:
         flags.check_cores()
     if flags.nnodes > 1:
-        check_address(flags.master_addr, "--master_addr")
+        check_host(flags.master_addr, "--master_addr")
 
 
 def failure_line(rank: int, failure: ProcessFailure) -> str:
