@@ -15,12 +15,13 @@
 # purpose); a new .venv. torch_npu is never installed, and nothing beside it: what it needs must match
 # the machine's CANN (docs/npu.md).
 
+# shellcheck disable=SC2153 # Who sources this file has set ROOT.
+
 # Streams that the caller has closed lead nowhere: else a program's first file would get their numbers.
 { : <&0; } 2>/dev/null || exec </dev/null
 { : >&1; } 2>/dev/null || exec >/dev/null
 { : >&2; } 2>/dev/null || exec 2>/dev/null
 
-# shellcheck disable=SC2153 # Who sources this file has set ROOT.
 PYTHON=
 python_is_everyones=no # Its packages are not this project's to add to.
 

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from model.torch_releases import let_collectives_end
 from tools.cli.errors import PeerError, UsageError
 from tools.machine.device import Device
-from tools.machine.meeting_point import MeetingPoint, check_host
+from tools.machine.meeting_point import MeetingPoint
 
 # Collectives raise this when another process is gone, and when it does not answer.
 _GONE = re.compile(r"Connection (closed|reset|refused)|Broken pipe|recvValue failed|remote process")
@@ -63,7 +63,7 @@ class Processes:
             return
         meeting_point = MeetingPoint.from_environment()
         if self.is_main:
-            check_host(meeting_point.host, "MASTER_ADDR")
+            meeting_point.check_host()
         else:
             meeting_point.wait_for(timeout)
         try:

@@ -20,10 +20,14 @@ _SILENT = re.compile("timed? ?out", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class MeetingPoint:
-    """``host`` and ``port`` of the process of rank 0."""
+    """``host`` and ``port`` of the process that waits for the others.
+
+    ``names`` are those of the variables or flags that say so, and of the limit of the others' patience.
+    """
 
     host: str
     port: int
+    names: tuple[str, str, str] = ("MASTER_ADDR", "MASTER_PORT", "--ddp_timeout")
 
     @classmethod
     def from_environment(cls) -> MeetingPoint:
@@ -33,16 +37,30 @@ class MeetingPoint:
         )
 
     def __str__(self) -> str:
-        return f"MASTER_ADDR={self.host} MASTER_PORT={self.port}"
+        return f"{self.names[0]}={self.host} {self.names[1]}={self.port}"
+
+    def check_host(self) -> None:
+        """See that the network knows the machine.
+
+        Raises:
+            UsageError: it does not.
+        """
+        try:
+            socket.getaddrinfo(self.host, None)
+        except (OSError, UnicodeError) as error:
+            raise UsageError(
+                f"{self.names[0]} {self.host}: no machine is known by that name ({first_line(error)}): "
+                "correct it, or give its IP address"
+            ) from error
 
     def wait_for(self, timeout: float) -> None:
         """Wait until somebody listens there; torch, which waits as well, prints its own code meanwhile.
 
         Raises:
-            UsageError: as :func:`check_host`.
+            UsageError: as :meth:`check_host`.
             TimeoutError: nobody listens there within ``timeout`` seconds.
         """
-        check_host(self.host, "MASTER_ADDR")
+        self.check_host()
         until = time.monotonic() + timeout
         while True:
             try:
@@ -75,25 +93,8 @@ class MeetingPoint:
             raise
 
     def _apart(self, timeout: float) -> TimeoutError:
+        limit = f" ({self.names[2]})" if self.names[2] else ""
         return TimeoutError(
-            f"the processes did not find each other within {timeout:g} s (--ddp_timeout): one of them did "
-            f"not start, or does not reach {self}, where the one of rank 0 waits"
+            f"the processes did not find each other within {timeout:g} s{limit}: one of them did not "
+            f"start, or does not reach {self}, where the one of rank 0 waits"
         )
-
-
-def check_host(host: str, name: str) -> None:
-    """See that the network knows a machine.
-
-    Args:
-        name: of the flag or variable that ``host`` is from.
-
-    Raises:
-        UsageError: it does not.
-    """
-    try:
-        socket.getaddrinfo(host, None)
-    except (OSError, UnicodeError) as error:
-        raise UsageError(
-            f"{name} {host}: no machine is known by that name ({first_line(error)}): correct it, or give "
-            "its IP address"
-        ) from error

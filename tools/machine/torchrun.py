@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
@@ -22,9 +23,12 @@ from torch.distributed.elastic.multiprocessing.errors import (
 
 from tools.machine.cores import usable_cores
 from tools.machine.device import select_device
-from tools.machine.meeting_point import check_host
+from tools.machine.meeting_point import MeetingPoint
 from tools.machine.parent import name_launcher
 from tools.machine.process_flags import ProcessFlags
+
+# So many seconds a machine waits for the one with --node_rank=0: somebody may start them by hand.
+_PATIENCE = 900.0
 
 
 def run_processes(
@@ -57,8 +61,15 @@ def run_processes(
             words += ["--master_addr", flags.master_addr, "--master_port", str(flags.master_port)]
         else:
             words += ["--standalone"]  # It takes a port that is free, in every release of torch.
+        joining = nullcontext()
+        if flags.nnodes > 1:
+            point = _meeting_point(flags)
+            joining = point.explaining(_PATIENCE)
+            if flags.node_rank > 0:
+                point.wait_for(_PATIENCE)
         try:
-            torchrun.run(torchrun.parse_args([*words, *program, "--log_dir", str(log_dir)]))
+            with joining:
+                torchrun.run(torchrun.parse_args([*words, *program, "--log_dir", str(log_dir)]))
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
             log = log_dir / f"rank_{rank}.log"
@@ -84,7 +95,12 @@ def check_machine(flags: ProcessFlags) -> None:
     if select_device(flags.device, processes=flags.nproc).is_shared:
         flags.check_cores()
     if flags.nnodes > 1:
-        check_host(flags.master_addr, "--master_addr")
+        _meeting_point(flags).check_host()
+
+
+def _meeting_point(flags: ProcessFlags) -> MeetingPoint:
+    names = ("--master_addr", "--master_port", "")
+    return MeetingPoint(flags.master_addr, flags.master_port, names)
 
 
 def failure_line(rank: int, failure: ProcessFailure) -> str:
