@@ -49,14 +49,16 @@ find_python() {
 }
 
 any_python() {
-    local candidate
+    local candidate candidates
     [ -n "${PYTHON:-}" ] || find_python
-    while IFS= read -r candidate; do
+    # All of them are read: who lists them would complain of a reader that goes away.
+    mapfile -t candidates < <(echo "$PYTHON" && pythons)
+    for candidate in "${candidates[@]}"; do
         if is_recent "$candidate"; then
             echo "$candidate"
             return
         fi
-    done < <(echo "$PYTHON" && pythons)
+    done
     check_version
 }
 

@@ -79,7 +79,8 @@ def test_missing_files_are_one_line_with_the_remedy(tmp_path):
     line = one_line_error(result.returncode, result.stderr, 1)
     assert "dataset/SST-2/train.tsv" in line
     assert "prev_trained_model/albert_base_v2" in line
-    assert "python -m tools.download sst-2 albert_base_v2" in line
+    folders = "--data_path dataset --model_path prev_trained_model"
+    assert line.endswith(f"python {ROOT}/tools/download.py sst-2 albert_base_v2 {folders}")
     assert not (tmp_path / "outputs").exists()
 
 
