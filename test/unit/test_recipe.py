@@ -114,6 +114,9 @@ def test_all_that_a_launcher_lacks_is_one_line_in_its_own_words(tmp_path, monkey
     assert "no dev.tsv and test.tsv in" in lacks(recipe, *words, "--", "--do_predict")
     # What the user gives run_classifier.py itself is not looked for here.
     assert "SST-2" not in lacks(recipe, *words, "--", "--data-dir=x")
+    # Weights of another kind are there: who reads them says what they are.
+    (tmp_path / "albert_base_v2" / "tf_model.h5").touch()
+    assert "no spiece.model in albert_base_v2" in lacks(recipe, *words)
     settle(*words, "--", "--data_dir=x", "--random_init", recipe=recipe).check_inputs()
     settle(*words, recipe=(*recipe, "--makes_data")).check_inputs()
     assert lacks(recipe, "--model_path=mine", "--", "--data_dir=x") == (

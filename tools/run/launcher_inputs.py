@@ -18,7 +18,7 @@ _OF_MODEL = {
 }
 
 # So end the files of a model's folder that are no weights, of whatever system.
-_NO_WEIGHTS = {"", ".json", ".md", ".model", ".txt", ".vocab"}
+_NO_WEIGHTS = {"", ".json", ".jsonl", ".md", ".model", ".txt", ".vocab"}
 
 
 def check_inputs(
@@ -69,8 +69,8 @@ def check_inputs(
 def missing_of_model(folder: Path) -> list[str]:
     """Return the files that a model's folder lacks, each by the name that it would have.
 
-    What is there in another form, a link that leads nowhere or weights of another kind, is not lacking: who
-    reads it says what it is.
+    What is there in another form, a link that leads nowhere or weights of another kind, is not lacking:
+    who reads it says what it is.
     """
     names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
     others = [name for name in names if Path(name).suffix not in _NO_WEIGHTS]
