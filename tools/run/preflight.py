@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from model.configuration_albert import AlbertConfig
@@ -10,7 +11,12 @@ from tools.cli.errors import UsageError
 from tools.cli.paths import ROOT
 from tools.run.flags import parse_flags
 from tools.run.inputs import check_sizes, find_inputs
-from tools.run.output_dir import check_output_dir, claim_output_dir
+from tools.run.output_dir import (
+    check_output_dir,
+    claim_output_dir,
+    make_output_dir,
+    tidy_output_dir,
+)
 
 _PROGRAM = ROOT / "run_classifier.py"
 
@@ -31,21 +37,22 @@ def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
     if Path(program[0]).resolve() != _PROGRAM:
         return
     flags = parse_flags(program[1:])
+    output_dir, trains = flags.records.output_dir, flags.goals.do_train
+    if writes and not trains:  # The model to score may be what a killed run left.
+        tidy_output_dir(output_dir)
     try:
         files = find_inputs(flags)
     except FileNotFoundError as error:
         raise UsageError(str(error)) from error
     check_sizes(AlbertConfig.from_file(files.config), flags.task, flags.inputs.max_seq_length)
-    resumes, trains = flags.records.resume, flags.goals.do_train
+    resumes = flags.records.resume
     if restarts and trains and not resumes:
         raise UsageError(
             "--max_restarts needs --resume among the program's flags: else a run that is started again "
             "finds what it left itself, and refuses to train over it"
         )
-    if (
-        writes and not resumes
-    ):  # Which of its checkpoints are whole takes a resumed run time to tell.
-        check_output_dir(flags, files.weights, [])
-    if writes and trains and flags.records.output_dir.is_dir():
-        with claim_output_dir(flags.records.output_dir):
-            pass
+    if writes:
+        make_output_dir(output_dir)
+        with claim_output_dir(output_dir) if trains else nullcontext():
+            if not resumes:  # Which of its checkpoints are whole takes a resumed run time to tell.
+                check_output_dir(flags, files.weights, resumes=False)
