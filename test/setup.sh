@@ -49,10 +49,12 @@ find_python() {
 }
 
 any_python() {
-    local candidate candidates
+    local candidate candidates=()
     [ -n "${PYTHON:-}" ] || find_python
     # All of them are read: who lists them would complain of a reader that goes away.
-    mapfile -t candidates < <(echo "$PYTHON" && pythons)
+    while IFS= read -r candidate; do
+        candidates+=("$candidate")
+    done < <(echo "$PYTHON" && pythons)
     for candidate in "${candidates[@]}"; do
         if is_recent "$candidate"; then
             echo "$candidate"
