@@ -2,7 +2,7 @@
 
 The runs are small ones in this process, on disks that fail (crashes.py). A run to the end from each point
 takes a fifth of a second, and there are some hundreds of points; so each day every fifth of them has its
-turn, beginning with another. ALBERT_TEST_EVERY_POINT=1 in the environment has all of them.
+turn, beginning with another. ALBERT_TEST_LONG=1 in the environment has all of them.
 """
 
 import json
@@ -29,7 +29,7 @@ from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
 from tools.run.flags import parse_flags
 
-EVERY = 1 if os.environ.get("ALBERT_TEST_EVERY_POINT") else 5
+EVERY = 1 if os.environ.get("ALBERT_TEST_LONG") else 5
 # Seven steps in two epochs, with an evaluation at the step of each checkpoint.
 TRAINING = ("--do_train", "--do_eval", "--do_predict", "--max_steps=7", "--save_steps=3")
 TRAINING += ("--eval_steps=3", "--save_total_limit=1", "--logging_steps=3")

@@ -7,7 +7,6 @@ of each kind; ALBERT_FUZZ_SEED takes others.
 import csv
 import io
 import logging
-import os
 import random
 import re
 from dataclasses import replace
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzzing import CASES, SEED
 from helpers import encode, make_examples, sentences
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -28,8 +28,6 @@ from processors.reading import read_examples
 from processors.sentences import sentences_of_text
 from processors.text_files import decode
 
-CASES = int(os.environ.get("ALBERT_FUZZ_CASES", "10000"))
-SEED = int(os.environ.get("ALBERT_FUZZ_SEED", "17"))
 SOME = settings(
     max_examples=CASES // 50,
     deadline=None,
