@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import torch
@@ -18,6 +20,8 @@ Batch = dict[str, Tensor]
 
 # Features of at most this size lie on the device while they are used, those of larger sets in host memory.
 DEVICE_BYTES = 256 * 2**20
+# A worker that was told to end does so by itself after so long, should the training process not end it.
+_WORKER_SECONDS = 30
 
 
 class BatchBuilder:
@@ -90,7 +94,8 @@ def load_batches(
 ) -> Iterator[Batch]:
     """Yield the padded batch of each plan, in order, on ``device``.
 
-    With ``workers``, as many other processes build them in host memory.
+    With ``workers``, as many other processes build them in host memory. No number is drawn from torch's
+    own generator, which belongs to the step that takes the batches.
     """
     if workers == 0:
         yield from map(BatchBuilder(features, device), plans)
@@ -99,15 +104,27 @@ def load_batches(
         _PaddedBatches(features, plans),
         batch_size=None,
         num_workers=workers,
-        worker_init_fn=_end_on_sigterm,
+        worker_init_fn=partial(_outlive_signals, os.getpid()),
+        generator=torch.Generator(),  # The loader draws a seed for its workers, who have no use for it.
     )
     for batch in loader:
         yield _put(batch, device)
 
 
-def _end_on_sigterm(_: int) -> None:
-    """Have a worker end quietly on SIGTERM; the handler it inherits is the training process's."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _outlive_signals(training_process: int, _: int) -> None:
+    """Have a worker leave it to the training process when both end, as long as that one lives.
+
+    A terminal and torchrun send their signals to both, and the training process may want the rest of its
+    step's batches.
+    """
+
+    def end_later(*_: object) -> None:
+        if os.getppid() != training_process:
+            os._exit(128 + signal.SIGTERM)
+        signal.alarm(_WORKER_SECONDS)  # Nobody handles its signal, which ends the process.
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, end_later)
 
 
 @dataclass(frozen=True)

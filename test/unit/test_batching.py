@@ -281,3 +281,13 @@ def test_logits_do_not_depend_on_the_policy(sst2, tokenizer, pretrained):
             logits[policy][batch.rows] = model(**inputs).logits.detach()
     torch.testing.assert_close(logits["bucket"], logits["max_length"], atol=1e-6, rtol=0)
     torch.testing.assert_close(logits["longest"], logits["max_length"], atol=1e-6, rtol=0)
+
+
+def test_batches_draw_no_random_numbers(sst2, tokenizer):
+    features = load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32)
+    plans = plan_evaluation(features.lengths, 20, 32)
+    for workers in (0, 1):
+        torch.manual_seed(0)
+        before = torch.get_rng_state()
+        assert len(list(load_batches(features, plans, CPU, workers))) == len(plans)
+        assert torch.equal(torch.get_rng_state(), before)

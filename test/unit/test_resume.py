@@ -161,3 +161,16 @@ def test_the_state_of_a_checkpoint_is_read_once(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "load", lambda file, **how: read.append(file) or load(file, **how))
     resume(trained, tmp_path / "out")
     assert [file.name for file in read] == ["training_state.pt"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_processes_that_build_batches_change_nothing_that_is_learned(trained, tmp_path, workers):
+    """The run has dropout, and none of its random numbers goes to the loader."""
+    flags = replace(trained, machine=replace(trained.machine, workers=workers))
+    run_classifier.main(
+        replace(flags, records=replace(trained.records, output_dir=tmp_path / "whole"))
+    )
+    resume(flags, tmp_path / "resumed")
+    weights = (trained.records.output_dir / "model.safetensors").read_bytes()
+    assert (tmp_path / "whole" / "model.safetensors").read_bytes() == weights
+    assert (tmp_path / "resumed" / "model.safetensors").read_bytes() == weights
