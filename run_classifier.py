@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
@@ -29,10 +31,12 @@ from model.tokenization_albert import AlbertTokenizer
 from processors.batching import TrainingPlan
 from processors.loading import training_steps
 from processors.submission import write_submission
+from tools.cli.errors import StoppedError
 from tools.cli.program import end_program, run_command
 from tools.machine.distributed import rank_of
 from tools.machine.parent import follow_launcher
 from tools.machine.runtime import Runtime, start_runtime
+from tools.machine.stop_signals import StopSignals
 from tools.run.due import Due, Missed
 from tools.run.flags import Flags, build_parser
 from tools.run.meter import Meter
@@ -67,7 +71,8 @@ def main(flags: Flags) -> None:
         )
         model = start.model
         if flags.goals.do_train:
-            model = train(flags, runtime, run, start, scorer)
+            with StopSignals(runtime.processes) as stop:
+                model = train(flags, runtime, run, start, scorer, stop)
             model = finish(runtime, run, start, model, flags.records.save_format)
         if flags.goals.do_eval:
             evaluate(runtime, run, scorer, model, flags.goals.eval_all_checkpoints)
@@ -76,9 +81,13 @@ def main(flags: Flags) -> None:
 
 
 def train(
-    flags: Flags, runtime: Runtime, run: Run, start: Start, scorer: Scorer
+    flags: Flags, runtime: Runtime, run: Run, start: Start, scorer: Scorer, stop: StopSignals
 ) -> AlbertForSequenceClassification:
-    """Train the model that the run starts with; return it in fp32."""
+    """Train the model that the run starts with; return it in fp32.
+
+    Raises:
+        StoppedError: a signal came; there is a checkpoint to go on from.
+    """
     (examples,) = start.features["train"]
     max_seq_length = flags.inputs.max_seq_length
     plan = build_plan(flags.training, examples.lengths, max_seq_length, runtime.processes)
@@ -103,9 +112,9 @@ def train(
     meter = Meter(runtime, state, plan.total_steps, run.history, flags.training.padding)
     device, workers = runtime.device.torch_device, flags.machine.workers
     steps = training_steps(plan, examples, device, state.global_step, workers)
-    if state.global_step and stopped_there(runtime, run.history, due, scorer, state, plan):
+    if state.global_step and stopped_there(runtime, run.history, due, scorer, state, plan, stop):
         steps = iter(())
-    for step in meter.watch(steps):
+    for step in stop.until_asked(meter.watch(steps)):
         loss = state.forward_backward(step)
         state.update()
         meter.count(step, loss)
@@ -127,13 +136,24 @@ def train(
         metrics = {}
         if due.evaluate(step):
             with meter.paused():
-                metrics = scorer.evaluate(state.fp32_model(), step=state.global_step)
+                model, done = state.fp32_model(), state.global_step
+                metrics = scorer.evaluate(model, step=done, is_stopped=stop.is_asked)
 
         if due.stop(metrics):
             if not step.closes_epoch:
                 meter.end_epoch(step)
             logger.info(_STOPS, due.stop_point, step.global_step)
             break
+    if stop.ends_training():
+        losses = meter.stop()
+        meter.record_losses(losses)
+        stop_if_diverged(losses)
+        checkpoint = run.output_dir / f"checkpoint-{state.global_step}"
+        if runtime.is_main and state.global_step and not checkpoint.is_dir():
+            limit, scores = flags.records.save_total_limit, due.scores(run.history)
+            save(run, start.tokenizer, state, limit, scores)
+        runtime.processes.barrier()  # Else whoever watches them would end the one that saves.
+        raise stopped(stop.number, state.global_step, checkpoint)
     meter.finish()
     return state.fp32_model()
 
@@ -145,6 +165,7 @@ def stopped_there(
     scorer: Scorer,
     state: TrainingState,
     plan: TrainingPlan,
+    stop: StopSignals,
 ) -> bool:
     """Make up for what the run before did not come to after the step that this one goes on from.
 
@@ -155,7 +176,8 @@ def stopped_there(
     missed = due.missed(global_step, steps_after == 0, history, runtime)
     metrics = {}
     if missed == Missed.EVALUATION:
-        metrics = scorer.evaluate(state.fp32_model(), step=global_step)
+        model = state.fp32_model()
+        metrics = scorer.evaluate(model, step=global_step, is_stopped=stop.is_asked)
     if missed != Missed.STOP and not due.stop(metrics):
         if global_step < plan.total_steps:
             history.drop_end()
@@ -190,6 +212,17 @@ def stop_if_diverged(losses: dict[int, float]) -> None:
             raise ValueError(
                 f"the loss is {loss} at step {global_step}: try a lower --learning_rate"
             )
+
+
+def stopped(number: int, global_step: int, checkpoint: Path) -> StoppedError:
+    """Return how a training ends that a signal stopped after ``global_step``."""
+    what = "interrupted" if number == signal.SIGINT else "terminated"
+    if not global_step:
+        return StoppedError(number, f"{what} before the first step")
+    return StoppedError(
+        number,
+        f"{what} after step {global_step}: {checkpoint} is saved; --resume goes on from there",
+    )
 
 
 def finish(

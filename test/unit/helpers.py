@@ -29,6 +29,7 @@ from processors.reading import Examples
 from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
+from tools.machine.stop_signals import StopSignals
 from tools.run.flags import parse_flags
 from tools.run.start import Run, Start
 
@@ -278,7 +279,8 @@ def train(flags, model, tokenizer, features, history_file=None):
     run = Run(None, flags.records.output_dir, None, History(history_file))
     start = Start(flags.task, tokenizer, {"train": [features]}, model)
     runtime = Runtime(Device("cpu"), Processes())
-    return run_classifier.train(flags, runtime, run, start, scorer=None)
+    with StopSignals(runtime.processes) as stop:
+        return run_classifier.train(flags, runtime, run, start, None, stop)
 
 
 def losses_of(path):

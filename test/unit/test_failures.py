@@ -151,7 +151,14 @@ def test_ctrl_c_ends_all(run, clone):
     run.send_signal(signal.SIGINT)
     *lines, last = end(run, clone)
     assert run.returncode == 128 + signal.SIGINT
-    assert lines[-2:] == ["run_classifier.py: interrupted", "launch: all processes are interrupted"]
+    (checkpoint,) = (clone / "outputs" / "SST-2").glob("checkpoint-*")
+    assert re.fullmatch(
+        r"run_classifier.py: interrupted after step (\d+): \S*/checkpoint-\1 is saved; --resume goes on "
+        "from there",
+        lines[-2],
+    )
+    assert lines[-2].split()[-8].endswith(checkpoint.name)
+    assert lines[-1] == "launch: all processes are interrupted"
     assert last.startswith("train_full_8p.sh: interrupted; its log is ")
     assert "Traceback" not in "\n".join(lines)
 

@@ -10,6 +10,18 @@ class UsageError(Exception):
     """The command line asks for something that cannot be; exit status 2."""
 
 
+class StoppedError(Exception):
+    """A signal asked for an end, and the run came to one in good order; says where it goes on.
+
+    Attributes:
+        number: the signal.
+    """
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+
+
 class PeerError(Exception):
     """Another process of the run is gone; what went wrong is for that process to say."""
 

@@ -14,7 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tools.cli.errors import FAILURE_STATUS, USAGE_STATUS, PeerError, UsageError, error_line
+from tools.cli.errors import (
+    FAILURE_STATUS,
+    USAGE_STATUS,
+    PeerError,
+    StoppedError,
+    UsageError,
+    error_line,
+)
 from tools.cli.log import FILE_ONLY
 from tools.cli.parser import Parser
 from tools.cli.streams import open_closed_streams
@@ -34,6 +41,10 @@ def _raise_once(number: int, _: object) -> None:
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, signal.SIG_IGN)
     raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
+
+
+# What runs on a signal, by name; tools/machine/stop_signals.py has the others.
+_HANDLERS = (_raise_once.__name__, "end_at_once", "_handle")
 
 
 def run_command(
@@ -83,6 +94,9 @@ def run_program(
         _note(f"interrupted at {_place(error)}")
         status, line = 128 + signal.SIGINT, f"{program}: interrupted"
         loud = not rank
+    except StoppedError as error:
+        status, line = 128 + error.number, f"{program}: {error}"
+        loud = not rank
     except Exception as error:
         if debug and rank is None:
             raise
@@ -124,7 +138,7 @@ def _note(line: str) -> None:
 def _place(error: BaseException) -> str:
     """Return the place in the code where a signal found this process: where it hung, if it did."""
     frames = traceback.extract_tb(error.__traceback__)
-    frame = next(f for f in reversed(frames) if f.name != _raise_once.__name__)
+    frame = next(f for f in reversed(frames) if f.name not in _HANDLERS)
     return f"{frame.filename}:{frame.lineno} in {frame.name}"
 
 

@@ -104,6 +104,11 @@ class Meter:
         *_, loss = losses.values()
         self._progress.report(loss, self._state.learning_rate, scale, skipped)
 
+    def stop(self) -> dict[int, float]:
+        """End between two log lines; read and return the losses that no log line had, by global step."""
+        self._progress.close()
+        return self.read_losses() if self._losses else {}
+
     def end_epoch(self, step: TrainingStep) -> None:
         """Log and record the speed of the epoch that ends with ``step``."""
         samples_per_second = self._fps.result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -22,6 +22,14 @@ from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
 
 logger = logging.getLogger(__name__)
+
+
+class CutShortError(Exception):
+    """An evaluation ended before its end, in this process or another."""
+
+
+def _never() -> bool:
+    return False
 
 
 class Scorer:
@@ -57,17 +65,23 @@ class Scorer:
         model: AlbertForSequenceClassification,
         step: int | None = None,
         kept: str | None = None,
+        is_stopped: Callable[[], bool] = _never,
     ) -> dict[str, float]:
         """Score every example of the dev set, file by file; log, record and return the metrics.
 
         Args:
             step: after which the model is as it is, where that is known.
             kept: the name of a model that a training left; None for one that is being trained.
+            is_stopped: asked of each batch; once it says yes in a process, there is no evaluation and
+                the result is empty, in all of them.
         """
         dev = self._features["dev"]
         metrics = {}
         for suffix, examples in zip(self._task.suffixes, dev, strict=True):
-            predictions = classes_or_scores(self._logits(model, examples))
+            try:
+                predictions = classes_or_scores(self._logits(model, examples, is_stopped))
+            except CutShortError:
+                return {}
             values = compute_metrics(self._task.metrics, predictions, examples.labels)
             metrics |= {name + suffix: value for name, value in values.items()}
         logger.info("***** Eval results *****")
@@ -86,7 +100,12 @@ class Scorer:
         for name, examples in zip(self._task.submission_names, self._features["test"], strict=True):
             yield name, self._logits(model, examples)
 
-    def _logits(self, model: AlbertForSequenceClassification, examples: Features) -> np.ndarray:
+    def _logits(
+        self,
+        model: AlbertForSequenceClassification,
+        examples: Features,
+        is_stopped: Callable[[], bool] = _never,
+    ) -> np.ndarray:
         return compute_logits(
             model,
             examples,
@@ -96,6 +115,7 @@ class Scorer:
             padding=self._padding,
             processes=self._runtime.processes,
             workers=self._workers,
+            is_stopped=is_stopped,
         )
 
 
@@ -110,6 +130,7 @@ def compute_logits(
     padding: str = "bucket",
     processes: Processes | None = None,
     workers: int = 0,
+    is_stopped: Callable[[], bool] = _never,
 ) -> np.ndarray:
     """Run the model over every example once: [N, num_labels] float32, in the order of ``features``.
 
@@ -119,8 +140,10 @@ def compute_logits(
 
     Args:
         padding: one of :data:`processors.batching.PADDING_POLICIES`.
+        is_stopped: asked of each batch, whether to end here.
 
     Raises:
+        CutShortError: it said yes in one of the processes; all of them raise this.
         ValueError: an output is no finite number.
     """
     alone = processes is None
@@ -136,15 +159,22 @@ def compute_logits(
         processes.world_size,
     )
     progress = ProgressBar("Evaluating", len(plans), enabled=processes.is_main and not alone)
-    logits = torch.zeros(len(features), model.config.num_labels, device=device.torch_device)
+    # The last row is no example's: it counts the processes that were stopped.
+    logits = torch.zeros(len(features) + 1, model.config.num_labels, device=device.torch_device)
     outputs = batch_logits(model, features, plans, device, workers)
     for plan, of_batch in zip(plans, outputs, strict=True):
+        if is_stopped():
+            logits[-1] = 1
+            break
         rows = torch.from_numpy(plan.rows).to(device.torch_device, non_blocking=True)
         logits[rows] = of_batch
         progress.advance()
     progress.close()
     model.train(trains)
-    result = processes.all_reduce(logits).cpu().numpy()
+    whole = processes.all_reduce(logits).cpu().numpy()
+    result, stopped = whole[:-1], whole[-1]
+    if stopped.any():
+        raise CutShortError
     if not np.isfinite(result).all():
         raise ValueError("the model's outputs are no finite numbers: its training diverged")
     return result

@@ -1,0 +1,69 @@
+"""Processes of a run as copies of the tests' own process, which has imported everything already."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+
+import torch._dynamo  # noqa: F401 (else each process imports it for itself, which takes seconds)
+from helpers import free_port
+
+import run_classifier
+
+
+def fork(action):
+    """Start a process that ends with the status that ``action`` returns; returns its id."""
+    child = os.fork()
+    if child:
+        return child
+    status = 99
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        status = action()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def statuses(children):
+    """Wait for processes; return how each ended, as subprocess has it."""
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def run_together(words_of_ranks, folder, prepare=lambda rank: None):
+    """Run run_classifier.py in a process for each of ``words_of_ranks``, which train together.
+
+    Args:
+        folder: gets what each of them prints.
+        prepare: called in each process first, with its rank.
+
+    Returns:
+        exit status, standard output and standard error of each.
+    """
+    port = free_port()
+
+    def run(rank, words):
+        def action():
+            os.environ.update(
+                WORLD_SIZE=str(len(words_of_ranks)), RANK=str(rank), LOCAL_RANK=str(rank),
+                MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
+            )  # fmt: skip
+            for stream in ("stdout", "stderr"):
+                file = (folder / f"{stream}{rank}").open("w")
+                setattr(sys, stream, file)
+            prepare(rank)
+            return run_classifier.run_program([str(word) for word in words])
+
+        return action
+
+    children = [fork(run(rank, words)) for rank, words in enumerate(words_of_ranks)]
+    ends = statuses(children)
+    return [
+        (status, *((folder / f"{stream}{rank}").read_text() for stream in ("stdout", "stderr")))
+        for rank, status in enumerate(ends)
+    ]

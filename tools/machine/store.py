@@ -1,0 +1,29 @@
+"""The store at which the processes of a run met: what they tell each other without a device."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+from torch.distributed import PrefixStore, Store, TCPStore
+
+
+def open_store(seconds: float) -> Store:
+    """Return a connection of one's own to the store, once the process group is there.
+
+    Args:
+        seconds: after which a call that waits gives up.
+
+    Raises:
+        RuntimeError: who keeps the store is gone or does not answer, also from each call.
+    """
+    store = TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        is_master=False,
+        timeout=timedelta(seconds=seconds),
+        wait_for_workers=False,
+    )
+    # Processes that torchrun starts again may meet at the store of those before.
+    start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return PrefixStore(f"run/{start}", store)
