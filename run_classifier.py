@@ -155,6 +155,7 @@ def train(
         runtime.processes.barrier()  # Else whoever watches them would end the one that saves.
         raise stopped(stop.number, state.global_step, checkpoint)
     meter.finish()
+    stop_if_nothing_changed(state.global_step, state.precision.skipped_steps)
     return state.fp32_model()
 
 
@@ -209,9 +210,27 @@ def stop_if_diverged(losses: dict[int, float]) -> None:
     """
     for global_step, loss in losses.items():
         if not math.isfinite(loss):
+            if global_step == 1:  # No weight has changed yet.
+                raise ValueError(
+                    f"the loss is {loss} at the first step: the weights that the training starts from, or "
+                    "its numbers, are too large; in fp16 --bf16 may do in place of --fp16"
+                )
             raise ValueError(
                 f"the loss is {loss} at step {global_step}: try a lower --learning_rate"
             )
+
+
+def stop_if_nothing_changed(steps: int, skipped_steps: int) -> None:
+    """End the run where every step overflowed: its model is the one that it started with.
+
+    Raises:
+        ValueError: says so, and the remedy.
+    """
+    if 0 < steps <= skipped_steps:
+        raise ValueError(
+            f"each of the {steps} steps overflowed in fp16, so that no weight changed: train for more "
+            "steps, which the loss scale needs to adapt, or with --bf16 in place of --fp16"
+        )
 
 
 def stopped(number: int, global_step: int, checkpoint: Path) -> StoppedError:

@@ -11,6 +11,7 @@ from torch import nn
 from callback.optimization import Lamb, build_optimizer
 from tools.machine.device import Device
 from tools.precision.apex import ApexAmp
+from tools.precision.base import LEAST_SCALE, MOST_SKIPS
 
 NPU = torch.device("npu:0")
 DEVICE = Device("npu")
@@ -99,6 +100,18 @@ def test_an_overflow_in_any_micro_batch_skips_the_step(level, overflows):
     after = state_of(precision.fp32_model())
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert train_step(precision, 1, 2) is True
+
+
+@pytest.mark.parametrize("level", ["O1", "O2"])
+def test_steps_skipped_without_end_leave_a_loss_scale_and_end_the_run(level):
+    precision = precision_at(level)
+    for step in range(MOST_SKIPS - 1):
+        assert train_step(precision, step, factor=float("inf")) is False
+    assert precision.loss_scale() == LEAST_SCALE
+    with pytest.raises(
+        ValueError, match="50 steps in a row overflowed in fp16, down to a loss scale"
+    ):
+        train_step(precision, MOST_SKIPS, factor=float("inf"))
 
 
 @levels

@@ -13,7 +13,7 @@ from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.precision import choice
 from tools.precision.apex import find_amp
-from tools.precision.base import Bf16Autocast, Fp32
+from tools.precision.base import LEAST_SCALE, MOST_SKIPS, Bf16Autocast, Fp32
 from tools.precision.choice import PrecisionFlags, build_precision, uses_apex
 from tools.precision.native import Fp16Autocast, HalfWeights, MasterWeights
 
@@ -83,6 +83,34 @@ def test_a_step_that_overflows_is_skipped_and_said_so(kind, scale):
     assert precision.skipped_steps == 1
     assert step(precision) is True
     assert precision.skipped_steps == 1
+
+
+@on_a_cpu
+@pytest.mark.parametrize("kind", SCALED)
+def test_the_loss_scale_has_a_floor(kind):
+    """Twice as many overflows as it takes torch's own scale to fall to 0."""
+    precision = make(kind)
+    precision.optimizer.param_groups[0]["lr"] = 0.0
+    for index in range(360):
+        step(precision, value=1.0 if index % 40 == 39 else float("inf"))
+    assert precision.loss_scale() == LEAST_SCALE
+    assert precision.skipped_steps == 351
+
+
+@on_a_cpu
+@pytest.mark.parametrize("scale", ["dynamic", 128.0])
+@pytest.mark.parametrize("kind", SCALED)
+def test_too_many_skipped_steps_in_a_row_end_the_run(kind, scale):
+    precision = make(kind, scale)
+    for _ in range(MOST_SKIPS - 1):
+        assert step(precision, value=float("inf")) is False
+    assert step(precision) is True
+    for _ in range(MOST_SKIPS - 1):
+        assert step(precision, value=float("inf")) is False
+    with pytest.raises(
+        ValueError, match="50 steps in a row overflowed in fp16, down to a loss scale"
+    ):
+        step(precision, value=float("inf"))
 
 
 @on_a_cpu

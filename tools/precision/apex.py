@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tools.machine.device import Device
-from tools.precision.base import ScaledPrecision
+from tools.precision.base import LEAST_SCALE, ScaledPrecision
 
 
 def find_amp() -> ModuleType | None:
@@ -60,6 +60,7 @@ class ApexAmp(ScaledPrecision):
             optimizer,
             opt_level=opt_level,
             loss_scale=loss_scale,
+            min_loss_scale=LEAST_SCALE,
             verbosity=0,
             **({"combine_grad": True} if joins else {}),
         )

@@ -11,6 +11,12 @@ from torch.optim import Optimizer
 
 from tools.machine.device import Device
 
+# No dynamic loss scale falls below this, fp16's least normal number: the loss itself, scaled so, would
+# have no digits left.
+LEAST_SCALE = 2.0**-14
+# So many steps may overflow one after the other. A run in good order skips some ten or twenty at first.
+MOST_SKIPS = 50
+
 
 class Precision:
     """How a training step computes: what the forward pass, the backward pass and the update are.
@@ -51,6 +57,9 @@ class Precision:
 
         Args:
             max_norm: the gradients are scaled so that their joint norm is at most this; 0 = not at all.
+
+        Raises:
+            ValueError: too many steps in a row overflowed.
         """
         self._clip(max_norm)
         self.optimizer.step()
@@ -89,7 +98,7 @@ class ScaledPrecision(Precision):
 
     def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
         super().__init__(model, optimizer)
-        self._stepped = False
+        self._stepped, self._skips_in_a_row = False, 0
         # This runs only where the optimizer stepped.
         optimizer.register_step_post_hook(self._note_step)
 
@@ -97,10 +106,22 @@ class ScaledPrecision(Precision):
         self._stepped = True
 
     def _finish_step(self) -> bool:
-        """Drop the gradients, count a skipped step, and return whether there was an update."""
+        """Drop the gradients, count a skipped step, and return whether there was an update.
+
+        Raises:
+            ValueError: there was none for too long.
+        """
         stepped, self._stepped = self._stepped, False
         self.optimizer.zero_grad()
         self.skipped_steps += not stepped
+        self._skips_in_a_row = 0 if stepped else self._skips_in_a_row + 1
+        if self._skips_in_a_row >= MOST_SKIPS:
+            raise ValueError(
+                f"{MOST_SKIPS} steps in a row overflowed in fp16, down to a loss scale of "
+                f"{self.loss_scale():g}, and changed no weight: the training diverged, or fp16 cannot "
+                "hold this model's gradients: try a lower --learning_rate, --loss_scale dynamic, or "
+                "--bf16 in place of --fp16"
+            )
         return stepped
 
 

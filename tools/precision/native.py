@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tools.machine.device import Device
-from tools.precision.base import ScaledPrecision
+from tools.precision.base import LEAST_SCALE, ScaledPrecision
 
 # A dynamic loss scale starts here and is halved after each step that overflows.
 _FIRST_SCALE = 2.0**16
@@ -41,7 +41,11 @@ class _LossScaling(ScaledPrecision):
         self._clip(max_norm)
         self._scaler.step(self.optimizer)
         self._scaler.update(self._fixed_scale)
-        return self._finish_step()
+        updated = self._finish_step()
+        # It is read after a skipped step alone; the scaler itself halves it down to 0.
+        if not updated and self._scaler.get_scale() < LEAST_SCALE and self._fixed_scale is None:
+            self._scaler.update(LEAST_SCALE)
+        return updated
 
     def loss_scale(self) -> float:
         return self._scaler.get_scale()
