@@ -38,6 +38,8 @@ def statuses(children):
 def run_together(words_of_ranks, folder, prepare=lambda rank: None):
     """Run run_classifier.py in a process for each of ``words_of_ranks``, which train together.
 
+    They have the variables that torchrun gives them.
+
     Args:
         folder: gets what each of them prints.
         prepare: called in each process first, with its rank.
@@ -52,6 +54,7 @@ def run_together(words_of_ranks, folder, prepare=lambda rank: None):
             os.environ.update(
                 WORLD_SIZE=str(len(words_of_ranks)), RANK=str(rank), LOCAL_RANK=str(rank),
                 MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
+                TORCHELASTIC_ERROR_FILE=str(folder / f"error{rank}"),
             )  # fmt: skip
             for stream in ("stdout", "stderr"):
                 file = (folder / f"{stream}{rank}").open("w")

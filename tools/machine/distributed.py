@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -17,6 +18,7 @@ from model.torch_releases import let_collectives_end
 from tools.cli.errors import PeerError, UsageError
 from tools.machine.device import Device
 from tools.machine.meeting_point import MeetingPoint
+from tools.machine.store import open_store
 
 # Collectives raise this when another process is gone, and when it does not answer.
 _GONE = re.compile(r"Connection (closed|reset|refused)|Broken pipe|recvValue failed|remote process")
@@ -28,6 +30,8 @@ _KERNEL = re.compile(r"ai ?(core|cpu|vector)|fftsplus", re.IGNORECASE)
 # A process that lost another waits this long before it ends: whoever watches them all is to see the one
 # that failed first.
 _PEER_SECONDS = 2.0
+# The store at which the processes met answers within this time, or who keeps it is gone.
+_STORE_SECONDS = 60.0
 # The references have this address in their code.
 _REFERENCES_ADDRESS = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29688"}
 
@@ -100,6 +104,20 @@ class Processes:
         """Wait for all processes."""
         if self.world_size > 1:
             torch.distributed.barrier()
+
+    def exchange(self, name: str, facts: Mapping[str, str]) -> list[dict[str, str]]:
+        """Return what each process says here, by rank; all of them call this with the same ``name``.
+
+        It needs no device, and no more than that each process gets here at all.
+        """
+        if self.world_size == 1:
+            return [dict(facts)]
+        store = open_store(_STORE_SECONDS)
+        store.set(f"{name}/{self.rank}", json.dumps(facts))
+        self.barrier()  # It ends where a process is gone, and now all have said it.
+        said = [json.loads(store.get(f"{name}/{rank}")) for rank in range(self.world_size)]
+        self.barrier()  # Who keeps the store may end the run over it, once all have heard it.
+        return said
 
     @contextmanager
     def main_process_first(self) -> Iterator[None]:

@@ -26,6 +26,7 @@ from processors.reading import read_index
 from tools.cli.errors import UsageError
 from tools.machine.runtime import Runtime
 from tools.machine.seeds import seed_everything
+from tools.run.agreement import check_same_flags, check_same_start
 from tools.run.flags import Flags, InputFlags
 from tools.run.inputs import ModelFiles, check_sizes, find_inputs, resolve_task
 from tools.run.output_dir import (
@@ -83,8 +84,10 @@ def open_run(flags: Flags, runtime: Runtime) -> Iterator[Run]:
 
     Raises:
         UsageError, FileNotFoundError, OSError: as :func:`find_inputs`, :func:`check_output_dir` and
-            :func:`claim_output_dir`; or a process does not see the checkpoint that the main one chose.
+            :func:`claim_output_dir`; or a process does not see the checkpoint that the main one chose,
+            or has other flags.
     """
+    check_same_flags(flags, runtime)
     output_dir, trains = flags.records.output_dir, flags.goals.do_train
     if not trains:  # The model to score may be what a killed run left.
         if runtime.is_main:
@@ -147,7 +150,8 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     """Load the tokenizer, the features of the splits that the flags call for, and the model.
 
     Raises:
-        UsageError, FileNotFoundError, ValueError: a file is missing or broken, or two do not go together.
+        UsageError, FileNotFoundError, ValueError: a file is missing or broken, or two do not go together,
+            or the processes read different ones.
     """
     inputs = flags.inputs
     config = AlbertConfig.from_file(run.resume_from or run.files.config)
@@ -169,6 +173,7 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
         split: _read_features(inputs, runtime, task, tokenizer, split)
         for split in flags.goals.splits
     }
+    check_same_start(task, tokenizer, features, model, run.resume_from, runtime)
     test_files = task.paths(inputs.data_dir, "test") if flags.goals.do_predict else []
     test_index = [read_index(task, path) for path in test_files]
     return Start(task, tokenizer, features, runtime.device.place(model), test_index, saved)
