@@ -20,6 +20,7 @@ from processors.metrics import classes_or_scores, compute_metrics
 from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
+from tools.run.data_facts import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,8 @@ class Scorer:
             except CutShortError:
                 return {}
             values = compute_metrics(self._task.metrics, predictions, examples.labels)
+            if kept:  # At first, while it trains, a model may well do so.
+                self._warn_if_all_alike(f"dev{suffix}", predictions, examples.labels)
             metrics |= {name + suffix: value for name, value in values.items()}
         logger.info("***** Eval results *****")
         for name, value in metrics.items():
@@ -91,6 +94,18 @@ class Scorer:
         known = {key: value for key, value in of.items() if value is not None}
         self._history.write("eval", **known, examples=sum(map(len, dev)), **metrics)
         return metrics
+
+    def _warn_if_all_alike(self, name: str, predictions: np.ndarray, labels: np.ndarray) -> None:
+        if len(labels) < 2 or np.ptp(predictions) > 0 or np.ptp(labels) == 0:
+            return
+        value, classes = predictions[0], self._task.labels
+        logger.warning(
+            "all %d predictions of %s are %s: the model does not tell its examples apart; train it for "
+            "longer, or with another --learning_rate or --seed",
+            len(predictions),
+            name,
+            f"{value:g}" if classes is None else quoted(classes[int(value)]),
+        )
 
     def predict(self, model: AlbertForSequenceClassification) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the name of each test file's submission, and the logits of its N examples.

@@ -27,6 +27,7 @@ from tools.cli.errors import UsageError
 from tools.machine.runtime import Runtime
 from tools.machine.seeds import seed_everything
 from tools.run.agreement import check_same_flags, check_same_start
+from tools.run.data_facts import log_data_facts
 from tools.run.flags import Flags, InputFlags
 from tools.run.inputs import ModelFiles, check_sizes, find_inputs, resolve_task
 from tools.run.output_dir import (
@@ -173,6 +174,7 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
         split: _read_features(inputs, runtime, task, tokenizer, split)
         for split in flags.goals.splits
     }
+    log_data_facts(task, tokenizer, features)
     check_same_start(task, tokenizer, features, model, run.resume_from, runtime)
     test_files = task.paths(inputs.data_dir, "test") if flags.goals.do_predict else []
     test_index = [read_index(task, path) for path in test_files]
