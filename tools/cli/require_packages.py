@@ -9,6 +9,7 @@ from types import TracebackType
 
 from tools.cli.missing_requirements import is_satisfied
 from tools.cli.streams import open_closed_streams
+from tools.cli.waiting import settle_waiting
 
 open_closed_streams()
 
@@ -32,6 +33,8 @@ os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 # Large tensors of the CPU go to large pages, where Linux leaves the choice to programs: a product then
 # waits less for the addresses of its rows.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+settle_waiting()
 
 _MODULES = ("numpy", "torch", "safetensors", "sentencepiece", "sklearn", "scipy", "tqdm")
 
