@@ -16,18 +16,17 @@ import logging
 import math
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
 # isort: split
-from callback.checkpointing import checkpoint_step, drop_checkpoints, save_checkpoint, save_final
+from callback.checkpointing import checkpoint_step, save_final
 from callback.history import History
 from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
-from model.tokenization_albert import AlbertTokenizer
 from processors.batching import TrainingPlan
 from processors.loading import training_steps
 from processors.submission import write_submission
@@ -37,6 +36,7 @@ from tools.machine.distributed import rank_of
 from tools.machine.parent import follow_launcher
 from tools.machine.runtime import Runtime, start_runtime
 from tools.machine.stop_signals import StopSignals
+from tools.run.checkpoints import Checkpoints
 from tools.run.due import Due, Missed
 from tools.run.flags import Flags, build_parser
 from tools.run.meter import Meter
@@ -109,6 +109,8 @@ def train(
         metric=start.task.metrics[0],
         stop_point=flags.training.stop_point,
     )
+    limit = flags.records.save_total_limit
+    checkpoints = Checkpoints(run.output_dir, start.tokenizer, run.history, due, limit)
     meter = Meter(runtime, state, plan.total_steps, run.history, flags.training.padding)
     device, workers = runtime.device.torch_device, flags.machine.workers
     steps = training_steps(plan, examples, device, state.global_step, workers)
@@ -130,8 +132,7 @@ def train(
             meter.end_epoch(step)
         if due.save(step) and runtime.is_main:
             with meter.paused():
-                limit, scores = flags.records.save_total_limit, due.scores(run.history)
-                save(run, start.tokenizer, state, limit, scores)
+                checkpoints.save(state)
         # A run that goes on from this checkpoint makes up for what comes after it.
         metrics = {}
         if due.evaluate(step):
@@ -148,12 +149,10 @@ def train(
         losses = meter.stop()
         meter.record_losses(losses)
         stop_if_diverged(losses)
-        checkpoint = run.output_dir / f"checkpoint-{state.global_step}"
-        if runtime.is_main and state.global_step and not checkpoint.is_dir():
-            limit, scores = flags.records.save_total_limit, due.scores(run.history)
-            save(run, start.tokenizer, state, limit, scores)
+        if runtime.is_main:
+            checkpoints.save_last(state)
         runtime.processes.barrier()  # Else whoever watches them would end the one that saves.
-        raise stopped(stop.number, state.global_step, checkpoint)
+        raise stopped(stop.number, state.global_step, checkpoints.folder(state))
     meter.finish()
     stop_if_nothing_changed(state.global_step, state.precision.skipped_steps)
     return state.fp32_model()
@@ -187,19 +186,6 @@ def stopped_there(
         history.write("epoch", epoch=epochs, step=global_step, fps=0.0)  # Nobody measured it.
     logger.info(_STOPS, due.stop_point, global_step)
     return True
-
-
-def save(
-    run: Run,
-    tokenizer: AlbertTokenizer,
-    state: TrainingState,
-    limit: int,
-    scores: Mapping[int, float],
-) -> None:
-    """Write a checkpoint, and then delete those that ``--save_total_limit`` leaves out."""
-    run.history.sync()  # The checkpoint stands for all steps before it.
-    save_checkpoint(run.output_dir, state.global_step, state.fp32_model(), tokenizer, state)
-    drop_checkpoints(run.output_dir, state.global_step, limit, scores)
 
 
 def stop_if_diverged(losses: dict[int, float]) -> None:

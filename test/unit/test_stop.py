@@ -16,7 +16,7 @@ import run_classifier
 from tools.machine import stop_agreement, stop_signals
 from tools.machine.distributed import Processes
 from tools.machine.stop_signals import StopSignals
-from tools.run import scoring
+from tools.run import checkpoints, scoring
 from tools.run.training import TrainingState
 
 
@@ -97,9 +97,9 @@ def test_a_run_that_a_signal_stopped_goes_on_as_if_it_had_not(
 
 
 def test_a_checkpoint_that_is_due_is_written_once(run, at_step, tmp_path, monkeypatch):
-    saved, save = [], run_classifier.save_checkpoint
+    saved, save = [], checkpoints.save_checkpoint
     monkeypatch.setattr(
-        run_classifier, "save_checkpoint", lambda *args: [saved.append(args[1]), save(*args)]
+        checkpoints, "save_checkpoint", lambda *args: [saved.append(args[1]), save(*args)]
     )
     at_step(4, signal.SIGTERM)
     assert run("out", "--save_steps=2") == (143, STOPPED.format("terminated", 4, 4))
