@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,16 +97,3 @@ def sentences_of_table(path: Path, columns: tuple[str, ...], encoding: str) -> S
     task = custom_task({"train": None, "dev": None, "test": str(path)}, columns, "", False)
     numbers, texts = read_columns(replace(task, encoding=encoding), path, "test", columns)
     return Sentences(numbers, list(zip(*texts, strict=True)))
-
-
-def refuse_half_characters(sentences: Sequence[str]) -> None:
-    """Refuse arguments whose bytes are not in the encoding of the command line.
-
-    Raises:
-        ValueError: names the first.
-    """
-    for number, sentence in enumerate(sentences, start=1):
-        if re.search("[\ud800-\udfff]", sentence):
-            raise ValueError(
-                f"argument {number} is not UTF-8: put it in a file, and give --file and --encoding"
-            )

@@ -31,7 +31,6 @@ from model.tokenization_albert import AlbertTokenizer, check_vocabulary, find_vo
 from processors.features import build_features
 from processors.sentences import (
     Sentences,
-    refuse_half_characters,
     sentences_of_lines,
     sentences_of_table,
     sentences_of_text,
@@ -101,7 +100,6 @@ def read_sentences(flags: PredictFlags, model_has_pairs: bool | None) -> Sentenc
         return sentences_of_table(flags.file, flags.text_columns, flags.encoding)
     if flags.sentences:
         try:
-            refuse_half_characters(flags.sentences)
             return sentences_of_lines(flags.sentences, "the arguments", "sentence", model_has_pairs)
         except ValueError as error:
             raise UsageError(str(error)) from error

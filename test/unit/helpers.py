@@ -165,6 +165,11 @@ def command(*words, cwd, **environment):
     return subprocess.CompletedProcess(words, status, *texts)
 
 
+def start_command(words, **options):
+    """Start a command as subprocess.Popen does; like all others, it does not outlive the tests."""
+    return subprocess.Popen(tied([str(word) for word in words]), **options)
+
+
 @cache
 def _fork_server():
     return ForkServer()

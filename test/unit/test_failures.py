@@ -5,11 +5,19 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, command, free_port, is_free, records, wait_until, write_sst2
+from helpers import (
+    ROOT,
+    command,
+    free_port,
+    is_free,
+    records,
+    start_command,
+    wait_until,
+    write_sst2,
+)
 
 # What the test has rank 1 do when a signal comes: hang in Python code, or raise.
 CUSTOMIZE = """
@@ -34,7 +42,7 @@ def run(clone, tmp_path):
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(tmp_path),
     }
-    process = subprocess.Popen(
+    process = start_command(
         ["bash", clone / "test" / "train_full_8p.sh", "--device=cpu", "--nproc=2", "--batch_size=8",
          "--", "--max_seq_length=32", "--max_steps=1000000", "--save_steps=0", "--ddp_timeout=10"],
         cwd=clone, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -61,14 +69,12 @@ def processes_of(folder):
     return found
 
 
-def end(process, clone, seconds=0):
-    """Return what the run printed from now on; it must end within 30 seconds and leave nobody.
+def end(process, clone, seconds=0, within=60):
+    """Return what the run printed from now on; it must end ``within`` so many seconds and leave nobody.
 
     ``seconds`` is how long others may outlive the one that was started.
     """
-    began = time.monotonic()
-    output, _ = process.communicate(timeout=60)
-    assert time.monotonic() - began < 30, output
+    output, _ = process.communicate(timeout=within)
     wait_until(lambda: not processes_of(clone), seconds)
     assert processes_of(clone) == {}
     return output.splitlines()
@@ -117,7 +123,7 @@ def test_the_other_machine_s_processes_end_when_torchrun_is_killed_on_one(clone,
     data = write_sst2(tmp_path / "data")
     model = clone / "prev_trained_model" / "albert_base_v2"
     machines = [
-        subprocess.Popen(
+        start_command(
             [sys.executable, ROOT / "tools" / "launch.py", "--nnodes=2", f"--node_rank={number}",
              "--master_addr=127.0.0.1", f"--master_port={port}", "--device=cpu", f"--log_dir=logs{number}",
              "--", ROOT / "run_classifier.py", "--do_train", "--data_dir", data, "--device=cpu",
@@ -134,8 +140,12 @@ def test_the_other_machine_s_processes_end_when_torchrun_is_killed_on_one(clone,
     lines = end(machines[0], clone)
     machines[1].stdout.close()
     machines[1].wait()
-    assert machines[0].returncode == 1
-    assert re.search("rank 0.*another process of this run ended|rank 0.*no answer", lines[-1])
+    # The process that lost its launcher asks for an end as SIGTERM does, and both save and stop.
+    assert machines[0].returncode == 128 + signal.SIGTERM
+    (said,) = (line for line in lines if line.startswith("run_classifier.py: "))
+    assert re.search(r"terminated after step (\d+): .*checkpoint-\1 is saved; --resume", said)
+    (saved,) = (clone / "outputs" / "SST-2").glob("checkpoint-*")
+    assert saved.name in said
 
 
 def test_sigterm_to_the_launcher_ends_all(run, clone):
@@ -165,10 +175,10 @@ def test_ctrl_c_ends_all(run, clone):
 
 def test_a_run_that_is_restarted_goes_on_from_its_checkpoint(clone, tmp_path, no_dropout):
     data = write_sst2(tmp_path / "data")
-    process = subprocess.Popen(
+    process = start_command(
         [sys.executable, ROOT / "tools" / "launch.py", "--nproc=2", "--device=cpu", "--max_restarts=1",
          "--", ROOT / "run_classifier.py", "--do_train", "--data_dir", data, "--device=cpu",
-         "--model_name_or_path", no_dropout, "--max_seq_length=32", "--max_steps=300",
+         "--model_name_or_path", no_dropout, "--max_seq_length=32", "--max_steps=100",
          "--save_steps=20", "--resume", "--output_dir=out"],
         cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
@@ -177,11 +187,11 @@ def test_a_run_that_is_restarted_goes_on_from_its_checkpoint(clone, tmp_path, no
             break
     (victim,) = (pid for pid, rank in processes_of(clone).items() if rank == "1")
     os.kill(victim, signal.SIGKILL)
-    lines = "\n".join(end(process, clone))
+    lines = "\n".join(end(process, clone, within=300))
     assert process.returncode == 0, lines
-    assert "optimizer steps = 300, done = " in lines
-    assert "optimizer steps = 300, done = 0" not in lines
-    assert [r["step"] for r in records(clone / "out", "step")] == list(range(1, 301))
+    assert "optimizer steps = 100, done = " in lines
+    assert "optimizer steps = 100, done = 0" not in lines
+    assert [r["step"] for r in records(clone / "out", "step")] == list(range(1, 101))
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_the_newest_and_the_best_stay(tmp_path, steps, global_step, limit, score
 
 def test_the_default_keeps_two_unless_all_are_to_be_scored():
     def limit(*flags):
-        return parse_flags(["--do_train", *flags]).records.save_total_limit
+        return parse_flags(["--do_train", "--do_eval", *flags]).records.save_total_limit
 
     assert limit() == 2
     assert limit("--do_eval", "--eval_all_checkpoints") == 0
@@ -116,7 +116,7 @@ METRICS = {"event": "eval", "step": 6, "acc": 0.5}
 
 
 def due(*flags, stop_point=1.0):
-    records = parse_flags(["--do_train", *flags]).records
+    records = parse_flags(["--do_train", "--do_eval", *flags]).records
     return Due(records, 20, evaluates=True, metric="acc", stop_point=stop_point)
 
 

@@ -7,10 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
-from helpers import ROOT, SMALL, command, launch
+from helpers import ROOT, SMALL, command, launch, start_command
 from safetensors.torch import load_file
 
 NETWORK = "albert_ID0335_for_PyTorch"
@@ -168,7 +167,7 @@ def test_two_runs_cannot_share_a_log(clone):
 
 def test_sigterm_ends_the_launcher_and_its_training(clone):
     words = ["bash", str(clone / "test" / "train_full_1p.sh"), "--device=cpu", "--batch_size=8"]
-    process = subprocess.Popen(
+    process = start_command(
         [*words, "--", "--max_seq_length=32", "--max_steps=1000000"],
         cwd=clone,
         env={"PATH": "/usr/bin:/bin", "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1"},
@@ -180,9 +179,7 @@ def test_sigterm_ends_the_launcher_and_its_training(clone):
         if "[Training]" in line:
             break
     process.send_signal(signal.SIGTERM)
-    began = time.monotonic()
-    rest, _ = process.communicate(timeout=30)
-    assert time.monotonic() - began < 30
+    rest, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
     assert "terminated" in rest
     assert not list((clone / "outputs" / "SST-2").glob(".writing-*"))

@@ -239,7 +239,7 @@ def test_both_columns_of_a_pair(small_model, ask, tmp_path):
         (["--file", "t"], "très\n".encode("latin-1"), 1, "t, line 1: not UTF-8, probably cp1252"),
         (["--file", "t"], b"a\rb\r", 1, "t: its lines end in CR alone"),
         (["--encoding", "klingon"], b"", 2, "'klingon' is no encoding that Python knows"),
-        (["caf\udce9"], b"", 2, "argument 1 is not UTF-8: put it in a file, and give --file and --enc"),
+        (["caf\udce9"], b"", 2, r"b'caf\xe9' is no text in UTF-8, this system's encoding: type it"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line(small_model, ask, tmp_path, words, data, status, line):

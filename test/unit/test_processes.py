@@ -18,6 +18,7 @@ from helpers import (
     launch,
     one_line_error,
     records,
+    start_command,
     write_sst2,
 )
 from safetensors.torch import load_file
@@ -144,7 +145,7 @@ def test_performance_runs_save_as_those_of_the_references(clone):
 
 
 def start(clone, *flags, last=()):
-    return subprocess.Popen(
+    return start_command(
         ["bash", clone / "test" / "train_full_8p.sh", "--device=cpu", *flags, "--", *SMALL[3:], *last],
         cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={"PATH": "/usr/bin:/bin", "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1"},
@@ -238,7 +239,7 @@ def test_a_launcher_that_passes_the_local_rank_as_a_flag(tmp_path, pretrained):
     flags = ("--do_train", "--max_steps=2", "--data_dir", data, "--model_name_or_path", pretrained,
              "--max_seq_length=32", "--device=cpu")  # fmt: skip
     runs = [
-        subprocess.Popen(
+        start_command(
             [sys.executable, ROOT / "run_classifier.py", *flags, f"--local_rank={rank}"],
             cwd=tmp_path, env=os.environ | address, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True,

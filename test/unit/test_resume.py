@@ -59,11 +59,30 @@ def one_process(monkeypatch):
 @pytest.fixture(scope="module")
 def trained(pretrained, tmp_path_factory):
     """The flags of a run of eight steps, with a checkpoint after four of them; it has run."""
+    return run_eight_steps(pretrained, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def trained_with_fp16(pretrained, tmp_path_factory):
+    return run_eight_steps(pretrained, tmp_path_factory, "--fp16")
+
+
+# These say nothing without --fp16.
+OF_FP16 = ("fp16_opt_level", "amp_backend", "loss_scale")
+
+
+@pytest.fixture
+def comparable(request, name):
+    """A run as ``trained``, in which another value of the flag ``name`` means something."""
+    return request.getfixturevalue("trained_with_fp16" if name in OF_FP16 else "trained")
+
+
+def run_eight_steps(pretrained, tmp_path_factory, *others):
     folder = tmp_path_factory.mktemp("resume")
     words = ["--task_name=sst-2", "--do_train", "--do_eval", "--max_steps=8", "--save_steps=4"]
     words += ["--num_train_epochs=1", "--max_seq_length=32", "--learning_rate=1e-3"]
     words += ["--data_dir", write_sst2(folder / "SST-2", train=64, dev=8)]
-    words += ["--model_name_or_path", pretrained, "--output_dir", folder / "out"]
+    words += ["--model_name_or_path", pretrained, "--output_dir", folder / "out", *others]
     flags = parse_flags([str(word) for word in words])
     with pytest.MonkeyPatch.context() as patch:
         stay_in_this_process(patch)
@@ -98,18 +117,18 @@ MAY_NOT_CHANGE = [
 
 
 @pytest.mark.parametrize("name", MAY_NOT_CHANGE)
-def test_a_changed_flag_is_refused_by_its_name(trained, tmp_path, name):
-    was, now = getattr(trained.training, name), CHANGED[name]
+def test_a_changed_flag_is_refused_by_its_name(comparable, tmp_path, name):
+    was, now = getattr(comparable.training, name), CHANGED[name]
     words = f"--resume: .*checkpoint-4 is of another run: {name} was {was} there and is {now} now"
     with pytest.raises(UsageError, match=words):
-        resume(trained, tmp_path / "out", **{name: now})
+        resume(comparable, tmp_path / "out", **{name: now})
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize("name", sorted(MAY_CHANGE.keys() - {"batch_size"}))
-def test_what_may_change_changes_nothing_that_is_learned(trained, tmp_path, name):
-    resume(trained, tmp_path / "out", **{name: CHANGED[name]})
-    weights = trained.records.output_dir / "model.safetensors"
+def test_what_may_change_changes_nothing_that_is_learned(comparable, tmp_path, name):
+    resume(comparable, tmp_path / "out", **{name: CHANGED[name]})
+    weights = comparable.records.output_dir / "model.safetensors"
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == weights.read_bytes()
 
 
