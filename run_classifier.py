@@ -246,6 +246,11 @@ def finish(
         model = load_model(run.output_dir, AlbertConfig.from_file(run.output_dir))
         runtime.device.place(model)
     runtime.processes.broadcast(model)
+    # The bias that was just sent goes with this number, which a layout may bring along.
+    shift = model.config.classifier_input_shift if runtime.is_main else -math.inf
+    shift = runtime.processes.all_reduce_max(shift, runtime.device)
+    if not runtime.is_main:
+        model.config.classifier_input_shift = shift
     return model
 
 

@@ -1,5 +1,6 @@
 """Processes that were not started alike train nothing together: each ends, and one line says why."""
 
+import json
 import shutil
 
 import pytest
@@ -77,3 +78,36 @@ def test_many_ranks_are_counted():
     facts = [{"a": "1", "b": "x"}] + [{"a": "2", "b": "x"}] * 10
     (phrase,) = find_differences(facts)
     assert phrase == "a: 1 on rank 0, 2 on ranks 1, 2, 3, 4, 5, 6, 7, 8 and 2 more"
+
+
+def test_what_several_processes_score_is_what_was_saved(no_dropout, tmp_path):
+    """In each layout, whichever of the two the training started from."""
+    data = write_sst2(tmp_path / "SST-2", train=64)
+    common = ["--device=cpu", "--max_seq_length=32", "--data_dir", data]
+
+    def training(start, *flags):
+        words = [
+            *common,
+            "--do_train",
+            "--max_steps=2",
+            "--learning_rate=1e-2",
+            "--overwrite_output_dir",
+        ]
+        return [*words, "--model_name_or_path", start, *flags]
+
+    first = run_together([training(no_dropout, "--output_dir", tmp_path / "start")], tmp_path)
+    assert first[0][0] == 0, first
+    config = json.loads((tmp_path / "start" / "config.json").read_text())
+    (tmp_path / "start" / "config.json").write_text(
+        json.dumps(config | {"classifier_input_shift": 0.0})
+    )
+    words = training(tmp_path / "start", "--do_predict", "--save_format=albert_pytorch")
+    words += ["--output_dir", tmp_path / "out"]
+    assert [end[0] for end in run_together([words, words], tmp_path)] == [0, 0]
+    scored = (tmp_path / "out" / "predictions" / "SST-2.jsonl").read_text()
+    alone = [*common, "--do_predict", "--model_name_or_path", tmp_path / "out"]
+    alone += ["--output_dir", tmp_path / "out"]
+    assert [end[0] for end in run_together([alone], tmp_path)] == [0]
+    again = (tmp_path / "out" / "predictions" / "SST-2.jsonl").read_text()
+    for one, two in zip(scored.splitlines(), again.splitlines(), strict=True):
+        assert json.loads(one)["probabilities"] == pytest.approx(json.loads(two)["probabilities"])

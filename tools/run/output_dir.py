@@ -11,7 +11,7 @@ from pathlib import Path
 
 from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES
 from callback.history import History, is_torn
-from model.checkpoint import WEIGHTS_NAMES
+from model.file_names import INDEX_NAMES, WEIGHTS_NAMES
 from model.files import (
     make_folder,
     remove_temporary_files,
@@ -149,7 +149,7 @@ def open_training_record(flags: Flags) -> None:
 
 
 def _has_weights(folder: Path) -> bool:
-    return any((folder / name).exists() for name in WEIGHTS_NAMES)
+    return any((folder / name).exists() for name in (*WEIGHTS_NAMES, *INDEX_NAMES))
 
 
 def _results(folder: Path) -> list[Path]:
