@@ -265,7 +265,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
 
     draw = random.Random(int(time.time()))
     killed = 0
-    for _ in range(4):
+    for _ in range(50 if EVERY == 1 else 4):
         killer = threading.Thread(target=kill, args=[draw.uniform(0.5, 3)])
         killer.start()
         killed += (

@@ -9,7 +9,7 @@ import time
 from forks import run_together
 from helpers import records, write_sst2
 
-KILLS = 4
+KILLS = 20 if os.environ.get("ALBERT_TEST_LONG") else 4
 
 
 def test_two_processes_that_are_killed_again_and_again_end_as_if_they_had_not_been(

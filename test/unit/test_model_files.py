@@ -39,7 +39,7 @@ def tar_of(content):
 def zip_of(content):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("albert_base_v2/model", content)
+        archive.writestr(zipfile.ZipInfo("albert_base_v2/model"), content)
     return file.getvalue()
 
 
@@ -48,7 +48,7 @@ STRANGE = {
     "lfs": (LFS, r"is a Git LFS pointer, not the file itself: run git lfs pull"),
     "page": (PAGE, r"is a web page, not the file itself: download .* /resolve/ in place of /blob/"),
     "hub error": (b"Entry not found", r"is a text file, which begins with 'Entry not found'"),
-    "gzip": (gzip.compress(b"model"), r"is still packed: unpack it, it is gzip"),
+    "gzip": (gzip.compress(b"model", mtime=0), r"is still packed: unpack it, it is gzip"),
     "tar": (tar_of(b"model"), r"is still packed: unpack it, it is tar"),
     "empty": (b"", r"is empty: copy or download it again"),
     "zeros": (bytes(5000), r"begins with zeros alone: it was not written to its end"),
