@@ -100,6 +100,8 @@ def train(
     if runtime.is_main:
         open_training_record(flags)
         run.history.go_on_after(state.global_step)
+        if state.global_step < plan.total_steps:
+            run.history.drop_end()
     log_plan(flags.training, plan, state, len(examples))
 
     due = Due(
@@ -179,8 +181,6 @@ def stopped_there(
         model = state.fp32_model()
         metrics = scorer.evaluate(model, step=global_step, is_stopped=stop.is_asked)
     if missed != Missed.STOP and not due.stop(metrics):
-        if global_step < plan.total_steps:
-            history.drop_end()
         return False
     if steps_after and not history.has("epoch", global_step):
         history.write("epoch", epoch=epochs, step=global_step, fps=0.0)  # Nobody measured it.

@@ -45,8 +45,8 @@ def save_final(
 ) -> None:
     """Write the trained model to ``output_dir``; it is on the disk when this returns.
 
-    Where a model is there already, that or the new one is found there at any time, never a mixture: the
-    weights come last, and if the other files change, the old weights go first.
+    Where a model is there already, no mixture of the two is ever found: if other files than the weights
+    change, the old weights go first, and the new ones come last.
 
     Raises:
         DiskError: the disk is full.

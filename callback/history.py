@@ -121,7 +121,7 @@ class History:
                 kept.append(line + b"\n")
         if damaged:
             what = "1 line is" if damaged == 1 else f"{damaged} lines are"
-            logger.warning("%s: %s dropped, damaged by a full disk or a power cut", self.path, what)
+            logger.warning("%s: %s dropped: no valid record, as after a power cut", self.path, what)
         if len(kept) < len(lines) - 1 or lines[-1]:
             write_whole(self.path, b"".join(kept))
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from model.file_kinds import why_missing
 
 # So begins the name of all that is half written or half deleted; the number is of the process at work.
-_TEMPORARY = re.compile(r"\.(?:writing|deleting)-(?:(\d+)-)?.*")
-_REMEDY = "free some there, then start again (a training goes on with --resume)"
+_TEMPORARY = re.compile(r"\.(?:writing|deleting)-(\d+)-.*")
+_REMEDY = "free some there, then start again (a training with --resume, if it had begun)"
 _DISK = {
     errno.ENOSPC: f"no space is left on the disk of {{}}: {_REMEDY}",
     errno.EDQUOT: f"the disk quota is used up in {{}}: {_REMEDY}",
@@ -93,10 +93,8 @@ def sync(path: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (
-            errno.EINVAL,
-            errno.ENOTSUP,
-        ):  # Some network disks have no such call.
+        # Some network disks have no such call.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
         os.close(handle)
@@ -192,9 +190,9 @@ def remove_temporary_files(folder: Path) -> None:
                 entry.unlink()
 
 
-def _runs(process: str | None) -> bool:
+def _runs(process: str) -> bool:
     """Return whether another process of this number is there; one of this number was before this one."""
-    if process is None or int(process) == os.getpid():
+    if int(process) == os.getpid():
         return False
     try:
         os.kill(int(process), 0)

@@ -31,6 +31,10 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=f"torch {torch.__version__} {mark.args[0]}"))
 
 
+# Where a script has the tests in its background, Ctrl-C is ignored, and their commands would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Models this small gain nothing from threads, which wait for each other where something else runs too.
 torch.set_num_threads(1)
 

@@ -212,3 +212,11 @@ def test_a_lost_last_line_is_a_failure_without_a_traceback():
             stdout=full, stderr=subprocess.PIPE, check=False,
         )  # fmt: skip
     assert (result.returncode, result.stderr) == (1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_does_not_hide_what_went_wrong():
+    code = "import tools.cli.program as p; print(p.run_program(lambda: 1 / 0, 'it', False, rank=0))"
+    result = command(sys.executable, "-c", code, cwd=ROOT, TORCHELASTIC_ERROR_FILE="/dev/full")
+    assert result.stdout == "1\n"
+    assert result.stderr.startswith("it: error: rank 0: ZeroDivisionError: division by zero")

@@ -61,14 +61,23 @@ def test_only_what_dead_processes_left_is_taken_away(tmp_path):
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)  # Now nobody has its number.
-    ours = [f".writing-{child}-metrics.jsonl", f".writing-{os.getpid()}-x", ".writing-abcd"]
-    for name in (*ours, f".writing-{os.getppid()}-x", ".writings", ".metrics.jsonl.17", "x"):
+    ours = [f".writing-{child}-metrics.jsonl", f".writing-{os.getpid()}-x", f".deleting-{child}-y"]
+    for name in (
+        *ours,
+        f".writing-{os.getppid()}-x",
+        ".writings",
+        ".writing-mine",
+        ".metrics.jsonl.17",
+        "x",
+    ):
         (tmp_path / name).write_text("")
     (tmp_path / f".deleting-{child}-checkpoint-3").mkdir()
     (tmp_path / f".deleting-{child}-checkpoint-3" / "config.json").write_text("")
     remove_temporary_files(tmp_path)
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == sorted([f".writing-{os.getppid()}-x", ".writings", ".metrics.jsonl.17", "x"])
+    assert left == sorted(
+        [f".writing-{os.getppid()}-x", ".writings", ".writing-mine", ".metrics.jsonl.17", "x"]
+    )
 
 
 def test_a_file_is_the_old_or_the_new_one_wherever_its_writer_is_killed(tmp_path):

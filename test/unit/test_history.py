@@ -37,7 +37,7 @@ def test_what_is_no_record_is_dropped_with_one_warning(tmp_path, caplog, damage,
     found.go_on_after(9)
     assert records(path) == [*STEPS, EVALUATION]
     (warning,) = caplog.messages
-    assert warning == f"{path}: 1 line is dropped, damaged by a full disk or a power cut"
+    assert warning == f"{path}: 1 line is dropped: no valid record, as after a power cut"
     assert found.evaluations == {2: EVALUATION}
 
 

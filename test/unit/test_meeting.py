@@ -135,6 +135,10 @@ def test_machines_that_find_no_other_say_where_they_looked(environment, monkeypa
             run_processes(flags, ["no.py"], Path("logs"), 0, debug=True)
 
 
+def test_a_script_for_any_number_of_machines_does_for_one():
+    assert ProcessFlags(nnodes=1, node_rank=0, master_addr="host", device="cpu").nproc == 1
+
+
 def test_more_processes_than_cores_need_a_word_that_insists():
     many = usable_cores() + 1
     with pytest.raises(UsageError, match=f"--nproc={many} on the CPU, but there are .* --oversub"):

@@ -1,12 +1,16 @@
 """What an earlier run left is neither lost nor mixed with another's."""
 
+import errno
 import fcntl
 import json
+import os
 import shutil
 import sys
 
 import pytest
 from helpers import ROOT, accuracy, command, records, write_sst2
+
+from tools.run.previous import hold
 
 TRAIN = ("--output_dir", "out", "--do_train", "--max_steps", "4", "--learning_rate", "1e-3")
 
@@ -79,9 +83,9 @@ def test_a_resumed_run_records_each_step_once(run_classifier, sst2, out):
 
 
 def test_what_a_killed_run_was_writing_is_taken_away(run_classifier, sst2, out):
-    (out / ".writing-x").mkdir()
+    (out / ".writing-1234567890-x").mkdir()
     assert run_classifier("--data_dir", sst2, *TRAIN, "--overwrite_output_dir").returncode == 0
-    assert not (out / ".writing-x").exists()
+    assert not (out / ".writing-1234567890-x").exists()
 
 
 def test_scoring_another_model_does_not_touch_a_run_s_results(
@@ -127,7 +131,10 @@ def test_the_flags_of_a_run_are_recorded(out):
     assert recorded["learning_rate"] == 1e-3
 
 
-@pytest.mark.parametrize("kind", ["evaluation", "the user's own"])
+SHARDS = ("model.safetensors.index.json", "model-00001-of-00002.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["evaluation", "the user's own", "weights in several files"])
 def test_whatever_an_output_folder_holds_is_moved_not_deleted(
     run_classifier, sst2, out, pretrained, tmp_path, kind
 ):
@@ -139,6 +146,8 @@ def test_whatever_an_output_folder_holds_is_moved_not_deleted(
     else:
         for name in ("config.json", "spiece.model"):
             shutil.copy(pretrained / name, folder)
+        for name in SHARDS if kind == "weights in several files" else ():
+            (folder / name).write_text("{}")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     flags = ("--data_dir", sst2, *TRAIN, "--output_dir", folder, "--overwrite_output_dir")
     assert run_classifier(*flags).returncode == 0
@@ -158,12 +167,32 @@ def test_a_finished_run_that_is_gone_on_with_keeps_its_records(run_classifier, s
         assert "null" not in last
 
 
+def test_a_training_that_was_killed_before_its_model_was_there_ends_once(
+    run_classifier, sst2, tmp_path
+):
+    flags = ("--data_dir", sst2, "--do_train", "--max_steps=2", "--output_dir=new")
+    assert run_classifier(*flags).returncode == 0
+    (tmp_path / "new" / "model.safetensors").unlink()
+    assert run_classifier(*flags, "--resume").returncode == 0
+    assert len(records(tmp_path / "new", "training")) == 1
+
+
+def test_a_disk_that_keeps_no_locks_is_said_and_used(tmp_path, monkeypatch, caplog):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with hold(tmp_path) as lock:
+        assert lock is not None
+    assert f"{tmp_path} cannot be locked (Function not implemented)" in caplog.text
+
+
 def test_a_torn_last_line_does_not_keep_a_run_from_going_on(run_classifier, sst2, out):
     with (out / "metrics.jsonl").open("r+b") as file:
         file.truncate(file.seek(0, 2) - 20)
     result = run_classifier("--data_dir", sst2, *TRAIN, "--resume")
     assert result.returncode == 0, result.stderr
-    warning = "warning: out/metrics.jsonl: 1 line is dropped, damaged by a full disk or a power cut"
+    warning = "warning: out/metrics.jsonl: 1 line is dropped: no valid record, as after a power cut"
     assert result.stdout.splitlines().count(warning) == 1
     assert [record["step"] for record in records(out, "step")] == [1, 2, 3, 4]
     assert len(records(out, "training")) == 1
@@ -174,10 +203,10 @@ def test_a_run_that_only_scores_sees_to_what_a_killed_one_left(refused, sst2, ou
     gathered.mkdir(parents=True)
     for name in ("config.json", "model.safetensors"):
         (out / name).rename(gathered / name)
-    (out / ".writing-x").mkdir()
+    (out / ".writing-1234567890-x").mkdir()
     line = refused("--data_dir", sst2, "--do_eval", "--output_dir", "out", status=2)
     assert "there is no trained model in out" in line
-    assert not (out / ".writing-x").exists()
+    assert not (out / ".writing-1234567890-x").exists()
     assert sorted(path.name for path in (out / "previous").iterdir()) == ["1"]
     found = {path.name for path in (out / "previous" / "1").iterdir()}
     assert found == {path.name for path in (finished / "out").iterdir()} - {".lock"}

@@ -144,7 +144,6 @@ def test_a_launcher_that_scores_says_who_trains(tmp_path, monkeypatch):
         (["--workers"], "--workers needs a value: --workers=…"),
         (["--output_dir", ""], "--output_dir needs a value: --output_dir=…"),
         (["--device=cpu", "--nproc=9999"], "--nproc=9999 on the CPU, but there are "),
-        (["--master_addr=host"], "--master_addr=host is for several machines"),
         (["--data_path=\udcc4\udce3"], "b'--data_path=\\xc4\\xe3' is no text in UTF-8"),
         (["--", "--data_dir=\udcc4"], "b'--data_dir=\\xc4' is no text in UTF-8"),
         (["--", "--batch-size", "8"], "give --batch-size before the --: the report names it"),

@@ -145,10 +145,14 @@ def _place(error: BaseException) -> str:
 def _tell_torchrun(line: str) -> bool:
     """Write the line where torchrun, or who uses it, looks for it; return whether somebody does."""
     file = os.environ.get("TORCHELASTIC_ERROR_FILE")
-    if file:
-        record = {"message": line, "timestamp": str(int(time.time()))}
+    if not file:
+        return False
+    record = {"message": line, "timestamp": str(int(time.time()))}
+    try:
         Path(file).write_text(json.dumps(record), encoding="utf-8")
-    return bool(file)
+    except OSError:  # Its disk may be full, which must not hide the line.
+        return False
+    return True
 
 
 def _end_though_stuck() -> None:

@@ -44,11 +44,6 @@ class ProcessFlags:
             raise UsageError(
                 f"--nnodes={self.nnodes} needs --master_addr=HOST, the machine with --node_rank=0"
             )
-        if self.nnodes == 1 and self.master_addr:
-            raise UsageError(
-                f"--master_addr={self.master_addr} is for several machines: say how many with --nnodes, "
-                "or leave it out"
-            )
         if self.node_rank >= self.nnodes:
             raise UsageError(f"--node_rank={self.node_rank} is not below --nnodes={self.nnodes}")
         if self.device == _CPU:

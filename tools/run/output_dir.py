@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +37,9 @@ _HISTORY = "metrics.jsonl"
 _PREDICTIONS = "predictions"
 _EVAL_RESULTS = "eval_results.txt"
 # A run leaves these beside its checkpoints. Nothing else in the folder is ever moved.
-_RESULTS = (*MODEL_FILES, _HISTORY, _EVAL_RESULTS, _ARGUMENTS, _PREDICTIONS)
+_RESULTS = (*MODEL_FILES, *INDEX_NAMES, _HISTORY, _EVAL_RESULTS, _ARGUMENTS, _PREDICTIONS)
+# Weights in several files, as others leave them.
+_SHARD = re.compile(r"(pytorch_)?model-\d+-of-\d+\.(safetensors|bin)")
 
 
 def make_output_dir(folder: Path) -> None:
@@ -158,7 +161,9 @@ def _results(folder: Path) -> list[Path]:
     return [
         entry
         for entry in sorted(folder.iterdir())
-        if entry.name in _RESULTS or CHECKPOINT_NAME.fullmatch(entry.name)
+        if entry.name in _RESULTS
+        or CHECKPOINT_NAME.fullmatch(entry.name)
+        or _SHARD.fullmatch(entry.name)
     ]
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from model.files import make_folder, sync, writing
+
+logger = logging.getLogger(__name__)
 
 PREVIOUS = "previous"
 # An earlier run is gathered here, in PREVIOUS, and gets its number by one rename when it is whole.
@@ -27,12 +30,16 @@ def hold(folder: Path) -> Iterator[int | None]:
         lock = (folder / ".lock").open("w")
     with lock:
         os.register_at_fork(after_in_child=lock.close)
+        free = True
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             free = False
-        else:
-            free = True
+        except (
+            OSError
+        ) as error:  # Some network disks have no such call, and people know what they run.
+            reason = error.strerror
+            logger.warning("%s cannot be locked (%s): let no two runs write there", folder, reason)
         yield lock.fileno() if free else None
 
 
