@@ -2,7 +2,8 @@
 
 The runs are small ones in this process, on disks that fail (crashes.py). A run to the end from each point
 takes a fifth of a second, and there are some hundreds of points; so each day every fifth of them has its
-turn, beginning with another. ALBERT_TEST_LONG=1 in the environment has all of them.
+turn, beginning with another. ALBERT_TEST_LONG=1 in the environment has all of them, ALBERT_FUZZ_SEED=N
+those of the N-th day.
 """
 
 import json
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from crashes import FullDisk, Kills, PowerCuts, read_tree, write_tree
+from fuzzing import SEED
 from helpers import one_line_error, write_sst2
 
 import run_classifier as program
@@ -47,7 +49,7 @@ MEASURED += ("padding_efficiency",)
 
 def chosen(points):
     """Return those whose turn it is, with their numbers, and the last one."""
-    first = date.today().toordinal() % EVERY
+    first = (SEED or date.today().toordinal()) % EVERY
     picked = list(enumerate(points))
     return [*picked[first:-1:EVERY], picked[-1]]
 
@@ -263,7 +265,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
                 if folder.readlink() == tmp_path:
                     os.kill(int(folder.parent.name), signal.SIGKILL)
 
-    draw = random.Random(int(time.time()))
+    draw = random.Random(SEED)
     killed = 0
     for _ in range(50 if EVERY == 1 else 4):
         killer = threading.Thread(target=kill, args=[draw.uniform(0.5, 3)])

@@ -7,6 +7,7 @@ import threading
 import time
 
 from forks import run_together
+from fuzzing import SEED
 from helpers import records, write_sst2
 
 KILLS = 20 if os.environ.get("ALBERT_TEST_LONG") else 4
@@ -33,7 +34,7 @@ def test_two_processes_that_are_killed_again_and_again_end_as_if_they_had_not_be
     assert run("whole") == [0, 0]
     took = time.monotonic() - began
 
-    rng = random.Random(int(os.environ.get("ALBERT_FUZZ_SEED", "0")))
+    rng = random.Random(SEED)
     for _ in range(KILLS):
         victims = rng.choice([(0,), (1,), (0, 1)])
         ends = run("killed", victims, delay=rng.uniform(0.2, 1.0) * took)
