@@ -154,7 +154,10 @@ def check_fit(
     ]
     if problems:
         rest = f"; and {len(problems) - 6} more" if problems[6:] else ""
-        raise ValueError(f"{path} does not fit {configuration}: {'; '.join(problems[:6])}{rest}")
+        wrong = "; ".join(problems[:6])
+        raise ValueError(
+            f"{path} does not fit {configuration}: {wrong}{rest}; take both from one model"
+        )
 
 
 def _check_outputs(path: Path, found: Shapes, wanted: Shapes) -> None:

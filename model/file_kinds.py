@@ -1,25 +1,45 @@
-"""What a file really is that should be part of a model, said with what to do about it."""
+"""What a file really is that should be part of a model, said with what to do about it.
+
+The first bytes that tell one kind of file from another are here for all who ask.
+"""
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-_AGAIN = "copy or download it again"
+AGAIN = "copy or download it again"
 _HEAD = 1024  # So many bytes tell all the kinds below apart.
-_LFS = (b"version https://git-lfs", b"version https://hawser")
-_WEB = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")
-# By what they begin with, and what unpacks them.
-_PACKED = {
-    b"\x1f\x8b": "gzip (tar xf, or gunzip)",
-    b"BZh": "bzip2 (tar xf, or bunzip2)",
-    b"\xfd7zXZ\0": "xz (tar xf, or unxz)",
-    b"\x28\xb5\x2f\xfd": "zstd (tar xf, or unzstd)",
-    b"7z\xbc\xaf\x27\x1c": "7-Zip (7z x)",
-    b"Rar!": "RAR (unrar x)",
+_MARKUP = rb"(\xef\xbb\xbf)?\s*"
+# The kinds of files that data come as, too, and the first bytes of each, as a pattern. The order is that
+# of the trials.
+_STARTS = {
+    "gzip": rb"\x1f\x8b",
+    "bzip2": rb"BZh[1-9](1AY&SY|\x17rE8P\x90)",  # The second is of one that holds nothing.
+    "xz": rb"\xfd7zXZ\0",
+    "zstd": rb"\x28\xb5\x2f\xfd",
+    "7-Zip": rb"7z\xbc\xaf\x27\x1c",
+    "RAR": rb"Rar!\x1a\x07",
+    "zip": rb"PK(\x03\x04|\x05\x06)",
+    "LFS": rb"version https://(git-lfs|hawser)",
+    "web page": (
+        rb"(?i:" + _MARKUP + rb"(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<(!doctype\s+html|html|head)\b)"
+    ),
+    "XML": rb"(?i:" + _MARKUP + rb"<\?xml\b)",
 }
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+# What unpacks those that are packed.
+_UNPACKERS = {
+    "gzip": "tar xf, or gunzip",
+    "bzip2": "tar xf, or bunzip2",
+    "xz": "tar xf, or unxz",
+    "zstd": "tar xf, or unzstd",
+    "7-Zip": "7z x",
+    "RAR": "unrar x",
+}
+# A server says so, too, that it has no such file.
+_SERVER_SAYS = rb"(?i:" + _MARKUP + rb"<(error|!doctype)\b)"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -41,12 +61,22 @@ def read_head(path: Path) -> bytes:
 def why_missing(path: Path) -> str | None:
     """Return what is in the place of a file that is not there; None where nothing is."""
     if path.is_symlink() and not path.exists():
-        return f"{path} is a link to {path.readlink()}, which is not there: {_AGAIN}"
+        return f"{path} is a link to {path.readlink()}, which is not there: {AGAIN}"
     if path.is_dir():
         return f"{path} is a folder, not a file"
     if path.exists() and not path.is_file():
         return f"{path} is a device or a pipe, not a file"
     return None
+
+
+def kind_by_start(data: bytes) -> str | None:
+    """Return which of the kinds that data and models both come as ``data`` begin as; None for no such.
+
+    They are "gzip", "bzip2", "xz", "zstd", "7-Zip", "RAR", "zip", "LFS" (a pointer of Git LFS), "web page"
+    and "XML".
+    """
+    matches = (kind for kind, start in _STARTS.items() if re.match(start, data, re.DOTALL))
+    return next(matches, None)
 
 
 def what_it_is(head: bytes, text_is_strange: bool = True) -> str | None:
@@ -60,17 +90,17 @@ def what_it_is(head: bytes, text_is_strange: bool = True) -> str | None:
         text_is_strange: whether plain text and JSON are no part of a model, either.
     """
     if not head:
-        return f"is empty: {_AGAIN}"
-    if head.startswith(_LFS):
+        return f"is empty: {AGAIN}"
+    kind = kind_by_start(head)
+    if kind == "LFS":
         return "is a Git LFS pointer, not the file itself: run git lfs pull in its folder"
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(_WEB):
+    if kind in ("web page", "XML") or re.match(_SERVER_SAYS, head):
         return (
             "is a web page, not the file itself: download it from the link of the file (on the Hugging "
             "Face hub /resolve/ in place of /blob/)"
         )
-    for start, kind in _PACKED.items():
-        if head.startswith(start):
-            return f"is still packed: unpack it, it is {kind}"
+    if kind in _UNPACKERS:
+        return f"is still packed: unpack it, it is {kind} ({_UNPACKERS[kind]})"
     if head[257:262] == b"ustar":
         return "is still packed: unpack it, it is tar (tar xf)"
     if head.startswith(_HDF5):
@@ -79,7 +109,7 @@ def what_it_is(head: bytes, text_is_strange: bool = True) -> str | None:
             "pytorch_model.bin"
         )
     if not head.strip(b"\0"):
-        return f"begins with zeros alone: it was not written to its end; {_AGAIN}"
+        return f"begins with zeros alone: it was not written to its end; {AGAIN}"
     return _text(head) if text_is_strange else None
 
 
@@ -100,19 +130,19 @@ def what_a_zip_is(path: Path) -> str | None:
         return "is a TorchScript program: save the state_dict() of the model in place of it"
     if any(name.endswith("data.pkl") for name in names):
         # torch.save packs nothing, so what claims more than there is would only fill the memory.
-        return f"is damaged: {_AGAIN}" if content > size else None
+        return f"is damaged: {AGAIN}" if content > size else None
     return f"is still packed: unpack it, it is zip (unzip) and holds {_first(names)}"
 
 
 def is_zip(head: bytes) -> bool:
     """Return whether a file that begins so is a zip archive."""
-    return head.startswith(_ZIP)
+    return kind_by_start(head) == "zip"
 
 
 def _text(head: bytes) -> str | None:
     """Return what text that begins so is; None where it is none."""
     if head.startswith(_UTF16):
-        return "is a text file in UTF-16"
+        return f"is a text file in UTF-16, not the file itself: {AGAIN}"
     try:
         # The last character may have been cut through.
         text = head.decode("utf-8-sig", errors="strict" if len(head) < _HEAD else "ignore").strip()
@@ -121,9 +151,9 @@ def _text(head: bytes) -> str | None:
     if not text or not all(char.isprintable() or char in "\t\r\n" for char in text):
         return None
     if text[0] in "{[":
-        return "is a JSON file"
+        return f"is a JSON file, not the file itself: {AGAIN}"
     line = text.splitlines()[0]
-    return f"is a text file, which begins with {line[:60]!r}"
+    return f"is a text file, which begins with {line[:60]!r}: {AGAIN}"
 
 
 def _first(names: Sequence[str]) -> str:

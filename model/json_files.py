@@ -7,11 +7,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from model.file_kinds import is_zip, read_head, what_it_is
+from model.file_kinds import AGAIN, is_zip, read_head, what_it_is
 
 _MOST_BYTES = 2**26  # A configuration has a few thousand; an index of weights some more.
 # Python's own limit is reached at a few hundred, and then only when the file is written again.
 _DEEPEST = 50
+_MEND = f"mend it, or {AGAIN}"
 
 
 def read_json_object(path: Path, what: str) -> dict[str, Any]:
@@ -27,11 +28,13 @@ def read_json_object(path: Path, what: str) -> dict[str, Any]:
             text that cannot be written again.
     """
     head = read_head(path)
-    found = "is a zip archive" if is_zip(head) else what_it_is(head, text_is_strange=False)
+    found = (
+        "is a zip archive: unpack it" if is_zip(head) else what_it_is(head, text_is_strange=False)
+    )
     if found:
         raise ValueError(f"{path} is no {what}: it {found}")
     if (size := path.stat().st_size) > _MOST_BYTES:
-        raise ValueError(f"{path} is no {what}: it has {size:,} bytes")
+        raise ValueError(f"{path} is no {what}: it has {size:,} bytes; {AGAIN}")
     data = path.read_bytes()
     encoding = json.detect_encoding(data)
     if not encoding.startswith("utf-8"):
@@ -46,13 +49,15 @@ def read_json_object(path: Path, what: str) -> dict[str, Any]:
             raise ValueError("it holds no JSON object")
         _check(values, "", 0)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no {what}: it is not UTF-8 ({error.reason})") from error
+        raise ValueError(
+            f"{path} is no {what}: it is not UTF-8 ({error.reason}); {_MEND}"
+        ) from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no {what}: it is not JSON: {error}") from error
+        raise ValueError(f"{path} is no {what}: it is not JSON: {error}; {_MEND}") from error
     except RecursionError:
-        raise ValueError(f"{path} is no {what}: it is nested too deep") from None
+        raise ValueError(f"{path} is no {what}: it is nested too deep; {_MEND}") from None
     except ValueError as error:
-        raise ValueError(f"{path} is no {what}: {error}") from error
+        raise ValueError(f"{path} is no {what}: {error}; {_MEND}") from error
     return values
 
 

@@ -22,7 +22,7 @@ def read_sentencepiece(path: Path) -> tuple[bytes, sentencepiece.SentencePiecePr
         ValueError: it is no SentencePiece model; says what it is, where that is known.
     """
     head = read_head(path)
-    if found := "is a zip archive" if is_zip(head) else what_it_is(head):
+    if found := "is a zip archive: unpack it" if is_zip(head) else what_it_is(head):
         raise ValueError(f"{path} is no SentencePiece model: it {found}")
     if (size := path.stat().st_size) > _MOST_BYTES:
         raise ValueError(f"{path} is no SentencePiece model: it has {size:,} bytes")

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from model.file_kinds import is_zip, read_head, what_a_zip_is, what_it_is, why_missing
+from model.file_kinds import AGAIN, is_zip, read_head, what_a_zip_is, what_it_is, why_missing
 from model.file_names import INDEX_NAMES, WEIGHTS_NAMES
 from model.json_files import read_json_object, shown
 from model.weight_names import shown_name
@@ -44,6 +44,7 @@ _OTHERS = {
     "*.pt": f"{_CALL_IT} {WEIGHTS_NAMES[1]}",
     "*.bin": f"{_CALL_IT} {WEIGHTS_NAMES[1]}",
 }
+_ALONE = "save the model's state_dict() alone"
 _NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "scheduler.pt", "training_state.pt")
 # Where others keep the named tensors among what else they save.
 _INSIDE = ("state_dict", "model_state_dict", "model", "module", "net")
@@ -164,8 +165,7 @@ def _read_pickle(path: Path) -> object:
         if match := _CLASS.search(str(error)):
             raise ValueError(
                 f"{path} cannot be read as model weights: beside tensors it holds "
-                f"{shown_name(match[1])}, and code in a file is never run here: save the model's "
-                "state_dict() alone"
+                f"{shown_name(match[1])}, and code in a file is never run here: {_ALONE}"
             ) from error
         raise _own_error(path, error) from error
     except Exception as error:  # A damaged pickle raises errors of every type.
@@ -199,7 +199,7 @@ def _inside(path: Path, loaded: object) -> dict[str, Tensor]:
     if not isinstance(loaded, Mapping):
         kind = type(loaded).__name__
         raise ValueError(
-            f"{path} cannot be read as model weights: it holds one {kind}, no named tensors"
+            f"{path} cannot be read as model weights: it holds one {kind}, no named tensors: {_ALONE}"
         )
     states = [key for key, value in loaded.items() if _is_state(value) and value]
     usual = [key for key in _INSIDE if key in states]
@@ -210,7 +210,7 @@ def _inside(path: Path, loaded: object) -> dict[str, Tensor]:
     key, value = next((k, v) for k, v in loaded.items() if not _named_tensor(k, v))
     raise ValueError(
         f"{path} cannot be read as model weights: its {shown(key)} is of the type "
-        f"{type(value).__name__}, not a tensor with a name: save the model's state_dict() alone"
+        f"{type(value).__name__}, not a tensor with a name: {_ALONE}"
     )
 
 
@@ -230,7 +230,8 @@ def _check_tensor(path: Path, name: str, value: Tensor, size: int) -> None:
     """
     if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
         raise ValueError(
-            f"{path}: {shown_name(name)} is no ordinary tensor, but sparse, quantized or empty"
+            f"{path}: {shown_name(name)} is no ordinary tensor, but sparse, quantized or empty: get the "
+            "model as it was before it was converted"
         )
     there = value.untyped_storage().nbytes()
     if there > size or value.numel() * value.element_size() > there:
@@ -243,11 +244,13 @@ def _check_tensor(path: Path, name: str, value: Tensor, size: int) -> None:
 def _weight_map(index: Path) -> dict[str, str]:
     found = read_json_object(index, "index of weights").get("weight_map")
     if not isinstance(found, dict) or not found:
-        raise ValueError(f"{index} is no index of weights: its weight_map is {shown(found)}")
+        raise ValueError(
+            f"{index} is no index of weights: its weight_map is {shown(found)}: {AGAIN}"
+        )
     for name, file in found.items():
         if not isinstance(file, str) or Path(file).name != file:
             raise ValueError(
-                f"{index}: {shown_name(name)} is in {shown(file)}, not a file beside it"
+                f"{index}: {shown_name(name)} is in {shown(file)}, not a file beside it: {AGAIN}"
             )
     return found
 
@@ -265,5 +268,7 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     for path in paths:
         state |= read_state(path)
     if lost := next((name for name in files if name not in state), None):
-        raise ValueError(f"{index} lists {shown_name(lost)}, which {files[lost]} does not hold")
+        raise ValueError(
+            f"{index} lists {shown_name(lost)}, which {files[lost]} does not hold: {AGAIN}"
+        )
     return state

@@ -112,11 +112,11 @@ class _Table:
 
 
 def _open_table(task: Task, path: Path, split: str) -> _Table:
-    text = read_text(path, task.encoding)
+    text = read_text(path, task.encoding, is_table=True)
     rows = (csv_rows if separator_of(path) == COMMA else tsv_rows)(path, text)
     first = next(rows, None)
     if first is None:
-        raise ValueError(f"{path} is empty")
+        raise ValueError(f"{path} is empty: copy or download it again, or give another")
     header = first[1]
     names = list(task.headerless.get(split, ()))
     if names and header != names:
@@ -165,7 +165,9 @@ def _take_columns(
             "%s: %d broken rows are left out, the first on line %d", path, len(broken), broken[0]
         )
     if not numbers:
-        raise ValueError(f"{path} has a header but no examples")
+        raise ValueError(
+            f"{path} has a header but no examples: add a row for each, or give another"
+        )
     return numbers, columns
 
 
@@ -194,8 +196,8 @@ def _find_columns(task: Task, table: _Table, wanted: tuple[str, ...]) -> list[in
 
 def _alike(header: list[str], wanted: tuple[str, ...]) -> str:
     """Return a remark on columns that differ from wanted ones in spaces or case only."""
-    by_key = {name.strip().casefold(): name for name in header}
-    found = {name: by_key.get(name.casefold()) for name in wanted if name not in header}
+    by_key = {name.strip().lower(): name for name in header}
+    found = {name: by_key.get(name.lower()) for name in wanted if name not in header}
     pairs = [f"{other!r} is not {name!r}" for name, other in found.items() if other]
     return f" ({', '.join(pairs)}: spaces and case count)" if pairs else ""
 
@@ -237,7 +239,9 @@ def _warn_of_empty_texts(path: Path, numbers: list[int], columns: list[list[str]
 
 def one_class_alone(path: Path, label: str, name: str) -> ValueError:
     """Return the complaint about a training file whose every label is ``name``."""
-    return ValueError(f"{path}: every {label} is {name!r}: there is nothing to learn")
+    return ValueError(
+        f"{path}: every {label} is {name!r}: there is nothing to learn; add examples of another class"
+    )
 
 
 def _parse_labels(

@@ -9,7 +9,7 @@ import shlex
 from contextlib import suppress
 from pathlib import Path
 
-from processors.file_kinds import name_kind
+from processors.data_kinds import name_binary, name_textual
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +75,11 @@ def canonical_encoding(name: str) -> str:
     return UTF8 if found == "utf-8-sig" else found
 
 
-def read_text(path: Path, encoding: str = UTF8) -> str:
+def read_text(path: Path, encoding: str = UTF8, is_table: bool = False) -> str:
     """Return the text of a file, without a byte order mark.
+
+    Args:
+        encoding, is_table: as :func:`decode`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -86,21 +89,29 @@ def read_text(path: Path, encoding: str = UTF8) -> str:
         data = path.read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing") from None
-    return decode(data, str(path), encoding, path)
+    return decode(data, str(path), encoding, path, is_table)
 
 
-def decode(data: bytes, source: str, encoding: str = UTF8, path: Path | None = None) -> str:
+def decode(
+    data: bytes,
+    source: str,
+    encoding: str = UTF8,
+    path: Path | None = None,
+    is_table: bool = False,
+) -> str:
     """Return ``data`` as text, without a byte order mark.
 
     Args:
         source: what the messages call it.
         encoding: one that :func:`canonical_encoding` returns.
         path: the file that holds it, if one does; the remedy names it.
+        is_table: whether it is to be a table. Then JSON, XML and web pages are none; else they are text
+            as any other.
 
     Raises:
         ValueError: as :func:`read_text`.
     """
-    if kind := name_kind(data):
+    if kind := name_binary(data) or (name_textual(data) if is_table else None):
         raise ValueError(f"{source} is {kind}")
     try:
         text = data.decode(encoding)

@@ -48,8 +48,8 @@ CONFIGURATIONS = {
     "surrogate": (r'{"vocab_size": 9, "x": "\ud800"}', "which is no valid text"),
     "nothing": ("{}", "it has none of ALBERT's keys"),
     "tokenizer's": ('{"do_lower_case": true}', "it has none of ALBERT's keys"),
-    "number": ("3", "it holds no JSON object"),
-    "cut off": ('{"hidden_size": 76', "it is not JSON"),
+    "number": ("3", "it holds no JSON object; mend it, or copy or download it again"),
+    "cut off": ('{"hidden_size": 76', "it is not JSON: .*; mend it, or copy or download it again"),
     "python": ("{'hidden_size': 768}", "it is not JSON"),
     "bert": ('{"model_type": "bert"}', "its model_type is 'bert', not 'albert'"),
 }  # fmt: skip

@@ -348,7 +348,7 @@ def test_variables_that_do_not_fit_are_named():
     variables["output_bias"] = np.ones(2)
     words = (
         "^ckpt does not fit albert_config.json: bert/pooler/dense/kernel is missing; "
-        r"end_logits/output_weights is unknown; output_bias is \[2\], not \[1\]$"
+        r"end_logits/output_weights is unknown; output_bias is \[2\], not \[1\]; take both from one model$"
     )
     with pytest.raises(ValueError, match=words):
         build(variables)

@@ -47,7 +47,9 @@ def zip_of(content):
 STRANGE = {
     "lfs": (LFS, r"is a Git LFS pointer, not the file itself: run git lfs pull"),
     "page": (PAGE, r"is a web page, not the file itself: download .* /resolve/ in place of /blob/"),
-    "hub error": (b"Entry not found", r"is a text file, which begins with 'Entry not found'"),
+    "hub error": (b"Entry not found", r"is a text file, which begins with 'Entry not found': copy or"),
+    "json": (b'[{"a": 1}]', r"is a JSON file, not the file itself: copy or download it again"),
+    "utf-16": ("text".encode("utf-16"), r"is a text file in UTF-16, not the file itself: copy or"),
     "gzip": (gzip.compress(b"model", mtime=0), r"is still packed: unpack it, it is gzip"),
     "tar": (tar_of(b"model"), r"is still packed: unpack it, it is tar"),
     "empty": (b"", r"is empty: copy or download it again"),
@@ -98,6 +100,8 @@ def test_a_file_is_called_what_it_is(tmp_path, name, read, kind):
     content, words = STRANGE[kind]
     if kind == "hub error" and name.endswith("json"):
         words = "it is not JSON"
+    if kind in ("json", "utf-16") and name.endswith("json"):
+        words = {"json": "it holds no JSON object; mend it", "utf-16": "is UTF-16, not UTF-8"}[kind]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=f"{re.escape(str(tmp_path / name))}.* {words}") as caught:
         read(tmp_path)
@@ -344,7 +348,7 @@ def test_weights_in_a_wrapper_or_without_their_prefix_are_read(tiny, wrap):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (torch.ones(3), "it holds one Tensor, no named tensors"),
+        (torch.ones(3), "it holds one Tensor, no named tensors: save the model's state_dict"),
         ([torch.ones(3)], "it holds one list, no named tensors"),
         ({"epoch": 3, "loss": 0.5}, "its 'epoch' is of the type int, not a tensor with a name"),
         ({3: torch.ones(3)}, "its 3 is of the type Tensor, not a tensor with a name"),

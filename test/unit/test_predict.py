@@ -234,7 +234,8 @@ def test_both_columns_of_a_pair(small_model, ask, tmp_path):
         (["--text_columns", "a"], b"", 2, "--text_columns names columns of a table: give it with --file"),
         (["--text_columns", "a,b,c", "--file", "t"], b"", 2, "'a,b,c' is not one column, or two"),
         (["--file", "no"], None, 1, "no is missing"),
-        (["--file", "t.txt"], b'{"text": "a"}\n{"text": "b"}\n', 1, "t.txt is JSON lines: write it"),
+        (["--file", "t.txt", "--text_columns", "text"], b'{"text": "a"}\n{"text": "b"}\n', 1,
+         "t.txt is JSON lines: write it"),
         (["--file", "t.gz"], b"\x1f\x8b\x08", 1, "t.gz is a gzip file: gunzip it"),
         (["--file", "t"], "très\n".encode("latin-1"), 1, "t, line 1: not UTF-8, probably cp1252"),
         (["--file", "t"], b"a\rb\r", 1, "t: its lines end in CR alone"),
@@ -249,6 +250,14 @@ def test_what_is_wrong_is_one_line(small_model, ask, tmp_path, words, data, stat
     assert (found, printed) == (status, [])
     assert line in errors
     assert errors.count("\n") == 1
+
+
+def test_lines_of_json_are_lines_of_text(small_model, ask, tmp_path):
+    folder, lines = small_model(False), ['{"text": "a"}', '{"text": "b"}']
+    (tmp_path / "app.log").write_text("\n".join(lines))
+    for words, data in (((), "\n".join(lines).encode()), (("--file", "app.log"), b"")):
+        status, found, errors = ask(folder, *words, data=data)
+        assert (status, [record["text"] for record in found]) == (0, lines), errors
 
 
 def test_standard_input_in_another_encoding(small_model, ask):

@@ -54,8 +54,8 @@ def test_quotes_in_a_csv_file_hold_commas_and_line_ends(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is empty"),
-        ("sentence\tlabel\n", "has a header but no examples"),
+        ("", "is empty: copy or download it again, or give another"),
+        ("sentence\tlabel\n", "has a header but no examples: add a row for each, or give another"),
         ("good\t1\nbad\t0\n", "line 1: no column 'sentence' and 'label' among 'good', '1'"),
         ("sentence\tlabel\ngood\t1\nbad\n", "line 3: 1 tab-separated columns, not 2"),
         ("sentence\tlabel\ngood\t2\n", "line 2: label '2' is not one of '0', '1'"),
@@ -204,7 +204,7 @@ def test_a_table_without_a_header_is_told_from_its_rows(tmp_path):
 
 def test_one_class_alone_is_nothing_to_learn(tmp_path):
     path = write(tmp_path, "sentence\tlabel\na\t1\nb\t1\n")
-    with pytest.raises(ValueError, match="every label is '1': there is nothing to learn"):
+    with pytest.raises(ValueError, match="every label is '1': there is nothing to learn; add"):
         read_examples(SST2, path, "train")
     assert len(read_examples(SST2, path, "dev")) == 2
 

@@ -1,7 +1,9 @@
 """A file is text in the encoding that is said, or one line tells what it is and what to do."""
 
+import bz2
 import gzip
 import io
+import re
 import shlex
 import subprocess
 import zipfile
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from model.file_kinds import what_it_is
 from processors.custom import custom_task
 from processors.reading import read_examples
 from processors.text_files import canonical_encoding, decode, guess_encoding
@@ -145,6 +148,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
         (b'{"data": [1]}', "is a JSON file: write it as CSV"),
         (b"<!DOCTYPE html>\n<title>404</title>", "is a web page: download the file itself"),
         (b"\n<html>", "is a web page: download the file itself"),
+        (b'<?xml version="1.0"?><rows/>', "is an XML file: save it as CSV UTF-8"),
         (LFS, "is a Git LFS pointer, not the data: run `git lfs pull`"),
         (b"BZh91AY&SY", "is a bzip2 file"),
         (b"%PDF-1.4", "is a PDF file"),
@@ -175,7 +179,56 @@ def test_other_kinds_of_files_are_named_with_the_remedy(tmp_path, data, words, e
     ],
 )
 def test_text_that_begins_like_them_is_text(text):
+    assert decode(text.encode(), "x", is_table=True) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"sentence": "a"}\n{"sentence": "b"}\n',
+        '{"data": [1]}',
+        "<html> is how a page begins\n",
+        "<?xml\n",
+        "%PDF-1.4 is what a PDF begins with\n",
+        "version https://git-lfs.github.com/spec/v1 is new\n",
+        "PAR1é\n",
+    ],
+)
+def test_lines_of_text_may_be_json_or_markup(text):
     assert decode(text.encode(), "x") == text
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj", "is a PDF file: get the data as text"),
+        (LFS.replace(b"00", b"0f" * 32), "is a Git LFS pointer, not the data: run `git lfs pull`"),
+        (b"PAR1\x15\x04\x15", "is a Parquet file"),
+        (zipped("train.csv"), "is a zip archive: unpack it"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_what_nobody_means_as_lines_is_refused(data, words, encoding):
+    with pytest.raises(ValueError, match=f"^x {re.escape(words)}"):
+        decode(data, "x", encoding)
+
+
+@pytest.mark.parametrize(
+    ("data", "in_a_model", "among_data"),
+    [
+        (gzip.compress(b"a", mtime=0), "it is gzip (tar xf, or gunzip)", "a gzip file: gunzip it"),
+        (bz2.compress(b"a"), "it is bzip2 (tar xf, or bunzip2)", "a bzip2 file: bunzip2 it"),
+        (bz2.compress(b""), "it is bzip2 (tar xf, or bunzip2)", "a bzip2 file: bunzip2 it"),
+        (b"\xfd7zXZ\0\0", "it is xz (tar xf, or unxz)", "an xz file: unxz it"),
+        (b"\x28\xb5\x2f\xfd", "it is zstd (tar xf, or unzstd)", "a zstd file: unzstd it"),
+        (b"7z\xbc\xaf\x27\x1c", "it is 7-Zip (7z x)", "a 7z archive: unpack it"),
+        (b"Rar!\x1a\x07\0", "it is RAR (unrar x)", "a rar archive: unpack it"),
+    ],
+)
+def test_what_is_packed_is_named_among_data_and_in_a_model(data, in_a_model, among_data):
+    assert what_it_is(data).endswith(in_a_model)
+    with pytest.raises(ValueError, match=f"^x is {re.escape(among_data)}$"):
+        decode(data, "x")
 
 
 def test_short_and_odd_data_are_nobody_s_encoding():

@@ -1,4 +1,4 @@
-"""What a file is instead of text, told by its first bytes, and what to do about it."""
+"""What data are instead of plain text, told by their first bytes, and what to do about it."""
 
 from __future__ import annotations
 
@@ -7,41 +7,52 @@ import json
 import re
 import zipfile
 
+from model.file_kinds import kind_by_start
+
 _TABLE = "save it as CSV UTF-8"
-# The first bytes of a kind, as a pattern, and what is said of it. The order is that of the trials.
-_KINDS = (
-    (rb"\x1f\x8b", "a gzip file: gunzip it"),
-    (rb"BZh[1-9]1AY&SY", "a bzip2 file: bunzip2 it"),
-    (rb"\xfd7zXZ\0", "an xz file: unxz it"),
-    (rb"\x28\xb5\x2f\xfd", "a zstd file: unzstd it"),
-    (rb"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
-    (rb"Rar!\x1a\x07", "a rar archive: unpack it"),
+_CONTROL = rb"[\0-\x08\x0b\x0c\x0e-\x1f]"
+# What is said of the kinds that models come as, too.
+_PACKED = {
+    "gzip": "a gzip file: gunzip it",
+    "bzip2": "a bzip2 file: bunzip2 it",
+    "xz": "an xz file: unxz it",
+    "zstd": "a zstd file: unzstd it",
+    "7-Zip": "a 7z archive: unpack it",
+    "RAR": "a rar archive: unpack it",
+}
+_PDF = "a PDF file: get the data as text"
+_POINTER = "a Git LFS pointer, not the data: run `git lfs pull` in its repository"
+_TEXTUAL = {
+    "LFS": _POINTER,
+    "web page": "a web page: download the file itself, not the page about it",
+    "XML": f"an XML file: {_TABLE}",
+}
+# The first bytes of kinds that data alone come as, as a pattern, and what is said of them.
+_BINARY = (
     (
         rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
         f"an Excel workbook (.xls) or another file of an old Office: {_TABLE}",
     ),
-    # A table may have a column of this name, but Parquet goes on with a control character.
+    # A text may begin with these letters, but Parquet goes on with a control character or, encrypted,
+    # with a length, whose last byte is zero.
     (
-        rb"PAR[1E][^\t\r\n -~]",
+        rb"PAR1" + _CONTROL + rb"|PARE.{3}\0",
         "a Parquet file: write it as CSV, with pandas: "
         "pandas.read_parquet(FILE).to_csv(NEW, index=False)",
     ),
     (
-        rb"ARROW1\0|FEA1[^\t\r\n -~]",
+        rb"(ARROW1|FEA1)\0",
         "an Arrow file: write it as CSV, with pandas: "
         "pandas.read_feather(FILE).to_csv(NEW, index=False)",
     ),
     (rb"SQLite format 3\0", "an SQLite database: export the table as CSV"),
-    (rb"%PDF-", "a PDF file: get the data as text"),
+    # Its second line says that the file is binary.
+    (rb"%PDF-\d\.\d\s+%[\x80-\xff]{4}", _PDF),
+    # A whole pointer is text, but nobody's.
     (
-        rb"version https://git-lfs\.github\.com/spec/",
-        "a Git LFS pointer, not the data: run `git lfs pull` in its repository",
+        rb"version https://git-lfs\.github\.com/spec/v1\r?\noid sha256:[0-9a-f]{64}\r?\nsize \d+\s*\Z",
+        _POINTER,
     ),
-    (
-        rb"(?i:(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<(!doctype\s+html|html)\b)",
-        "a web page: download the file itself, not the page about it",
-    ),
-    (rb"(\xef\xbb\xbf)?\s*<\?xml\b", f"an XML file: {_TABLE}"),
 )
 # Files in a zip archive that tell what wrote it.
 _IN_ZIP = (
@@ -52,17 +63,29 @@ _IN_ZIP = (
 _JSON_HINT = "write it as CSV, with pandas: pandas.read_json(FILE{}).to_csv(NEW, index=False)"
 
 
-def name_kind(data: bytes) -> str | None:
-    """Return what the content of a file is and the remedy, if it is no plain text.
+def name_binary(data: bytes) -> str | None:
+    """Return what data that nobody means as text are, and the remedy; None for all others.
 
-    The words follow the file's name and "is"; None means that nothing speaks against text.
+    The words follow the data's name and "is".
     """
-    if data.startswith(b"PK\x03\x04"):
+    kind = kind_by_start(data)
+    if kind == "zip":
         return _name_zip(data)
-    for pattern, words in _KINDS:
-        if re.match(pattern, data, re.DOTALL):
-            return words
-    return _name_json(data)
+    if kind in _PACKED:
+        return _PACKED[kind]
+    return next((words for start, words in _BINARY if re.match(start, data, re.DOTALL)), None)
+
+
+def name_textual(data: bytes) -> str | None:
+    """Return what text that is no table is, and the remedy; None where nothing speaks against a table.
+
+    A line of text may well begin so, and a log may be of JSON lines: this is for tables alone. The words
+    follow the data's name and "is".
+    """
+    kind = kind_by_start(data)
+    if kind in _TEXTUAL:
+        return _TEXTUAL[kind]
+    return _PDF if data.startswith(b"%PDF-") else _name_json(data)
 
 
 def _name_zip(data: bytes) -> str:
