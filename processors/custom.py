@@ -15,6 +15,7 @@ from processors.reading import one_class_alone, read_columns
 CUSTOM = "custom"
 # These stand for the labels of a custom task until its training file is read.
 NOT_READ_YET: tuple[str, ...] = ()
+_JOINERS = "\u200c\u200d"
 
 
 def custom_task(
@@ -53,7 +54,7 @@ def with_labels(task: Task, data_dir: str | Path) -> Task:
 
     Raises:
         FileNotFoundError, ValueError: the file cannot be read, a label is empty, all are the same, or
-            two differ in spaces or case only.
+            two look alike: they differ in spaces or case only, or in how the same letters are stored.
     """
     path = task.paths(data_dir, "train")[0]
     counts, first_lines = {}, {}
@@ -80,26 +81,44 @@ def _refuse_look_alikes(
 ) -> None:
     seen: dict[str, str] = {}
     for name in counts:
-        twin = seen.setdefault(_without_spaces_and_case(name), name)
+        twin = seen.setdefault(_without_spaces_and_case(_same_letters(name)), name)
         if twin != name:
             described = [
                 f"{each!r} ({counts[each]} rows, first on line {first_lines[each]})"
                 for each in (twin, name)
             ]
+            plain = _without_spaces_and_case(twin) == _without_spaces_and_case(name)
+            how = "spaces or case" if plain else "how wide letters are or how accents are stored"
             raise ValueError(
-                f"{path}: the classes {' and '.join(described)} differ in spaces or case only: "
+                f"{path}: the classes {' and '.join(described)} differ in {how} only: "
                 "spell them alike, or give them names that differ"
             )
 
 
 def _without_spaces_and_case(name: str) -> str:
-    """Return what people read: wide letters are letters, and what takes no room is not there."""
-    kept = [char for char in unicodedata.normalize("NFKC", name) if not _is_invisible(char)]
-    return "".join(kept).casefold()
+    """Return what is left without spaces and case; a ß stays one, and is no ss."""
+    return "".join(char for char in name if not _is_invisible(char)).lower()
+
+
+def _same_letters(name: str) -> str:
+    """Return the name with each letter of its usual width, and with its accents in it.
+
+    Other characters that Unicode calls compatible (² and 2, ① and 1) people tell apart.
+    """
+    usual = (
+        unicodedata.normalize("NFKC", char)
+        if unicodedata.decomposition(char).startswith(("<wide>", "<narrow>"))
+        else char
+        for char in name
+    )
+    return unicodedata.normalize("NFC", "".join(usual))
 
 
 def _is_invisible(char: str) -> bool:
-    return char.isspace() or unicodedata.category(char) == "Cf"
+    """Return whether a character takes no room; joiners and tags, which change others, are none."""
+    if char.isspace():
+        return True
+    return unicodedata.category(char) == "Cf" and char not in _JOINERS and char < "\U000e0000"
 
 
 def _order(name: str) -> tuple[bool, float, str]:

@@ -219,18 +219,41 @@ def test_one_class_alone_is_nothing_to_learn(tmp_path):
         ),
         (["off topic", "on", "off  topic"], "'off topic' (1 rows"),
         (["pos", "neg", "pos\u200b"], "and 'pos\\u200b' (1 rows"),
-        (["a", "b", "\uff41"], "'a' (1 rows"),
     ],
 )
 def test_classes_that_look_alike_are_refused(tmp_path, names, words):
-    rows = "".join(f"text,{name}\n" for name in names)
-    path = write(tmp_path, f"sentence,label\n{rows}", "file.csv")
-    task = custom_task(
-        {"train": str(path), "dev": None, "test": None}, ("sentence",), "label", False
-    )
     with pytest.raises(ValueError, match=re.escape(words)) as caught:
-        with_labels(task, ".")
+        with_labels(task_with_classes(tmp_path, names), ".")
     assert "differ in spaces or case only" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "names", [["a", "\uff41"], ["1", "\uff11"], ["\xe9t\xe9", "e\u0301te\u0301"]]
+)
+def test_classes_of_the_same_letters_stored_otherwise_are_refused(tmp_path, names):
+    words = "differ in how wide letters are or how accents are stored only: spell them alike"
+    with pytest.raises(ValueError, match=words):
+        with_labels(task_with_classes(tmp_path, names), ".")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("m2", "m\xb2"),
+        ("Masse", "Ma\xdfe"),
+        ("1", "\u2460"),
+        ("\U0001f469\U0001f4bb", "\U0001f469\u200d\U0001f4bb"),
+    ],
+)
+def test_classes_that_people_tell_apart_are_two(tmp_path, names):
+    assert set(with_labels(task_with_classes(tmp_path, names), ".").labels) == set(names)
+
+
+def task_with_classes(folder, names):
+    rows = "".join(f"text,{name}\n" for name in names)
+    path = write(folder, f"sentence,label\n{rows}", "file.csv")
+    files = {"train": str(path), "dev": None, "test": None}
+    return custom_task(files, ("sentence",), "label", False)
 
 
 def test_a_test_file_names_its_rows(tmp_path):
