@@ -47,7 +47,9 @@ class AlbertConfig:
             ``hidden_dropout_prob``, or 0.1 where that is 0.
         classifier_input_shift: added to the pooled vector before that dropout. albert_pytorch adds
             0.1, Hugging Face nothing. See docs/differences.md.
-        problem_type: ``single_label_classification`` or ``regression``.
+        pad_token_id: None stands for 0.
+        problem_type: ``single_label_classification`` or ``regression``; another's only until
+            :meth:`set_task` makes this the model of a task.
         id2label: label names by output index.
 
     Raises:
@@ -92,13 +94,14 @@ class AlbertConfig:
             value = getattr(self, name)
             if not _is_number(value) or not 0 <= value <= most:
                 raise ValueError(f"{name} is {shown(value)}, not a number from 0 to {most:g}")
+        if self.pad_token_id is None:  # So does another tool write what nothing was said of.
+            self.pad_token_id = 0
         pad = self.pad_token_id
         if not isinstance(pad, int) or isinstance(pad, bool) or not 0 <= pad < self.vocab_size:
             raise ValueError(f"pad_token_id is {shown(pad)}, not an id of the vocabulary")
-        for name, known in (("hidden_act", HIDDEN_ACTS), ("problem_type", (None, *PROBLEM_TYPES))):
-            if getattr(self, name) not in known:
-                words = ", ".join(filter(None, known))
-                raise ValueError(f"{name} is {shown(getattr(self, name))}, not one of {words}")
+        if self.hidden_act not in HIDDEN_ACTS:
+            words = ", ".join(HIDDEN_ACTS)
+            raise ValueError(f"hidden_act is {shown(self.hidden_act)}, not one of {words}")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} is not a multiple of "
@@ -170,13 +173,16 @@ class AlbertConfig:
         return cls(**known, extra=extra)
 
     @classmethod
-    def from_file(cls, path: str | Path) -> AlbertConfig:
+    def from_file(cls, path: str | Path, is_scored: bool = False) -> AlbertConfig:
         """Read ``path``, a ``config.json`` or the folder that holds one.
+
+        Args:
+            is_scored: whether the model is scored as it is, and not trained for a task before.
 
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: it is not JSON, not an object, or not ALBERT's; or the model is larger than this
-                machine's memory.
+                machine's memory, or is scored and of a ``problem_type`` that has no scores here.
         """
         path = Path(path)
         if path.is_dir():
@@ -188,6 +194,12 @@ class AlbertConfig:
             config = cls.from_dict(values)
         except ValueError as error:
             raise ValueError(f"{path} is no ALBERT configuration: {error}") from error
+        if is_scored and config.problem_type not in (None, *PROBLEM_TYPES):
+            raise ValueError(
+                f"{path}: problem_type is {shown(config.problem_type)}, and only "
+                f"{' and '.join(PROBLEM_TYPES)} are scored here: train the model with --do_train, or "
+                "correct that line if it is wrong"
+            )
         needed, there = 4 * config.weight_count, machine_memory()
         if there is not None and needed > there:
             raise ValueError(

@@ -115,7 +115,7 @@ def predict(flags: PredictFlags) -> None:
     """Load the folder and print a JSON object for each sentence; all are read before the first is."""
     if not has_classifier(flags.model):
         raise UsageError(f"--model {flags.model} holds no trained classifier: train one first")
-    config = AlbertConfig.from_file(flags.model)
+    config = AlbertConfig.from_file(flags.model, is_scored=True)
     tokenizer = AlbertTokenizer(find_vocabulary(flags.model))
     check_vocabulary(config, tokenizer)
     sentences = read_sentences(flags, config.has_pairs)

@@ -35,7 +35,6 @@ CONFIGURATIONS = {
     "no dropout": ('{"hidden_dropout_prob": false}', r"hidden_dropout_prob is False, not a number in"),
     "range": ('{"initializer_range": 1e30}', r"initializer_range is 1e\+30, not a number from 0 to 1"),
     "activation": ('{"hidden_act": ["gelu"]}', r"hidden_act is \['gelu'\], not one of gelu, gelu_new"),
-    "type": ('{"problem_type": "multi_label_classification"}', "problem_type is 'multi_label"),
     "list": ('{"id2label": ["no", "yes"]}', r"id2label is \['no', 'yes'\], not a map as"),
     "names": ('{"id2label": {"no": 0, "yes": 1}}', "id2label has the key 'no', not the number of a class"),
     "same name": ('{"id2label": {"0": "no", "1": "no"}}', "id2label has the class 1, 'no', twice"),
@@ -83,6 +82,20 @@ def test_a_configuration_in_another_encoding_is_named(tmp_path, encoding, words)
 def test_a_byte_order_mark_is_no_fault(tmp_path):
     (tmp_path / "config.json").write_bytes(b'\xef\xbb\xbf{"hidden_size": 24}')
     assert AlbertConfig.from_file(tmp_path).hidden_size == 24
+
+
+def test_what_training_sets_itself_is_no_fault(tmp_path):
+    values = {"pad_token_id": None, "problem_type": "multi_label_classification"}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    config = AlbertConfig.from_file(tmp_path)
+    assert config.pad_token_id == 0
+    config.set_task(("a", "b"))
+    assert config.problem_type == "single_label_classification"
+    with pytest.raises(
+        ValueError,
+        match="config.json: problem_type is 'multi_label.*: train the model with --do_train",
+    ):
+        AlbertConfig.from_file(tmp_path, is_scored=True)
 
 
 def test_the_weights_are_counted_right():

@@ -260,6 +260,16 @@ def test_lines_of_json_are_lines_of_text(small_model, ask, tmp_path):
         assert (status, [record["text"] for record in found]) == (0, lines), errors
 
 
+def test_a_model_of_another_type_is_not_scored(small_model, ask):
+    folder = small_model(False)
+    values = json.loads((folder / "config.json").read_text())
+    values["problem_type"] = "multi_label_classification"
+    (folder / "config.json").write_text(json.dumps(values))
+    status, found, errors = ask(folder, "a film")
+    assert (status, found) == (1, [])
+    assert f"{folder}/config.json: problem_type is 'multi_label_classification', and only" in errors
+
+
 def test_standard_input_in_another_encoding(small_model, ask):
     folder, text = small_model(False), "un film très émouvant"
     status, found, errors = ask(folder, data=text.encode("latin-1"))

@@ -44,7 +44,8 @@ def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
         files = find_inputs(flags)
     except FileNotFoundError as error:
         raise UsageError(str(error)) from error
-    check_sizes(AlbertConfig.from_file(files.config), flags.task, flags.inputs.max_seq_length)
+    config = AlbertConfig.from_file(files.config, is_scored=not trains)
+    check_sizes(config, flags.task, flags.inputs.max_seq_length)
     resumes = flags.records.resume
     if restarts and trains and not resumes:
         raise UsageError(

@@ -155,8 +155,9 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
             or the processes read different ones.
     """
     inputs = flags.inputs
-    config = AlbertConfig.from_file(run.resume_from or run.files.config)
-    task = resolve_task(flags.task, config, flags.goals.do_train, inputs.data_dir)
+    trains = flags.goals.do_train
+    config = AlbertConfig.from_file(run.resume_from or run.files.config, is_scored=not trains)
+    task = resolve_task(flags.task, config, trains, inputs.data_dir)
     named = config.num_labels if config.id2label else None
     config.set_task(task.labels, task.has_pairs)
     tokenizer = AlbertTokenizer(run.files.vocabulary, inputs.do_lower_case)
