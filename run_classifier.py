@@ -73,7 +73,8 @@ def main(flags: Flags) -> None:
         if flags.goals.do_train:
             with StopSignals(runtime.processes) as stop:
                 model = train(flags, runtime, run, start, scorer, stop)
-            model = finish(runtime, run, start, model, flags.records.save_format)
+                # A signal that comes now ends the run when the model is saved.
+                model = finish(runtime, run, start, model, flags.records.save_format)
         if flags.goals.do_eval:
             evaluate(runtime, run, scorer, model, flags.goals.eval_all_checkpoints)
         if flags.goals.do_predict:

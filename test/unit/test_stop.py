@@ -134,16 +134,17 @@ def test_a_second_signal_ends_at_once(run, at_step, monkeypatch, tmp_path):
     assert not list((tmp_path / "out").glob("checkpoint-*"))
 
 
-def test_a_signal_outside_the_steps_ends_at_once(run, monkeypatch, tmp_path):
+def test_a_signal_while_the_model_is_saved_ends_the_run_when_it_is(run, monkeypatch, tmp_path):
     finish = run_classifier.finish
 
     def finish_with_signal(*args):
         signal.raise_signal(signal.SIGTERM)
-        finish(*args)
+        return finish(*args)
 
     monkeypatch.setattr(run_classifier, "finish", finish_with_signal)
-    assert run("out") == (143, "run_classifier.py: terminated\n")
-    assert not (tmp_path / "out" / "model.safetensors").exists()
+    assert run("out", "--do_eval") == (143, "run_classifier.py: terminated\n")
+    assert (tmp_path / "out" / "model.safetensors").exists()
+    assert not (tmp_path / "out" / "eval_results.txt").exists()
 
 
 def test_processes_that_build_batches_finish_the_step_too(run, tmp_path, monkeypatch):
