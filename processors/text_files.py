@@ -121,6 +121,11 @@ def decode(
             f"{source}, line {before.count(_LINE_END) + 1}: not {encoding.upper()}"
             f"{_advice(data, encoding, path)}"
         ) from None
+    if encoding.startswith("utf-16") and data.isascii() and data and b"\0" not in data:
+        # Any two letters make some other sign, but not even a line ends without a zero byte.
+        raise ValueError(
+            f"{source}: not {encoding.upper()}, which --encoding says, but UTF-8: leave the flag out"
+        )
     if encoding != UTF8:
         _refuse_halves(text, source, encoding)
     if "\0" in text:

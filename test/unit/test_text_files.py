@@ -82,6 +82,12 @@ def test_no_more_is_said_than_is_known(data, words):
         decode(data, "x.txt")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_plain_letters_are_no_signs_of_another_writing(encoding):
+    with pytest.raises(ValueError, match="x: not UTF-.*, which --encoding says, but UTF-8: leave"):
+        decode(b"good film!\nbad film?\n\nmore..", "x", encoding)
+
+
 def test_a_wrong_encoding_flag_is_told():
     with pytest.raises(
         ValueError, match="x, line 1: not ASCII, which --encoding says, but UTF-8: lea"
