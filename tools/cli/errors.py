@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
 
@@ -24,6 +26,11 @@ class StoppedError(Exception):
 
 class PeerError(Exception):
     """Another process of the run is gone; what went wrong is for that process to say."""
+
+
+def ended_by(number: int) -> str:
+    """Return the word for what SIGTERM or SIGINT ends."""
+    return "interrupted" if number == signal.SIGINT else "terminated"
 
 
 def first_line(error: BaseException) -> str:

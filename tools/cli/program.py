@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from tools.cli.errors import (
@@ -20,6 +21,7 @@ from tools.cli.errors import (
     PeerError,
     StoppedError,
     UsageError,
+    ended_by,
     error_line,
 )
 from tools.cli.log import FILE_ONLY
@@ -33,18 +35,19 @@ logger = logging.getLogger(__name__)
 
 
 class _Terminated(BaseException):
-    """SIGTERM came."""
+    """SIGTERM came; says where it found this process."""
 
 
-def _raise_once(number: int, _: object) -> None:
-    """Unwind this process; a second signal must not tear what unwinds, and says no more than the first."""
+def _raise_once(number: int, frame: FrameType | None) -> None:
+    """Unwind this process; a second signal must not tear what unwinds, and says no more than the first.
+
+    The exception says which place in the code the signal found: where the process hung, if it did.
+    """
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, signal.SIG_IGN)
-    raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
-
-
-# What runs on a signal, by name; tools/machine/stop_signals.py has the others.
-_HANDLERS = (_raise_once.__name__, "end_at_once", "_handle")
+    kind = KeyboardInterrupt if number == signal.SIGINT else _Terminated
+    code = frame.f_code if frame else None
+    raise kind(f"{code.co_filename}:{frame.f_lineno} in {code.co_name}" if code else "its end")
 
 
 def run_command(
@@ -86,13 +89,10 @@ def run_program(
         _end_though_stuck()
     try:
         return main() or 0
-    except _Terminated as error:
-        _note(f"terminated at {_place(error)}")
-        status, line = 128 + signal.SIGTERM, f"{program}: terminated"
-        loud = not rank
-    except KeyboardInterrupt as error:
-        _note(f"interrupted at {_place(error)}")
-        status, line = 128 + signal.SIGINT, f"{program}: interrupted"
+    except (_Terminated, KeyboardInterrupt) as error:
+        number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
+        _note(f"{ended_by(number)} at {error}")
+        status, line = 128 + number, f"{program}: {ended_by(number)}"
         loud = not rank
     except StoppedError as error:
         status, line = 128 + error.number, f"{program}: {error}"
@@ -133,13 +133,6 @@ def _rank() -> int | None:
 def _note(line: str) -> None:
     if logger.hasHandlers():  # Without any, Python itself would print the line.
         logger.error(line, extra={FILE_ONLY: True})
-
-
-def _place(error: BaseException) -> str:
-    """Return the place in the code where a signal found this process: where it hung, if it did."""
-    frames = traceback.extract_tb(error.__traceback__)
-    frame = next(f for f in reversed(frames) if f.name not in _HANDLERS)
-    return f"{frame.filename}:{frame.lineno} in {frame.name}"
 
 
 def _tell_torchrun(line: str) -> bool:

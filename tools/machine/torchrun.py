@@ -21,6 +21,7 @@ from torch.distributed.elastic.multiprocessing.errors import (
     ProcessFailure,
 )
 
+from tools.cli.errors import ended_by
 from tools.machine.cores import usable_cores
 from tools.machine.device import select_device
 from tools.machine.meeting_point import MeetingPoint
@@ -79,8 +80,8 @@ def run_processes(
             )
             return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
         except SignalException as error:
-            name = "interrupted" if error.sigval == signal.SIGINT else "terminated"
-            print(f"launch: all processes are {name}", file=sys.stderr, flush=True)
+            word = ended_by(error.sigval)
+            print(f"launch: all processes are {word}", file=sys.stderr, flush=True)
             return 128 + error.sigval
     return 0
 

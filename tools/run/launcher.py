@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.files import make_folder, remove_temporary_files, writing
-from tools.cli.errors import error_line
+from tools.cli.errors import ended_by, error_line
 from tools.cli.paths import ROOT
 from tools.machine.parent import name_launcher
 from tools.run.previous import finish_moving, hold, is_half_moved, move_to_previous
@@ -23,7 +23,7 @@ NETWORK = "albert_ID0335_for_PyTorch"
 _CHUNK = 65536
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # How a run is said to have ended that has one of these exit statuses.
-_SIGNALLED = {128 + signal.SIGINT: "interrupted", 128 + signal.SIGTERM: "terminated"}
+_SIGNALLED = {128 + number: ended_by(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
 
 def run_launcher(launch: Launch) -> int:
