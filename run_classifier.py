@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +29,7 @@ from model.modeling_albert import AlbertForSequenceClassification
 from processors.batching import TrainingPlan
 from processors.loading import training_steps
 from processors.submission import write_submission
-from tools.cli.errors import StoppedError
+from tools.cli.errors import StoppedError, ended_by
 from tools.cli.program import end_program, run_command
 from tools.machine.distributed import rank_of
 from tools.machine.parent import follow_launcher
@@ -73,8 +72,9 @@ def main(flags: Flags) -> None:
         if flags.goals.do_train:
             with StopSignals(runtime.processes) as stop:
                 model = train(flags, runtime, run, start, scorer, stop)
-                # A signal that comes now ends the run when the model is saved.
                 model = finish(runtime, run, start, model, flags.records.save_format)
+                if stop.ends_run():
+                    raise stopped_at_the_end(stop.number, run.output_dir)
         if flags.goals.do_eval:
             evaluate(runtime, run, scorer, model, flags.goals.eval_all_checkpoints)
         if flags.goals.do_predict:
@@ -113,7 +113,9 @@ def train(
         stop_point=flags.training.stop_point,
     )
     limit = flags.records.save_total_limit
-    checkpoints = Checkpoints(run.output_dir, start.tokenizer, run.history, due, limit)
+    checkpoints = Checkpoints(
+        run.output_dir, start.tokenizer, run.history, due, limit, state.global_step
+    )
     meter = Meter(runtime, state, plan.total_steps, run.history, flags.training.padding)
     device, workers = runtime.device.torch_device, flags.machine.workers
     steps = training_steps(plan, examples, device, state.global_step, workers)
@@ -222,13 +224,19 @@ def stop_if_nothing_changed(steps: int, skipped_steps: int) -> None:
 
 def stopped(number: int, global_step: int, checkpoint: Path) -> StoppedError:
     """Return how a training ends that a signal stopped after ``global_step``."""
-    what = "interrupted" if number == signal.SIGINT else "terminated"
+    what = ended_by(number)
     if not global_step:
         return StoppedError(number, f"{what} before the first step")
     return StoppedError(
         number,
         f"{what} after step {global_step}: {checkpoint} is saved; --resume goes on from there",
     )
+
+
+def stopped_at_the_end(number: int, output_dir: Path) -> StoppedError:
+    """Return how a run ends that a signal stopped when its training was through."""
+    what = f"{ended_by(number)} after the last step"
+    return StoppedError(number, f"{what}: {output_dir} has the trained model")
 
 
 def finish(

@@ -1,19 +1,18 @@
 """SIGTERM and Ctrl-C finish the step, save a checkpoint and say how to go on, in all processes alike."""
 
 import os
-import random
 import signal
+import sys
 import time
-from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 from forks import fork, run_together, statuses
 from helpers import records, write_sst2
-from torch.distributed import TCPStore
 
 import run_classifier
-from tools.machine import stop_agreement, stop_signals
+from callback.checkpointing import newest_checkpoint
+from tools.cli.errors import StoppedError
+from tools.machine import stop_signals
 from tools.machine.distributed import Processes
 from tools.machine.stop_signals import StopSignals
 from tools.run import checkpoints, scoring
@@ -134,17 +133,80 @@ def test_a_second_signal_ends_at_once(run, at_step, monkeypatch, tmp_path):
     assert not list((tmp_path / "out").glob("checkpoint-*"))
 
 
-def test_a_signal_while_the_model_is_saved_ends_the_run_when_it_is(run, monkeypatch, tmp_path):
-    finish = run_classifier.finish
+AT_THE_END = "run_classifier.py: {} after the last step: out has the trained model\n"
 
-    def finish_with_signal(*args):
-        signal.raise_signal(signal.SIGTERM)
-        return finish(*args)
 
-    monkeypatch.setattr(run_classifier, "finish", finish_with_signal)
+@pytest.fixture
+def in_call(monkeypatch):
+    """Have signals come to this process at the beginning of a function's next call."""
+
+    def plan(owner, name, *numbers):
+        function, left = getattr(owner, name), list(numbers)
+
+        def signal_and_call(*args):
+            while left:
+                signal.raise_signal(left.pop(0))
+            return function(*args)
+
+        monkeypatch.setattr(owner, name, signal_and_call)
+
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "number", "what"),
+    [
+        (run_classifier.Meter, "finish", signal.SIGTERM, "terminated"),
+        (run_classifier, "save_final", signal.SIGINT, "interrupted"),
+        (run_classifier, "load_model", signal.SIGTERM, "terminated"),  # The one that was saved.
+    ],
+)
+def test_a_signal_after_the_last_step_ends_once_the_model_is_saved(
+    run, in_call, tmp_path, owner, name, number, what
+):
+    in_call(owner, name, number)
+    assert run("out", "--do_eval") == (128 + number, AT_THE_END.format(what))
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+    assert records(tmp_path / "out", "eval") == []
+
+
+def test_a_signal_outside_the_training_ends_at_once(run, in_call, tmp_path):
+    in_call(run_classifier, "evaluate", signal.SIGTERM)
     assert run("out", "--do_eval") == (143, "run_classifier.py: terminated\n")
-    assert (tmp_path / "out" / "model.safetensors").exists()
-    assert not (tmp_path / "out" / "eval_results.txt").exists()
+    assert records(tmp_path / "out", "eval") == []
+
+
+def test_a_second_signal_while_the_model_is_saved_ends_at_once(run, in_call, tmp_path, monkeypatch):
+    monkeypatch.setattr(stop_signals, "REPEAT_SECONDS", 0)
+    in_call(run_classifier, "save_final", signal.SIGTERM, signal.SIGTERM)
+    assert run("out") == (143, "run_classifier.py: terminated\n")
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_a_signal_while_the_block_is_left_takes_no_word_away(run, at_step, monkeypatch):
+    """Each handler that is set as the training ends gets a signal at once."""
+    set_handler = signal.signal
+
+    def set_and_raise(number, handler):
+        before = set_handler(number, handler)
+        if isinstance(sys.exc_info()[1], StoppedError):
+            signal.raise_signal(number)
+        return before
+
+    monkeypatch.setattr(signal, "signal", set_and_raise)
+    at_step(3, signal.SIGTERM)
+    assert run("out") == (143, STOPPED.format("terminated", 3, 3))
+
+
+def test_a_damaged_checkpoint_of_the_last_step_is_none(run, at_step, tmp_path):
+    at_step(3, signal.SIGTERM)
+    assert run("out", "--save_steps=1")[0] == 143
+    for step in (2, 3):
+        (tmp_path / "out" / f"checkpoint-{step}" / "config.json").write_text("{}")
+    (tmp_path / "out" / "checkpoint-2" / "config.json").unlink()
+    at_step(3, signal.SIGTERM)
+    assert run("out", "--resume") == (143, STOPPED.format("terminated", 3, 3))
+    assert newest_checkpoint(tmp_path / "out").name == "checkpoint-3"
 
 
 def test_processes_that_build_batches_finish_the_step_too(run, tmp_path, monkeypatch):
@@ -177,74 +239,6 @@ def test_an_ignored_signal_stays_ignored():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@pytest.fixture
-def store(monkeypatch):
-    """The store at which two processes meet, kept by this one."""
-    server = TCPStore(
-        "127.0.0.1", 0, is_master=True, timeout=timedelta(seconds=20), wait_for_workers=False
-    )
-    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
-    monkeypatch.setenv("MASTER_PORT", str(server.port))
-    return server
-
-
-def steps(rank, total, pace, dies_at=None):
-    """Start a process that does ``total`` steps; it ends with the step after which it was stopped.
-
-    Status 100 is for one that was not stopped, and it is gone without a word at step ``dies_at``.
-    """
-
-    def action():
-        numbered = [SimpleNamespace(global_step=number + 1) for number in range(total)]
-        done = 0
-        with StopSignals(Processes(rank, rank, 2, 2)) as stop:
-            for step in stop.until_asked(numbered):
-                if step.global_step == dies_at:
-                    os._exit(0)
-                time.sleep(pace)
-                done = step.global_step
-            if stop.ends_training():
-                assert stop.number == signal.SIGTERM
-                os._exit(done)
-        return 100
-
-    return fork(action)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_processes_stop_after_the_same_step_whoever_gets_the_signal(store, monkeypatch, seed):
-    """They are not in step, as the hosts of accelerators are not."""
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", str(seed))
-    rng = random.Random(seed)
-    children = [steps(rank, 99, rng.choice((0.01, 0.015, 0.03))) for rank in range(2)]
-    time.sleep(0.3)
-    for child in rng.sample(children, rng.choice((1, 2))):
-        os.kill(child, signal.SIGTERM)
-        time.sleep(rng.choice((0, 0.05)))
-    first, second = statuses(children)
-    assert first == second
-    assert 1 < first < 99
-
-
-def test_a_signal_that_comes_when_another_is_through_ends_as_outside(store, monkeypatch):
-    """Rank 1 is through with its steps and has left: it does not answer."""
-    monkeypatch.setattr(stop_agreement, "_ANSWER_SECONDS", 0.5)
-    children = [steps(0, 20, 0.05), steps(1, 20, 0)]
-    time.sleep(0.5)
-    os.kill(children[0], signal.SIGTERM)
-    assert statuses(children) == [-signal.SIGTERM, 100]
-
-
-def test_a_process_ends_by_the_signal_where_another_is_gone(store, monkeypatch):
-    monkeypatch.setattr(stop_agreement, "_ANSWER_SECONDS", 0.5)
-    children = [steps(0, 100, 0.05), steps(1, 100, 0.05, dies_at=2)]
-    time.sleep(0.5)
-    os.kill(children[0], signal.SIGTERM)
-    began = time.monotonic()
-    assert statuses(children) == [-signal.SIGTERM, 0]
-    assert time.monotonic() - began < 2
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import math
 import os
 import select
 import signal
+import sys
 import threading
 import time
 
@@ -20,10 +21,9 @@ _POLL_SECONDS = 0.2
 # All processes say within this time how far they are, or one of them is gone.
 _ANSWER_SECONDS = 5.0
 _ASK_SECONDS = 0.02
-# Then the step is to be done and the checkpoint written within this time.
-_FINISH_SECONDS = 60.0
 _OVER = b"\0"
-# The end of a training counts as a step as well, the last.
+# What follows the steps counts as two more: the model is saved, and the training is over.
+SAVING = float(sys.maxsize)
 END = math.inf
 
 
@@ -51,6 +51,10 @@ class StopAgreement:
         self._last: float | None = None
         self._frozen = False
         self._store = open_store(_ANSWER_SECONDS)
+        # torchrun keeps one store for all rounds of processes where it lets machines come and go.
+        for key in ("asked", f"begun/{self._rank}"):
+            self._store.delete_key(key)
+        processes.barrier()
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._writing, False)
         # A signal is read here, too, while this process is in foreign code, where no handler runs.
@@ -73,7 +77,7 @@ class StopAgreement:
     def begin(self, step: float) -> bool:
         """Say that this process begins ``step``; returns False where all stop before it.
 
-        The end of the training counts as a step as well, :data:`END`.
+        :data:`SAVING` and :data:`END` count as steps as well.
         """
         with self._condition:
             # A handler of the signal ends this, should the others not answer.
@@ -88,9 +92,10 @@ class StopAgreement:
         return self._last is not None and self._last <= self._begun
 
     def _run(self) -> None:
-        number = self._wait_until_asked()
+        number, is_own = self._wait_until_asked()
         if number is None:
             return
+        first = time.monotonic() if is_own else None
         try:
             last = self._agree(number)
         except RuntimeError:
@@ -99,22 +104,22 @@ class StopAgreement:
         with self._condition:
             self.number, self._last = number, last
             self._condition.notify_all()
-        self._watch_the_end(number)
+        self._watch_the_end(first)
 
-    def _wait_until_asked(self) -> int | None:
-        """Return the signal that this process or another got; None once the training is over."""
+    def _wait_until_asked(self) -> tuple[int | None, bool]:
+        """Return the signal, None once the training is over; and whether it came to this process."""
         has_store = True
         while True:
             if select.select([self._reading], [], [], _POLL_SECONDS)[0]:
                 read = os.read(self._reading, 1)
                 if read == _OVER:
-                    return None
+                    return None, False
                 if read[0] in SIGNALS:
-                    return read[0]
+                    return read[0], True
             elif has_store:
                 try:
                     if self._store.check(["asked"]):
-                        return int(self._store.get("asked"))
+                        return int(self._store.get("asked")), False
                 except RuntimeError:
                     has_store = False
 
@@ -137,18 +142,22 @@ class StopAgreement:
             time.sleep(_ASK_SECONDS)
         return max(float(self._store.get(key)) for key in keys)
 
-    def _watch_the_end(self, number: int) -> None:
-        """See that this process ends in time; and soon on a signal that is meant, also in foreign code."""
-        first = time.monotonic()
-        while (left := first + _FINISH_SECONDS - time.monotonic()) > 0:
-            if select.select([self._reading], [], [], left)[0]:
-                read = os.read(self._reading, 1)
-                if read == _OVER:
-                    return
-                if read[0] in SIGNALS and time.monotonic() - first > REPEAT_SECONDS:
-                    self._wake_up(read[0])
-                    return
-        self._give_up(number)
+    def _watch_the_end(self, first: float | None) -> None:
+        """See that this process ends soon on a signal that is meant, also in foreign code.
+
+        A step and a checkpoint may take as long as they do: the collectives say whether a process is gone.
+
+        Args:
+            first: when this process got a signal; None where another one did.
+        """
+        while (read := os.read(self._reading, 1)) != _OVER:
+            if read[0] not in SIGNALS:
+                continue
+            if first is None:
+                first = time.monotonic()
+            elif time.monotonic() - first > REPEAT_SECONDS:
+                self._wake_up(read[0])
+                return
 
     def _give_up(self, number: int) -> None:
         """Have this process end as the signal ends it outside of a training."""

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C while a run trains: the step is finished, a checkpoint saved, then the run ends."""
+"""SIGTERM and Ctrl-C while a run trains: what was begun is finished and saved, then the run ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from tools.cli.errors import StoppedError
 from tools.machine.distributed import Processes
-from tools.machine.stop_agreement import END, REPEAT_SECONDS, SIGNALS, StopAgreement
+from tools.machine.stop_agreement import END, REPEAT_SECONDS, SAVING, SIGNALS, StopAgreement
 
 
 class _Step(Protocol):
@@ -56,13 +56,14 @@ class StopSignals:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._restore()
         if isinstance(error, StoppedError):  # What comes now asks for what is being done.
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
+            self._previous.clear()
+        self._restore()
         if self._agreement:
             self._agreement.close()
-        # It came when the training had ended; what follows ends as any other part of a run.
+        # It came when the model had been saved; what follows ends as any other part of a run.
         if error is None and self.number is not None:
             signal.raise_signal(self.number)
 
@@ -78,7 +79,11 @@ class StopSignals:
         return self._agreement.is_last() if self._agreement else self._number is not None
 
     def ends_training(self) -> bool:
-        """Return, after the last step, whether a signal is to end the run."""
+        """Return, after the last step, whether a signal is to end the run before the model is saved."""
+        return self._stops_before(SAVING)
+
+    def ends_run(self) -> bool:
+        """Return, once the model is saved, whether a signal is to end the run."""
         return self._stops_before(END)
 
     def _stops_before(self, step: float) -> bool:
@@ -89,7 +94,16 @@ class StopSignals:
         if self._number is None and not failed:
             self._number, self._first = number, time.monotonic()
         elif failed or time.monotonic() - self._first > REPEAT_SECONDS:
-            end_at_once(self, number)
+            self._end_at_once(number, frame)
+
+    def _end_at_once(self, number: int, frame: FrameType | None) -> None:
+        """Do what the signal does outside of the block, at the place that it found."""
+        outside = self._previous[number]
+        self._restore()
+        if callable(outside):
+            outside(number, frame)
+        else:
+            signal.raise_signal(number)
 
     def _restore(self) -> None:
         for number, previous in self._previous.items():
@@ -97,9 +111,3 @@ class StopSignals:
         self._previous.clear()
         if self._agreement:
             self._agreement.restore_wakeup()
-
-
-def end_at_once(stop: StopSignals, number: int) -> None:
-    """Do what the signal does outside of the block."""
-    stop._restore()
-    signal.raise_signal(number)

@@ -19,13 +19,21 @@ class Checkpoints:
         history: the records of the run, which say how good each was.
         due: knows by which metric.
         limit: how many of the newest stay beside the best; 0: all.
+        step: of the checkpoint that the training goes on from; 0 for one that starts.
     """
 
     def __init__(
-        self, output_dir: Path, tokenizer: AlbertTokenizer, history: History, due: Due, limit: int
+        self,
+        output_dir: Path,
+        tokenizer: AlbertTokenizer,
+        history: History,
+        due: Due,
+        limit: int,
+        step: int = 0,
     ) -> None:
         self._output_dir, self._tokenizer = output_dir, tokenizer
         self._history, self._due, self._limit = history, due, limit
+        self._last = step
 
     def folder(self, state: TrainingState) -> Path:
         """Return where the checkpoint of a state is, or would be."""
@@ -36,10 +44,14 @@ class Checkpoints:
         self._history.sync()  # The checkpoint stands for all steps before it.
         model, global_step = state.fp32_model(), state.global_step
         save_checkpoint(self._output_dir, global_step, model, self._tokenizer, state)
+        self._last = global_step
         scores = self._due.scores(self._history)
         drop_checkpoints(self._output_dir, global_step, self._limit, scores)
 
     def save_last(self, state: TrainingState) -> None:
-        """Write the checkpoint of a training that ends early, if there is none of its last step yet."""
-        if state.global_step and not self.folder(state).is_dir():
+        """Write the checkpoint of a training that ends early, if there is none of its last step yet.
+
+        A folder of that name does not count: it may be one that is damaged and was left out.
+        """
+        if state.global_step != self._last:
             self.save(state)
