@@ -101,8 +101,6 @@ def train(
     if runtime.is_main:
         open_training_record(flags)
         run.history.go_on_after(state.global_step)
-        if state.global_step < plan.total_steps:
-            run.history.drop_end()
     log_plan(flags.training, plan, state, len(examples))
 
     due = Due(
@@ -121,6 +119,8 @@ def train(
     steps = training_steps(plan, examples, device, state.global_step, workers)
     if state.global_step and stopped_there(runtime, run.history, due, scorer, state, plan, stop):
         steps = iter(())
+    elif state.global_step < plan.total_steps and runtime.is_main:
+        run.history.drop_end()
     for step in stop.until_asked(meter.watch(steps)):
         loss = state.forward_backward(step)
         state.update()

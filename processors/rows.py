@@ -19,18 +19,23 @@ def tsv_rows(path: Path, text: str) -> Iterator[Row]:
         ValueError: the lines end in CR alone.
     """
     # GLUE's texts hold characters that splitlines() would take for line ends.
-    lines = split_lines(text)
-    if lines and "\r" in lines[0]:
-        raise ValueError(f"{path}: its lines end in CR alone; save it with LF or CR LF")
+    lines = split_lines(text, str(path))
     return ((n, line.split("\t") if line else []) for n, line in enumerate(lines, start=1))
 
 
-def split_lines(text: str) -> list[str]:
-    """Return the lines of ``text``, which end in LF or CR LF; the end of the last one may be missing."""
+def split_lines(text: str, source: str) -> list[str]:
+    """Return the lines of ``text``, which end in LF or CR LF; the end of the last one may be missing.
+
+    Raises:
+        ValueError: they end in CR alone; names the ``source``.
+    """
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
-    return [line.removesuffix("\r") for line in lines]
+    lines = [line.removesuffix("\r") for line in lines]
+    if lines and "\r" in lines[0]:
+        raise ValueError(f"{source}: its lines end in CR alone; save it with LF or CR LF")
+    return lines
 
 
 def csv_rows(path: Path, text: str) -> Iterator[Row]:

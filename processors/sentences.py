@@ -82,10 +82,7 @@ def sentences_of_text(text: str, source: str, model_has_pairs: bool | None) -> S
     Raises:
         ValueError: as :func:`sentences_of_lines`; or the lines end in CR alone.
     """
-    lines = split_lines(text)
-    if lines and "\r" in lines[0]:
-        raise ValueError(f"{source}: its lines end in CR alone; save it with LF or CR LF")
-    return sentences_of_lines(lines, source, "line", model_has_pairs)
+    return sentences_of_lines(split_lines(text, source), source, "line", model_has_pairs)
 
 
 def sentences_of_table(path: Path, columns: tuple[str, ...], encoding: str) -> Sentences:

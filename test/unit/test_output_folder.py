@@ -167,6 +167,21 @@ def test_a_finished_run_that_is_gone_on_with_keeps_its_records(run_classifier, s
         assert "null" not in last
 
 
+def test_a_run_that_ended_at_its_stop_point_ends_there_again(
+    run_classifier, sst2, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    flags = ("--data_dir", sst2, *TRAIN, "--do_eval", "--stop_point=0.01", "--eval_steps=2")
+    assert run_classifier(*flags, "--save_steps=2").returncode == 0
+    ended = records(tmp_path / "out", "training")
+    result = run_classifier(*flags, "--save_steps=2", "--resume")
+    assert result.returncode == 0, result.stderr
+    assert "threads that wait leave their core" in result.stdout
+    assert len(records(tmp_path / "out", "step")) == 2
+    assert records(tmp_path / "out", "training") == ended
+    assert len(ended) == 1
+
+
 def test_a_training_that_was_killed_before_its_model_was_there_ends_once(
     run_classifier, sst2, tmp_path
 ):

@@ -28,6 +28,8 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 class Parser(argparse.ArgumentParser):
     """Its errors are one line, it has ``--debug``, and ``--batch-size`` is ``--batch_size``.
 
+    The line ends with ``advice``.
+
     Args:
         prog: the command's name in its messages.
         complete: turns the namespace of the flags into what the command works with. A
@@ -35,6 +37,8 @@ class Parser(argparse.ArgumentParser):
         debug_help: what ``--debug`` does.
         options: those of :class:`argparse.ArgumentParser`.
     """
+
+    advice = "; see --help"
 
     def __init__(
         self,
@@ -92,7 +96,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end with exit status 2."""
         line = message.replace("\n", "\\n")  # Of a word that has line breaks.
-        print(f"{self.prog}: error: {line}; see --help", file=sys.stderr)
+        print(f"{self.prog}: error: {line}{self.advice}", file=sys.stderr)
         sys.exit(USAGE_STATUS)
 
 

@@ -9,6 +9,7 @@ of a run's sums depend on it.
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 
 # OpenMP's variable and those of its runtimes. A user who has set one of them knows better.
 _POLICY = "OMP_WAIT_POLICY"
+_PASSIVE = "passive"
 _OTHERS = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 _SAMPLES, _SECONDS = 5, 0.004
 
@@ -33,7 +35,7 @@ def wait_policy(environment: Mapping[str, str], cores: int, busy: float) -> dict
         return {}
     number = environment.get("OMP_NUM_THREADS", "")
     threads = int(number) if number.isdecimal() else cores
-    return {_POLICY: "passive"} if threads > 1 and threads + busy > cores else {}
+    return {_POLICY: _PASSIVE} if threads > 1 and threads + busy > cores else {}
 
 
 def count_busy() -> float:
@@ -51,4 +53,18 @@ def count_busy() -> float:
 
 def settle_waiting() -> None:
     """Set the variable for this process and those that it starts, before a library reads it."""
-    os.environ.update(wait_policy(os.environ, os.cpu_count() or 1, count_busy()))
+    cores = os.cpu_count() or 1
+    if wait_policy(
+        os.environ, cores, math.inf
+    ):  # Else what runs now, which takes time to see, says nothing.
+        os.environ.update(wait_policy(os.environ, cores, count_busy()))
+
+
+def waiting_remark(environment: Mapping[str, str]) -> str | None:
+    """Return one line for the log where threads leave their core while they wait, whoever settled it."""
+    if environment.get(_POLICY, "").strip().lower() != _PASSIVE:
+        return None
+    return (
+        f"threads that wait leave their core ({_POLICY}={_PASSIVE}), as is best where other programs "
+        f"compute; {_POLICY}=active has them keep it"
+    )

@@ -35,9 +35,8 @@ def hold(folder: Path) -> Iterator[int | None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             free = False
-        except (
-            OSError
-        ) as error:  # Some network disks have no such call, and people know what they run.
+        except OSError as error:
+            # Some network disks have no such call, and people know what they run.
             reason = error.strerror
             logger.warning("%s cannot be locked (%s): let no two runs write there", folder, reason)
         yield lock.fileno() if free else None

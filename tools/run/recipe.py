@@ -10,9 +10,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import NoReturn
 
-from tools.cli.errors import USAGE_STATUS, UsageError
+from tools.cli.errors import UsageError
 from tools.cli.groups import add_flags, fill, flag
 from tools.cli.parser import Number, Parser
 from tools.cli.paths import ROOT
@@ -187,6 +186,8 @@ def launcher_parser(recipe: Recipe) -> Parser:
 class _LauncherParser(Parser):
     """Its messages name a flag and its value as the user wrote them; what comes after -- is passed on."""
 
+    advice = ""
+
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(
             recipe.script.name,
@@ -259,12 +260,6 @@ class _LauncherParser(Parser):
     def format_help(self) -> str:
         """Return the help, with flags as launchers' users write them: ``--flag=VALUE``."""
         return re.sub(r"^(  --\w+) (?=[A-Z{])", r"\1=", super().format_help(), flags=re.MULTILINE)
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and end with exit status 2."""
-        line = message.replace("\n", "\\n")  # Of a word that has line breaks.
-        print(f"{self.prog}: error: {line}", file=sys.stderr)
-        sys.exit(USAGE_STATUS)
 
 
 def _device_id_of_environment() -> list[str]:

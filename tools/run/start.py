@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from processors.features import Features, load_features
 from processors.glue import Task
 from processors.reading import read_index
 from tools.cli.errors import UsageError
+from tools.cli.waiting import waiting_remark
 from tools.machine.runtime import Runtime
 from tools.machine.seeds import seed_everything
 from tools.run.agreement import check_same_flags, check_same_start
@@ -96,6 +98,8 @@ def open_run(flags: Flags, runtime: Runtime) -> Iterator[Run]:
         runtime.processes.barrier()
     files = find_inputs(flags)
     logger.info("device: %s, processes: %d", runtime.device, runtime.processes.world_size)
+    if runtime.device.is_shared and (remark := waiting_remark(os.environ)):
+        logger.info("%s", remark)
     for remark in flags.ignored.remarks:
         logger.info("%s", remark)
     checkpoint = None
@@ -114,10 +118,9 @@ def open_run(flags: Flags, runtime: Runtime) -> Iterator[Run]:
 
 def _share_checkpoint(checkpoint: Path | None, output_dir: Path, runtime: Runtime) -> Path | None:
     """Return the checkpoint that the main process chose; it alone has read it, to see that it is whole."""
-    (shared,) = _share([checkpoint_step(checkpoint) if checkpoint else 0], runtime)
-    if not shared:
-        return None
-    return _seen(output_dir, shared, "--resume")
+    steps = [checkpoint_step(checkpoint)] if checkpoint else []
+    shared = _share("checkpoint", steps, runtime)
+    return _seen(output_dir, shared[0], "--resume") if shared else None
 
 
 def share_checkpoints(output_dir: Path, runtime: Runtime) -> list[Path]:
@@ -127,14 +130,14 @@ def share_checkpoints(output_dir: Path, runtime: Runtime) -> list[Path]:
         UsageError: this process does not see one that the main process sees.
     """
     steps = [checkpoint_step(c) for c in find_checkpoints(output_dir)] if runtime.is_main else []
-    (count,) = _share([len(steps)], runtime)
-    steps = _share(steps or [0] * count, runtime)
+    steps = _share("checkpoints", steps, runtime)
     return [_seen(output_dir, step, "--eval_all_checkpoints") for step in steps]
 
 
-def _share(numbers: list[int], runtime: Runtime) -> list[int]:
-    """Return the main process's numbers, in the place of which others have zeros."""
-    return [int(runtime.processes.all_reduce_max(number, runtime.device)) for number in numbers]
+def _share(name: str, numbers: list[int], runtime: Runtime) -> list[int]:
+    """Return the main process's numbers, in all processes."""
+    said, *_ = runtime.processes.exchange(name, {"numbers": " ".join(map(str, numbers))})
+    return [int(number) for number in said["numbers"].split()]
 
 
 def _seen(output_dir: Path, global_step: int, flag: str) -> Path:
