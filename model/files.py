@@ -21,10 +21,12 @@ _REMEDY = "free some there, then start again (a training with --resume, if it ha
 _DISK = {
     errno.ENOSPC: f"no space is left on the disk of {{}}: {_REMEDY}",
     errno.EDQUOT: f"the disk quota is used up in {{}}: {_REMEDY}",
+    errno.EFBIG: "a file in {} got larger than this shell allows: ulimit -f unlimited, then start again "
+    "(a training with --resume, if it had begun)",
     errno.EROFS: "{} is on a file system that can only be read: name another folder",
 }
-# Libraries that write by themselves have the number in their message.
-_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+# Libraries that read and write by themselves have the number in their message, behind the system's words.
+_NUMBER = re.compile(r"\((?:os error )?(\d+)\)")
 _CHUNK = 2**20
 
 
@@ -46,20 +48,35 @@ def writing(folder: Path | str) -> Iterator[None]:
     except DiskError:
         raise
     except Exception as error:
-        if words := _DISK.get(_disk_errno(error)):
-            raise DiskError(words.format(folder)) from error
-        raise
+        if (cause := _of_disk(error)) is None:
+            raise
+        words = _DISK[system_error(cause)]
+        raise DiskError(words.format(_place(cause, folder))) from error
 
 
-def _disk_errno(error: BaseException | None) -> int | None:
-    """Return what the system said that led to ``error``, as far as it is of the disk."""
-    while error is not None:
-        match = _RUST_ERROR.search(str(error))
-        number = error.errno if isinstance(error, OSError) else match and int(match[1])
-        if number in _DISK:
-            return number
+def _of_disk(error: BaseException | None) -> BaseException | None:
+    """Return what led to ``error``, or is it, and is what the system said of a disk."""
+    while error is not None and system_error(error) not in _DISK:
         error = error.__cause__ or error.__context__
-    return None
+    return error
+
+
+def system_error(error: BaseException) -> int | None:
+    """Return the number of what the system said, where that is the error; None where it is another."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    match = _NUMBER.search(str(error))
+    number = int(match[1]) if match else 0
+    return number if number in errno.errorcode and os.strerror(number) in str(error) else None
+
+
+def _place(error: BaseException, folder: Path | str) -> Path | str:
+    """Return the folder whose disk an error is about: ``folder``, if it does not name a file elsewhere."""
+    name = getattr(error, "filename", None)
+    if not isinstance(name, str) or not isinstance(folder, Path):
+        return folder
+    file, inside = Path(name).absolute(), folder.absolute()
+    return folder if file.is_relative_to(inside) or inside.is_relative_to(file) else file.parent
 
 
 def find_file(folder: str | Path, names: Sequence[str], what: str) -> Path:
@@ -101,7 +118,15 @@ def sync(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder and those above it, as far as they are not there, on the disk, too; returns it."""
+    """Make a folder and those above it, as far as they are not there, on the disk, too; returns it.
+
+    Raises:
+        NotADirectoryError: something else has the name of one of them; says which.
+    """
+    there = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), None)
+    if there is not None and not there.is_dir():
+        what = "is no folder" if there.exists() else "is a link that leads nowhere"
+        raise NotADirectoryError(f"{there} {what}")
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in new:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import pickle
 import re
 import warnings
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from model.file_kinds import AGAIN, is_zip, read_head, what_a_zip_is, what_it_is, why_missing
 from model.file_names import INDEX_NAMES, WEIGHTS_NAMES
+from model.files import system_error
 from model.json_files import read_json_object, shown
 from model.weight_names import shown_name
 
@@ -177,8 +179,9 @@ def _own_error(path: Path, error: Exception, reason: str = "") -> Exception:
 
     EINVAL is what a jump to a nonsensical place in the file gives. Others are the system's own.
     """
-    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL, errno.EOVERFLOW):
-        return OSError(error.errno, error.strerror, str(path))
+    number = system_error(error)
+    if number not in (None, errno.EINVAL, errno.EOVERFLOW):
+        return OSError(number, os.strerror(number), str(path))
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         size = path.stat().st_size
         return ValueError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -22,6 +23,8 @@ Batch = dict[str, Tensor]
 DEVICE_BYTES = 256 * 2**20
 # A worker that was told to end does so by itself after so long, should the training process not end it.
 _WORKER_SECONDS = 30
+# So many files the training process opens for its workers together and for each of them: ends of pipes.
+_FILES, _FILES_OF_A_WORKER = 8, 4
 
 
 class BatchBuilder:
@@ -77,7 +80,12 @@ def _put(batch: Batch, device: torch.device) -> Batch:
 
 
 class _PaddedBatches:
-    """The batches of a plan by position, as torch's DataLoader wants them."""
+    """The batches of a plan by position, as torch's DataLoader wants them.
+
+    They are arrays, whose bytes come through a pipe. A tensor's would lie in shared memory, with an open
+    file each: where there is none to be had, as in many containers, the worker cannot say so, and both
+    sides wait for ever.
+    """
 
     def __init__(self, features: Features, plans: list[BatchPlan]) -> None:
         self.build, self.plans = BatchBuilder(features, torch.device("cpu")), plans
@@ -85,8 +93,8 @@ class _PaddedBatches:
     def __len__(self) -> int:
         return len(self.plans)
 
-    def __getitem__(self, index: int) -> Batch:
-        return self.build(self.plans[index])
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return {name: tensor.numpy() for name, tensor in self.build(self.plans[index]).items()}
 
 
 def load_batches(
@@ -100,15 +108,36 @@ def load_batches(
     if workers == 0:
         yield from map(BatchBuilder(features, device), plans)
         return
+    _check_files(workers)
     loader = DataLoader(
         _PaddedBatches(features, plans),
         batch_size=None,
         num_workers=workers,
+        collate_fn=_as_it_is,  # Else the worker would make tensors of the arrays.
         worker_init_fn=partial(_outlive_signals, os.getpid()),
         generator=torch.Generator(),  # The loader draws a seed for its workers, who have no use for it.
     )
-    for batch in loader:
-        yield _put(batch, device)
+    for arrays in loader:
+        yield _put({name: torch.from_numpy(array) for name, array in arrays.items()}, device)
+
+
+def _check_files(workers: int) -> None:
+    """See that this process may open what it needs for its workers: torch stumbles where it may not.
+
+    Raises:
+        OSError: it may not.
+    """
+    opened = []
+    try:
+        while len(opened) < _FILES + workers * _FILES_OF_A_WORKER:
+            opened += os.pipe()
+    finally:
+        for file in opened:
+            os.close(file)
+
+
+def _as_it_is(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return arrays
 
 
 def _outlive_signals(training_process: int, _: int) -> None:

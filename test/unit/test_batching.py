@@ -1,5 +1,9 @@
 """Batches hold what they should, whatever the padding and the number of processes."""
 
+import os
+import resource
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +22,7 @@ from processors.batching import (
 from processors.features import build_features, load_features
 from processors.glue import TASKS
 from processors.loading import BatchBuilder, load_batches, training_steps
+from tools.cli.errors import error_line
 from tools.run.resume import Settings
 
 CPU = torch.device("cpu")
@@ -281,6 +286,29 @@ def test_logits_do_not_depend_on_the_policy(sst2, tokenizer, pretrained):
             logits[policy][batch.rows] = model(**inputs).logits.detach()
     torch.testing.assert_close(logits["bucket"], logits["max_length"], atol=1e-6, rtol=0)
     torch.testing.assert_close(logits["longest"], logits["max_length"], atol=1e-6, rtol=0)
+
+
+def test_batches_of_other_processes_keep_no_files_open(sst2, tokenizer):
+    features = load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32)
+    plans = plan_evaluation(features.lengths, 2, 32)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    batches = list(load_batches(features, plans, CPU, 1))
+    assert len(batches) == 15
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def test_too_few_files_for_other_processes_are_said(sst2, tokenizer):
+    features = load_features(TASKS["sst-2"], sst2 / "dev.tsv", "dev", tokenizer, 32)
+    plans = plan_evaluation(features.lengths, 20, 32)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open() as lowest:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest.fileno() + 10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files") as found:
+            list(load_batches(features, plans, CPU, 10))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert error_line(found.value).endswith("raise the limit (ulimit -n 4096)")
 
 
 def test_batches_draw_no_random_numbers(sst2, tokenizer):

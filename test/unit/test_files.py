@@ -7,8 +7,11 @@ import pytest
 import torch
 from crashes import Kills, read_tree, write_tree
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
+from model import weights_file
 from model.files import DiskError, remove_temporary_files, write_whole, writing
+from tools.cli.errors import error_line
 from tools.run.launcher import move_earlier_run
 from tools.run.previous import finish_moving, is_half_moved
 
@@ -27,6 +30,10 @@ NO_SPACE = "no space is left on the disk of out: free some there, then start aga
             OSError(errno.EROFS, "Read-only file system"),
             "out is on a file system that can only be read",
         ),
+        (
+            OSError(errno.EFBIG, "File too large"),
+            "a file in out got larger than this shell allows: ulimit",
+        ),
         (SafetensorError("I/O error: No space left on device (os error 28)"), NO_SPACE),
     ],
 )
@@ -35,6 +42,17 @@ def test_a_disk_is_said_in_one_way(error, words):
         raise error
     assert str(found.value).startswith(words)
     assert found.value.strerror is None  # So it is printed as it is.
+
+
+def test_a_disk_is_named_by_the_file_that_it_is_about(tmp_path):
+    out = tmp_path / "out"
+    for file, named in (
+        (out / "a" / "b", out),
+        (tmp_path / "tmp" / "x", tmp_path / "tmp"),
+        (tmp_path, out),
+    ):
+        with pytest.raises(DiskError, match=f"the disk of {named}: "), writing(out):
+            raise OSError(errno.ENOSPC, "No space left on device", str(file))
 
 
 def test_torch_hides_what_went_wrong_and_it_is_said_all_the_same():
@@ -54,6 +72,27 @@ def test_other_errors_are_as_they_were(error):
     with pytest.raises(type(error)) as found, writing("out"):
         raise error
     assert found.value is error
+
+
+@pytest.mark.parametrize(
+    ("error", "number"),
+    [
+        (SafetensorError("Too many open files (os error 24)"), errno.EMFILE),
+        (RuntimeError("unable to open file <x>: Too many open files (24)"), errno.EMFILE),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), errno.ENOMEM),
+    ],
+)
+def test_a_machine_without_files_or_memory_is_no_damage(tmp_path, monkeypatch, error, number):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(weights_file, "load_file", fail)
+    path = tmp_path / "model.safetensors"
+    save_file({"x": torch.zeros(2)}, path)
+    with pytest.raises(OSError, match=os.strerror(number)) as found:
+        weights_file.read_state(path)
+    assert found.value.errno == number
+    assert error_line(found.value).startswith(f"{path}: ")
 
 
 def test_only_what_dead_processes_left_is_taken_away(tmp_path):

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
+# What the system says here is no fault of the file that it says it of.
+_TOO_MANY = {
+    errno.EMFILE: "this process may open no more files: raise the limit (ulimit -n 4096)",
+    errno.ENFILE: "this machine may open no more files: end other programs",
+}
 
 
 class UsageError(Exception):
@@ -22,6 +28,10 @@ class StoppedError(Exception):
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message)
         self.number = number
+
+
+class ReaderGoneError(Exception):
+    """Who read the standard output has closed it, as ``head`` does when it has enough: no fault."""
 
 
 class PeerError(Exception):
@@ -45,6 +55,9 @@ def error_line(error: BaseException) -> str:
     other error is named, since its message was not written for users.
     """
     message = " ".join(str(error).split("\n")[0].split())
+    if isinstance(error, OSError) and error.errno in _TOO_MANY:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{_TOO_MANY[error.errno]}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     written_for_users = UsageError | PeerError | ValueError | OSError | ModuleNotFoundError
