@@ -35,6 +35,7 @@ from model.tokenizer_export import save_tokenizer
 from tools.cli.errors import UsageError, first_line
 from tools.cli.groups import flag, parser_of
 from tools.cli.program import run_command
+from tools.cli.streams import say
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def convert(flags: ConvertFlags) -> None:
     head = "no classifier (a pretrained model)"
     if with_classifier:
         head = f"a classifier with {config.num_labels} outputs, input shift 0 as in Google's code"
-    print(
+    say(
         f"{checkpoint}: ALBERT, {config.num_hidden_layers} layers, hidden size {config.hidden_size}, "
         f"{head}; written to {folder}"
     )

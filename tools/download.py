@@ -17,9 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.cli.groups import flag, parser_of  # tools comes first in every command (tools/tools.py).
+from tools.cli.errors import UsageError  # tools comes first in every command (tools/tools.py).
+from tools.cli.groups import flag, parser_of
 from tools.cli.paths import ROOT
 from tools.cli.program import run_command
+from tools.cli.streams import say
 
 # isort: split
 from model.files import digest, make_folder, remove_temporary_files, write_whole, writing
@@ -52,6 +54,24 @@ class DownloadFlags:
     )
     glue_url: str = flag(GLUE, "where GLUE's archives are", metavar="URL")
 
+    def __post_init__(self) -> None:
+        """See that each flag is about something that is to be fetched.
+
+        Raises:
+            UsageError: one is not.
+        """
+        for name, others, what in (
+            ("data_path", ARCHIVED, "data sets"),
+            ("glue_url", ARCHIVED, "data sets"),
+            ("model_path", MODELS, "models"),
+        ):
+            given = getattr(self, name) != getattr(DownloadFlags, name)
+            if given and not set(self.assets) & set(others):
+                raise UsageError(
+                    f"--{name} is about {what}, and none is to be fetched: name one ({', '.join(others)}) "
+                    "or leave it out"
+                )
+
 
 def fetch(url: str) -> bytes:
     """Return what ``url`` holds.
@@ -73,7 +93,7 @@ def write(path: Path, data: bytes) -> None:
         make_folder(path.parent)
     remove_temporary_files(path.parent)  # A download that was killed leaves half a file.
     write_whole(path, data)
-    print(f"{path} ({len(data):,} bytes)")
+    say(f"{path} ({len(data):,} bytes)")
 
 
 def download_task(name: str, data_path: Path, glue: str) -> None:
@@ -83,7 +103,7 @@ def download_task(name: str, data_path: Path, glue: str) -> None:
     paths = [path for split in SPLITS for path in task.paths(folder, split)]
     wanted = [path for path in paths if not path.exists()]
     if not wanted:
-        print(f"{folder} is there")
+        say(f"{folder} is there")
         return
     url = f"{glue}/{task.archive}.zip"
     try:
@@ -99,7 +119,7 @@ def download_model(name: str, model_path: Path, hub: str) -> None:
     for file in MODEL_FILES:
         path = model_path / name / file
         if path.exists():
-            print(f"{path} is there")
+            say(f"{path} is there")
             continue
         data = fetch(f"{hub}/{MODELS[name]}/resolve/main/{file}")
         if file in SHA256 and digest(data) != SHA256[file]:

@@ -41,6 +41,7 @@ from tools.cli.errors import UsageError
 from tools.cli.groups import flag, parser_of
 from tools.cli.parser import Number
 from tools.cli.program import run_command
+from tools.cli.streams import say
 from tools.machine.device import Device, select_device
 from tools.machine.process_flags import DEVICES
 from tools.run.data_flags import ENCODING_HELP, column_names, text_encoding
@@ -74,6 +75,13 @@ class PredictFlags:
     def __post_init__(self) -> None:
         if self.sentences and self.file:
             raise UsageError("sentences and --file exclude each other")
+        if self.sentences and self.encoding != PredictFlags.encoding:
+            raise UsageError(
+                f"--encoding {self.encoding} is about --file and standard input: sentences on the command "
+                "line are text already; leave it out"
+            )
+        if self.file and not self.file.exists():
+            raise UsageError(f"--file {self.file} is missing")
         if self.text_columns and not self.file:
             raise UsageError("--text_columns names columns of a table: give it with --file")
         if self.file and self.file.suffix.lower() in _TABLES and not self.text_columns:
@@ -127,7 +135,7 @@ def predict(flags: PredictFlags) -> None:
     for start in range(0, len(sentences), _CHUNK):
         part = sentences.part(start, start + _CHUNK)
         for record in classify(part, model, tokenizer, device, flags.batch_size, length):
-            print(json.dumps(record, ensure_ascii=False))
+            say(json.dumps(record, ensure_ascii=False))
 
 
 def classify(

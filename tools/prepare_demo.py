@@ -36,6 +36,7 @@ from processors.glue import SPLITS
 from tools.cli.groups import flag, parser_of
 from tools.cli.paths import ROOT
 from tools.cli.program import run_command
+from tools.cli.streams import say
 from tools.machine.seeds import seed_everything
 
 PACKAGE, VERSION = "vaderSentiment", "3.0"
@@ -193,7 +194,7 @@ def prepare(flags: DemoFlags) -> None:
             with temporary_folder(model_dir) as folder:
                 write_model(folder, [text for text, _ in splits["train"]])
                 move_files(folder, model_dir)
-    print(f"demonstration data: {data_dir}; model, with random weights: {model_dir}")
+    say(f"demonstration data: {data_dir}; model, with random weights: {model_dir}")
 
 
 def main(words: Sequence[str]) -> int:

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from tools.cli.parser import Parser
 from tools.cli.program import run_command
+from tools.cli.streams import say
 from tools.run.report import KINDS, write_report
 
 
 def print_report(args: argparse.Namespace) -> None:
     """Write the case's files beside the log and print the report."""
     values = (args.log, args.network, args.kind, args.batch_size, args.processes, args.seconds)
-    print(write_report(*values), end="")
+    say(write_report(*values), end="")
 
 
 def build_parser() -> Parser:

@@ -87,6 +87,18 @@ def test_what_cannot_be_had_is_one_line(server, tmp_path, content):
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("albert_base_v2", "--data_path=x"), "--data_path is about data sets, and none is to be"),
+     (("sst-2", "--model_path=x"), "--model_path is about models, and none is to be fetched")],
+)  # fmt: skip
+def test_a_flag_about_nothing_that_is_fetched_is_refused(capsys, words, said):
+    with pytest.raises(SystemExit) as ended:
+        download.main(words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
 def test_a_full_disk_is_said_with_the_folder(tmp_path):
     words = f"no space is left on the disk of {tmp_path / 'new'}: free some there"
     for after in range(4):  # as it makes the folder, opens the file, writes to it

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -233,12 +234,13 @@ def test_both_columns_of_a_pair(small_model, ask, tmp_path):
          "--text_columns says which"),
         (["--text_columns", "a"], b"", 2, "--text_columns names columns of a table: give it with --file"),
         (["--text_columns", "a,b,c", "--file", "t"], b"", 2, "'a,b,c' is not one column, or two"),
-        (["--file", "no"], None, 1, "no is missing"),
+        (["--file", "no"], None, 2, "--file no is missing"),
         (["--file", "t.txt", "--text_columns", "text"], b'{"text": "a"}\n{"text": "b"}\n', 1,
          "t.txt is JSON lines: write it"),
         (["--file", "t.gz"], b"\x1f\x8b\x08", 1, "t.gz is a gzip file: gunzip it"),
         (["--file", "t"], "très\n".encode("latin-1"), 1, "t, line 1: not UTF-8, probably cp1252"),
         (["--file", "t"], b"a\rb\r", 1, "t: its lines end in CR alone"),
+        (["--encoding", "gbk", "a film"], b"", 2, "--encoding gbk is about --file and standard input"),
         (["--encoding", "klingon"], b"", 2, "'klingon' is no encoding that Python knows"),
         (["caf\udce9"], b"", 2, r"b'caf\xe9' is no text in UTF-8, this system's encoding: type it"),
     ],
@@ -278,6 +280,21 @@ def test_standard_input_in_another_encoding(small_model, ask):
     assert "pipe it through iconv -f WINDOWS-1252 -t UTF-8" in errors
     status, found, _ = ask(folder, "--encoding=latin-1", data=text.encode("latin-1"))
     assert (status, found[0]["text"]) == (0, text)
+
+
+def test_a_reader_that_has_enough_is_no_fault(small_model, ask, monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        assert ask(small_model(False), "a film", "a story") == (128 + signal.SIGPIPE, [], "")
+
+
+def test_a_full_standard_output_is_named(small_model, ask, monkeypatch):
+    with Path("/dev/full").open("w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        status, _, errors = ask(small_model(False), "a film")
+    assert (status, errors) == (1, "predict: error: standard output: No space left on device\n")
 
 
 def test_an_untrained_folder_is_refused(pretrained, ask):

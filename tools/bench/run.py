@@ -26,6 +26,7 @@ from tools.bench.flags import BenchmarkFlags, Setting
 from tools.bench.report import make_report
 from tools.bench.workers import OutOfMemory, start_workers
 from tools.cli.errors import UsageError
+from tools.cli.streams import say
 from tools.machine.compilation import Compilation
 from tools.machine.device import select_device
 from tools.run.inputs import check_sizes
@@ -80,7 +81,7 @@ class Benchmark:
                 text = json.dumps(result, indent=2, ensure_ascii=False)
                 write_whole(self._flags.json, text + "\n")
             if whole or result["contenders"]:
-                print(make_report(result), flush=True)
+                say(make_report(result))
 
     def _measure(self, contenders: list[Contender]) -> None:
         """Have a group measured: together or, where the memory is too small for that, one by one."""

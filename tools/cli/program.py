@@ -19,6 +19,7 @@ from tools.cli.errors import (
     FAILURE_STATUS,
     USAGE_STATUS,
     PeerError,
+    ReaderGoneError,
     StoppedError,
     UsageError,
     ended_by,
@@ -97,6 +98,8 @@ def run_program(
     except StoppedError as error:
         status, line = 128 + error.number, f"{program}: {error}"
         loud = not rank
+    except ReaderGoneError:
+        return 128 + signal.SIGPIPE  # As of any program that a pipe ends, and as quietly.
     except Exception as error:
         if debug and rank is None:
             raise

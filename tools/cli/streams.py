@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from tools.cli.errors import ReaderGoneError
+
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
@@ -25,3 +27,22 @@ def open_closed_streams() -> None:
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Print a result of a command on standard output, at once.
+
+    Raises:
+        ReaderGoneError: nobody reads it any more.
+        OSError: it cannot be written; names standard output.
+    """
+    try:
+        print(text, end=end, flush=True)
+    except OSError as error:
+        # What is left in Python's buffer would fail again when the program ends.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        if isinstance(error, BrokenPipeError):
+            raise ReaderGoneError from error
+        raise OSError(error.errno, error.strerror, "standard output") from error
