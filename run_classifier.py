@@ -39,7 +39,7 @@ from tools.run.checkpoints import Checkpoints
 from tools.run.due import Due, Missed
 from tools.run.flags import Flags, build_parser
 from tools.run.meter import Meter
-from tools.run.output_dir import open_training_record, write_eval_results
+from tools.run.output_dir import LOGS, open_training_record, write_eval_results
 from tools.run.scoring import Scorer
 from tools.run.start import Run, Start, load_start, open_run, share_checkpoints
 from tools.run.training import TrainingState, build_plan, build_state, log_plan
@@ -54,7 +54,7 @@ def main(flags: Flags) -> None:
     log_dir, output_dir = flags.records.log_dir, flags.records.output_dir
     one_width = flags.training.padding == "max_length"
     with (
-        start_runtime(flags.machine, log_dir, output_dir / "logs", one_width) as runtime,
+        start_runtime(flags.machine, log_dir, output_dir / LOGS, one_width) as runtime,
         open_run(flags, runtime) as run,
     ):
         start = load_start(flags, runtime, run)

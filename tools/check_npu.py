@@ -35,6 +35,8 @@ from tools.cli.groups import flag, parser_of
 from tools.cli.parser import Number
 from tools.cli.paths import ROOT
 from tools.cli.program import run_command
+from tools.cli.streams import say
+from tools.machine.folders import make_named_folder
 
 _NAMES = [step.name for step in STEPS]
 
@@ -88,8 +90,9 @@ def check(flags: CheckFlags) -> int:
     report = flags.report or ROOT / "test" / "output" / f"check_npu-{stamp}.md"
     if report.exists():
         raise UsageError(f"--report {report} is there already: give another name")
+    make_named_folder("--report: its folder", report.parent)
     folder = flags.folder or Path(tempfile.mkdtemp(prefix="check_npu-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_named_folder("--folder", folder)
     facts = describe_machine()
     outcomes: dict[str, Outcome] = {}
     try:
@@ -99,11 +102,11 @@ def check(flags: CheckFlags) -> int:
                 outcomes[step.name] = ask(step, flags, folder)
             else:
                 outcomes[step.name] = Outcome(NOT_ASKED, f"{step.needs} did not pass")
-            print(step_line(step, outcomes[step.name]), flush=True)
+            say(step_line(step, outcomes[step.name]))
     finally:
         command = shlex.join(["python", "-m", "tools.check_npu", *sys.argv[1:]])
         write_report(report, command, facts, outcomes, folder)
-        print(f"{summary(outcomes)}; the report is {report}", flush=True)
+        say(f"{summary(outcomes)}; the report is {report}")
         if flags.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
     return int(any(outcome.verdict == FAIL for outcome in outcomes.values()))

@@ -18,6 +18,7 @@ from tools.cli.errors import UsageError
 from tools.cli.groups import add_flags, fill, flag
 from tools.cli.parser import Number, Parser
 from tools.cli.program import run_command
+from tools.cli.streams import say
 from tools.machine.parent import follow_launcher
 from tools.machine.process_flags import ProcessFlags
 from tools.run.launcher import run_launcher
@@ -54,11 +55,13 @@ def launch(flags: LaunchFlags) -> int:
     """Start the processes, wait for them, and return the exit status of the first that failed, or 0."""
     follow_launcher()
     # The import is not above, since a launcher's words are checked before torch is installed.
+    from tools.machine.folders import make_named_folder
     from tools.machine.torchrun import check_machine, run_processes
     from tools.run.preflight import check_run
 
     check_machine(flags)
     check_run(flags.program, writes=flags.node_rank == 0, restarts=flags.max_restarts > 0)
+    make_named_folder("--log_dir", flags.log_dir)
     return run_processes(flags, flags.program, flags.log_dir, flags.max_restarts, flags.debug)
 
 
@@ -90,7 +93,7 @@ def _make_flags(args: argparse.Namespace) -> LaunchFlags:
 def print_settings(launcher: Launch) -> None:
     """Print what the shell that asks needs to know, after a look at what the run needs."""
     launcher.check_inputs()
-    print(launcher.shell_settings)
+    say(launcher.shell_settings)
 
 
 def main(words: Sequence[str]) -> int:

@@ -45,7 +45,17 @@ def launched(tmp_path, monkeypatch, capsys, pretrained):
         (("--do_eval",), "launch: error: there is no trained model in outputs/SST-2"),
         (("--do_train", "--max_seq_length=65"), "--max_seq_length 65 is more than the model's 64"),
         (("--do_train", "--output_dir=old"), "old holds an earlier run"),
-        (("--do_train", "--output_dir=file"), "--output_dir file cannot be made"),
+        (
+            ("--do_train", "--output_dir=file"),
+            "--output_dir file cannot be made: file is no folder",
+        ),
+        (
+            ("--do_train", "--output_dir=file/out"),
+            "--output_dir file/out cannot be made: file is no",
+        ),
+        (("--do_train", "--output_dir=gone"), "cannot be made: gone is a link that leads nowhere"),
+        (("--do_train", "--output_dir=/dev/null"), "cannot be made: /dev/null is no folder"),
+        (("--do_train", "--output_dir=/sys/x"), "--output_dir /sys/x cannot be made: "),
     ],
 )
 def test_what_all_processes_would_find_is_one_line(launched, tmp_path, words, said):
@@ -53,17 +63,50 @@ def test_what_all_processes_would_find_is_one_line(launched, tmp_path, words, sa
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "model.safetensors").touch()
     (tmp_path / "file").touch()
+    (tmp_path / "gone").symlink_to("nowhere")
     status, line, started = launched(*words)
-    assert (status, started) == (1 if "cannot be made" in said else 2, [])
+    assert (status, started) == (2, [])
     assert said in line
     assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "is_folder"),
+    [("previous", False), ("predictions", False), ("logs", False), (".lock", True),
+     ("metrics.jsonl", True), ("training_args.json", True), ("model.safetensors", True)],
+)  # fmt: skip
+def test_what_is_in_the_way_in_the_output_folder_is_named(launched, tmp_path, name, is_folder):
+    data = write_sst2(tmp_path / "data")
+    (tmp_path / "out").mkdir()
+    path = tmp_path / "out" / name
+    path.mkdir() if is_folder else path.touch()
+    flags = ("--do_train", "--data_dir", data, "--output_dir=out", "--overwrite_output_dir")
+    status, line, started = launched(*flags)
+    assert (status, started) == (2, [])
+    what = "a folder, and a run needs a file" if is_folder else "no folder, and a run needs one"
+    assert f"out/{name} is {what} of that name: move it away, or name another --output_dir" in line
+
+
+def test_the_place_of_the_logs_is_looked_at(launched, refused, tmp_path):
+    data = write_sst2(tmp_path / "data")
+    (tmp_path / "file").touch()
+    flags = ("--do_train", "--data_dir", data)
+    words = "--log_dir file cannot be made: file is no folder: name another folder"
+    assert words in refused(*flags, "--log_dir=file", status=2)
+    status, line, started = launched(*flags, before=("--log_dir=file",))
+    assert (status, started) == (2, [])
+    assert words in line
 
 
 def test_a_run_that_can_start_starts(launched, tmp_path):
     data = write_sst2(tmp_path / "data")
     status, line, started = launched("--do_train", "--data_dir", data)
     assert (status, line, len(started)) == (0, "", 1)
-    # What another program wants is not known here.
+    # What another program wants is not known here, but that it is there.
+    status, line, _ = launched("other.py", "--bogus")
+    assert (status, len(started)) == (2, 1)
+    assert "other.py is no file: give the program to start, then its flags, after --" in line
+    (tmp_path / "other.py").touch()
     assert launched("other.py", "--bogus")[2:] == (started,)
     assert len(started) == 2
 
@@ -82,7 +125,7 @@ def test_the_machines_that_do_not_write_do_not_look_at_the_output_folder(launche
     machine = ("--nnodes=2", "--node_rank=1", "--master_addr=127.0.0.1")
     status, line, _ = launched("--do_train", "--data_dir", data, before=machine)
     assert (status, line) == (0, "")
-    assert not (tmp_path / "outputs").exists()
+    assert not (tmp_path / "outputs" / "SST-2").exists()
 
 
 def test_all_that_is_missing_has_one_command_that_gets_it(launched, tmp_path, monkeypatch):

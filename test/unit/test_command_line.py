@@ -76,7 +76,7 @@ def test_missing_files_are_one_line_with_the_remedy(tmp_path):
     result = command(
         sys.executable, ROOT / "run_classifier.py", "--do_train", "--fp16", cwd=tmp_path
     )
-    line = one_line_error(result.returncode, result.stderr, 1)
+    line = one_line_error(result.returncode, result.stderr, 2)
     assert "dataset/SST-2/train.tsv" in line
     assert "prev_trained_model/albert_base_v2" in line
     folders = "--data_path dataset --model_path prev_trained_model"
@@ -103,6 +103,32 @@ def test_missing_files_are_one_line_with_the_remedy(tmp_path):
         (["--do_train", "--bf16", "--fp16_opt_level=O2"], "--fp16_opt_level O2 is about --fp16"),
         (["--do_train", "--amp_backend=native"], "--amp_backend native is about --fp16"),
         (["--do_train", "--fp16", "--bf16"], "--fp16 and --bf16 contradict each other"),
+        (["--do_train", "--workers=10000"], "--workers=10000, but there are "),
+        (["--do_train", "--do_lower_case", "--no_do_lower_case"], "contradict each other"),
+        (
+            ["--do_train", "--save_steps=0", "--save_total_limit=3"],
+            "and --save_steps 0 writes none",
+        ),
+        (["--do_eval", "--save_total_limit=3"], "--save_total_limit needs --do_train"),
+        (["--do_eval", "--gradient_checkpointing"], "--gradient_checkpointing needs --do_train"),
+        (["--do_train", "--tokenizer_name=a", "--spm_model_file=b"], "both name the vocabulary"),
+        (
+            ["--do_train", "--fp16", "--amp_backend=apex"],
+            "--amp_backend apex: apex computes in fp16, and cpu",
+        ),
+        (["--do_train", "--data_dir=no"], "no/train.tsv is missing"),
+        (
+            ["--do_train", "--config_name=no"],
+            "in no (--config_name): correct that, or leave it out",
+        ),
+        (
+            ["--do_train", "--tokenizer_name=no"],
+            "(--tokenizer_name): correct that, or leave it out",
+        ),
+        (
+            ["--do_train", "--spm_model_file=no"],
+            "no is missing (--spm_model_file): correct that, or",
+        ),
         (["--do_train", "--log_dir="], "--log_dir: its value is empty"),
         (["--do_train", "--config_name", ""], "--config_name: its value is empty"),
         (
@@ -246,7 +272,7 @@ def test_configuration_and_vocabulary_may_come_from_elsewhere(
     assert result.returncode == 0, result.stderr
     saved = json.loads((tmp_path / "out" / "config.json").read_text())
     assert saved["hidden_dropout_prob"] == 0.3
-    line = refused("--data_dir", sst2, "--do_train", "--config_name", "no.json", status=1)
+    line = refused("--data_dir", sst2, "--do_train", "--config_name", "no.json", status=2)
     assert "no.json is missing (--config_name)" in line
 
 

@@ -161,7 +161,7 @@ def test_two_runs_cannot_share_a_log(clone):
     with (log_dir / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         result = launch(clone, "train_full_1p.sh", *SMALL)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "give --device_id another number" in result.stderr
 
 

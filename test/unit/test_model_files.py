@@ -236,7 +236,7 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path, refused, pretrained)
         file.unlink()
         file.mkdir()
         words = ("--model_name_or_path", tmp_path / "model", "--do_train", "--data_dir", "none")
-        assert f"{name} {line}" in refused(*words, status=1)
+        assert f"{name} {line}" in refused(*words, status=2)
     with pytest.raises(IsADirectoryError):
         AlbertConfig.from_file(tmp_path / "model")
 

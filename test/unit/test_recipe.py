@@ -68,6 +68,23 @@ def test_a_resumed_or_scored_run_overwrites_nothing():
     assert not {"--overwrite_output_dir", "--do_train"} & set(scored)
 
 
+def test_a_user_who_keeps_capitals_does_not_contradict_the_recipe():
+    assert "--do_lower_case" in settle().command
+    assert "--do_lower_case" not in settle("--", "--no-do-lower-case").command
+
+
+def test_what_would_say_nothing_is_refused(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        settle("--model_path=x", recipe=(*FULL, "--kind=eval", "--scores=train_full_1p.sh"))
+    assert "--output_dir names the model to score" in capsys.readouterr().err
+    monkeypatch.setenv("RANK_SIZE", "8")
+    assert settle().processes == 1
+    monkeypatch.setenv("RANK_SIZE", "abc")
+    with pytest.raises(SystemExit):
+        settle()
+    assert "RANK_SIZE=abc: not a whole number; correct or unset it" in capsys.readouterr().err
+
+
 def test_folders_are_the_user_s(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe = (f"--script={ROOT}/test/train_full_1p.sh", *FULL[1:])
@@ -141,6 +158,7 @@ def test_a_launcher_that_scores_says_who_trains(tmp_path, monkeypatch):
         *(([f"{flag}={value}"], f"{flag}={value}: not a") for flag, value in NUMBERS.items()),
         (["--master-port", "99999"], "--master-port=99999: not a whole number from 1 to 65535"),
         (["--device=tpu"], "--device=tpu: not one of auto, npu, cuda, cpu"),
+        (["--workers=10000"], "--workers=10000, but there are "),
         (["--workers"], "--workers needs a value: --workers=…"),
         (["--output_dir", ""], "--output_dir needs a value: --output_dir=…"),
         (["--device=cpu", "--nproc=9999"], "--nproc=9999 on the CPU, but there are "),

@@ -79,9 +79,9 @@ def test_a_vocabulary_may_be_named_as_in_the_references(
     shutil.copy(pretrained / "spiece.model", tmp_path / "words.model")
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n")
     assert "vocab.txt is a list of words" in refused(*flags, "--vocab_file", "vocab.txt", status=2)
-    line = refused(*flags, "--vocab_file", "no.model", status=1)
+    line = refused(*flags, "--vocab_file", "no.model", status=2)
     assert "no.model is missing (--vocab_file)" in line
-    line = refused(*flags, "--spm_model_file", "no/30k-clean.model", status=1)
+    line = refused(*flags, "--spm_model_file", "no/30k-clean.model", status=2)
     assert "no vocabulary in no: looked for spiece.model and 30k-clean.model" in line
     bare = tmp_path / "bare"
     shutil.copytree(pretrained, bare)

@@ -109,7 +109,7 @@ def test_metrics_of_the_other_tasks(run_classifier, tmp_path, task):
 
 
 def test_files_that_no_command_can_get_name_the_page_that_says_where(refused, tmp_path):
-    line = refused("--task_name", "mrpc", "--data_dir", tmp_path / "no", "--do_train", status=1)
+    line = refused("--task_name", "mrpc", "--data_dir", tmp_path / "no", "--do_train", status=2)
     assert "train.tsv is missing" in line
     assert "dataset/README.md" in line
     assert "tools.download" not in line
@@ -218,7 +218,7 @@ def test_a_model_of_other_classes_is_warned_of_and_not_resumed(
         (("--train_file", "train.csv", "--do_eval"), "with --do_eval needs --dev_file", 2),
         (("--train_file", "train.csv", "--text_columns", "a,b,c"), "is not one column, or two", 2),
         (("--train_file", "train.csv", "--text_columns", "label"), "is among --text_columns", 2),
-        (("--train_file", "no.csv"), "no.csv is missing", 1),
+        (("--train_file", "no.csv"), "no.csv is missing", 2),
         (("--train_file", "tab.csv", "--encoding", "x"), "'x' is no encoding that Python knows", 2),
         (
             ("--train_file", "case.csv"),

@@ -14,8 +14,10 @@ from model.files import writing
 from tools.cli.groups import flag
 from tools.cli.log import setup_logging
 from tools.cli.parser import Number
+from tools.machine.cores import check_workers
 from tools.machine.device import Device, select_device
 from tools.machine.distributed import Processes, processes_from_environment
+from tools.machine.folders import make_named_folder
 from tools.machine.process_flags import DEVICES
 
 
@@ -52,6 +54,14 @@ class MachineFlags:
         metavar="N",
     )
 
+    def __post_init__(self) -> None:
+        """See that the numbers fit the machine.
+
+        Raises:
+            UsageError: they do not.
+        """
+        check_workers(self.workers)
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -78,13 +88,16 @@ def start_runtime(
         one_width: whether all batches are of one width.
 
     Raises:
-        UsageError: the device is not there, or the processes' variables contradict each other.
+        UsageError: the device is not there, the log has no place, or the processes' variables contradict
+            each other.
         PeerError, TimeoutError: another process is gone, or does not answer.
     """
     processes = processes_from_environment(flags.local_rank)
     if log_dir is None and processes.world_size > 1:
         log_dir = shared_log_dir
     log_file = None if log_dir is None else log_dir / f"rank_{processes.rank}.log"
+    if log_dir is not None:
+        make_named_folder("--log_dir", log_dir)
     with writing(log_dir or shared_log_dir):
         setup_logging(processes.is_main, log_file)
     if flags.bind_cores:

@@ -69,9 +69,15 @@ def uses_apex(fp16: bool, amp_backend: str, device: Device) -> bool:
     """Return whether ``--fp16`` is apex's on this device: where it is installed, unless told otherwise.
 
     Raises:
-        UsageError: ``--amp_backend apex`` where there is none that loads.
+        UsageError: ``--amp_backend apex`` where there is none that loads, or the device has no fp16.
     """
-    if not fp16 or amp_backend == "native" or not device.has_fp16:
+    if not fp16 or amp_backend == "native":
+        return False
+    if not device.has_fp16:
+        if amp_backend == "apex":
+            raise UsageError(
+                f"--amp_backend apex: apex computes in fp16, and {device} does not: leave the flag out"
+            )
         return False
     try:
         if find_amp() is not None:

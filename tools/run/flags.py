@@ -139,6 +139,7 @@ class InputFlags:
         "lower-case the text; is on, unless the vocabulary's folder says otherwise",
         action="store_true",
     )
+    no_do_lower_case: bool = flag(False, "keep capitals (for a vocabulary of one's own)")
     overwrite_cache: bool = flag(False, "tokenize anew, whatever is cached")
 
 
@@ -297,13 +298,6 @@ def build_parser() -> Parser:
     ):
         titled = parser.add_argument_group(title)
         add_flags(titled, group, inherited=False)
-        if group is InputFlags:
-            titled.add_argument(
-                "--no_do_lower_case",
-                dest="do_lower_case",
-                action="store_false",
-                help="keep capitals (for a vocabulary of one's own)",
-            )
     return parser
 
 
@@ -333,6 +327,7 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
         task=task,
         inputs=replace(
             inputs,
+            do_lower_case=False if inputs.no_do_lower_case else inputs.do_lower_case,
             data_dir=inputs.data_dir or Path(default_data),
             model_name_or_path=inputs.model_name_or_path or Path(DEFAULT_MODEL),
         ),
@@ -350,6 +345,16 @@ def _check(
         raise UsageError("nothing to do: give --do_train, --do_eval or --do_predict")
     if records.overwrite_output_dir and records.resume:
         raise UsageError("--overwrite_output_dir and --resume contradict each other")
+    if inputs.do_lower_case and inputs.no_do_lower_case:
+        raise UsageError("--do_lower_case and --no_do_lower_case contradict each other")
+    if inputs.tokenizer_name and (inputs.spm_model_file or inputs.vocab_file):
+        other = "--spm_model_file" if inputs.spm_model_file else "--vocab_file"
+        raise UsageError(f"--tokenizer_name and {other} both name the vocabulary: leave one out")
+    if records.save_total_limit is not None and records.save_steps <= 0:
+        raise UsageError(
+            f"--save_total_limit counts checkpoints, and --save_steps {records.save_steps} writes none: "
+            "leave one out"
+        )
     needs = (
         ("stop_point", training, "do_eval", "which measures it"),
         ("eval_steps", records, "do_eval", "which it says when to do"),
@@ -357,6 +362,10 @@ def _check(
         ("resume", records, "do_train", "with which it goes on"),
         ("random_init", inputs, "do_train", "which starts from those weights"),
         ("save_format", records, "do_train", "whose model it is about"),
+        ("save_total_limit", records, "do_train", "whose checkpoints it counts"),
+        ("gradient_checkpointing", training, "do_train", "whose steps it is about"),
+        ("torch_compile", training, "do_train", "whose network it compiles"),
+        ("drop_last", training, "do_train", "whose epochs it is about"),
     )
     for name, group, needed, reason in needs:
         if getattr(group, name) != getattr(type(group), name) and not getattr(goals, needed):

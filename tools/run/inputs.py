@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 # So end the vocabularies of the references that are no SentencePiece models.
 _WORD_LISTS = (".txt", ".vocab")
+# These flags name the vocabulary, the first of them that is given.
+_OF_WORDS = ("spm_model_file", "vocab_file", "tokenizer_name")
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ def find_inputs(flags: Flags) -> ModelFiles:
     or --model_name_or_path if that one is trained and --output_dir has none or was not named.
 
     Raises:
-        UsageError: --do_eval or --do_predict without a trained model.
-        FileNotFoundError: files are missing; names them and the command that gets them.
+        UsageError: --do_eval or --do_predict without a trained model; or files are missing: names them
+            and the command that gets them.
     """
     goals, inputs, task = flags.goals, flags.inputs, flags.task
     folder = inputs.model_name_or_path
@@ -60,7 +62,7 @@ def find_inputs(flags: Flags) -> ModelFiles:
         remedies = _remedies(
             task, inputs.data_dir if no_data else None, folder if lacks_model else None
         )
-        raise FileNotFoundError("; ".join([*no_data, *no_model, *remedies]))
+        raise UsageError("; ".join([*no_data, *no_model, *remedies]))
     return files
 
 
@@ -122,17 +124,21 @@ def _find_model(
     """Return a model's files, and what is said of each that is missing; None where one is."""
     missing: list[str] = []
 
-    def find(finder: Callable[..., Path], *where: Any) -> Path | None:
+    def find(finder: Callable[..., Path], *where: Any, flag: str | None = None) -> Path | None:
         try:
             return finder(*where)
         except FileNotFoundError as error:
-            missing.append(str(error))
+            remedy = f" ({flag}): correct that, or leave it out and take the model's own"
+            missing.append(f"{error}{remedy if flag else ''}")
             return None
 
-    config = find(_config_file, inputs.config_name or folder)
-    vocabulary = find(_vocabulary_file, inputs, inputs.tokenizer_name or folder)
+    of_config = "--config_name" if inputs.config_name else None
+    of_words = next((f"--{name}" for name in _OF_WORDS if getattr(inputs, name)), None)
+    config = find(_config_file, inputs.config_name or folder, flag=of_config)
+    vocabulary = find(_vocabulary_file, inputs, inputs.tokenizer_name or folder, flag=of_words)
     weights = None if random else find(find_weights, folder)
-    if len(missing) == len(missing_of_model(folder)) == 3:
+    all_of_folder = not (of_config or of_words)
+    if all_of_folder and len(missing) == len(missing_of_model(folder)) == 3:
         missing = [
             f"no model in {folder}: looked for {CONFIG_NAME}, {' or '.join(VOCABULARY_NAMES)}, "
             f"{' or '.join(WEIGHTS_NAMES)}"
@@ -155,7 +161,7 @@ def _config_file(path: str | Path) -> Path:
     if reason := why_missing(file):
         raise FileNotFoundError(reason)
     if named:
-        raise FileNotFoundError(f"{file} is missing (--config_name)")
+        raise FileNotFoundError(f"{file} is missing")
     raise FileNotFoundError(f"no {CONFIG_NAME} in {file.parent}")
 
 
@@ -165,9 +171,9 @@ def _vocabulary_file(inputs: InputFlags, folder: str | Path) -> Path:
     The references' command lines say 30k-clean.model, and the hub has the same file as spiece.model: where
     the one is not there, the other is taken.
     """
-    named, name = inputs.spm_model_file, "--spm_model_file"
+    named = inputs.spm_model_file
     if not named and inputs.vocab_file:
-        named, name = inputs.vocab_file, "--vocab_file"
+        named = inputs.vocab_file
         if Path(named).suffix in _WORD_LISTS:
             raise UsageError(
                 f"--vocab_file {named} is a list of words, but only SentencePiece models are read "
@@ -181,7 +187,7 @@ def _vocabulary_file(inputs: InputFlags, folder: str | Path) -> Path:
         logger.info("%s is not there: %s is taken for it", file, found)
         return found
     if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing ({name})")
+        raise FileNotFoundError(f"{file} is missing")
     return file
 
 

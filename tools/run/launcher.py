@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.files import make_folder, remove_temporary_files, writing
-from tools.cli.errors import ended_by, error_line
+from tools.cli.errors import UsageError, ended_by, error_line
 from tools.cli.paths import ROOT
 from tools.machine.parent import name_launcher
 from tools.run.previous import finish_moving, hold, is_half_moved, move_to_previous
@@ -30,16 +30,14 @@ def run_launcher(launch: Launch) -> int:
     """Start the run, log what it prints, write its report; returns the run's exit status.
 
     Raises:
-        BlockingIOError: another run writes to the same log folder.
+        UsageError: another run writes to the same log folder.
     """
     folder = launch.log.parent
     with writing(folder):
         make_folder(folder)
     with hold(folder) as lock:
         if lock is None:
-            raise BlockingIOError(
-                f"another run writes to {folder}: give --device_id another number"
-            )
+            raise UsageError(f"another run writes to {folder}: give --device_id another number")
         remove_temporary_files(folder)
         move_earlier_run(folder)
         return _run_and_report(launch, lock)

@@ -7,22 +7,18 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES
 from callback.history import History, is_torn
 from model.file_names import INDEX_NAMES, WEIGHTS_NAMES
-from model.files import (
-    make_folder,
-    remove_temporary_files,
-    temporary_files,
-    write_whole,
-    writing,
-)
+from model.files import remove_temporary_files, temporary_files, write_whole
 from tools.cli.errors import UsageError
+from tools.machine.folders import make_named_folder
 from tools.run.flags import Flags
 from tools.run.previous import (
+    LOCK,
     PREVIOUS,
     finish_moving,
     hold,
@@ -32,6 +28,7 @@ from tools.run.previous import (
 
 logger = logging.getLogger(__name__)
 
+LOGS = "logs"
 _ARGUMENTS = "training_args.json"
 _HISTORY = "metrics.jsonl"
 _PREDICTIONS = "predictions"
@@ -42,21 +39,33 @@ _RESULTS = (*MODEL_FILES, *INDEX_NAMES, _HISTORY, _EVAL_RESULTS, _ARGUMENTS, _PR
 _SHARD = re.compile(r"(pytorch_)?model-\d+-of-\d+\.(safetensors|bin)")
 
 
-def make_output_dir(folder: Path) -> None:
-    """Make the output folder, if it is not there.
+@contextmanager
+def open_output_dir(folder: Path, trains: bool) -> Iterator[None]:
+    """Make the output folder, if it is not there, and claim it for the block, if a run trains into it.
 
     Raises:
-        OSError: it cannot be made or written to.
+        UsageError: it cannot be made or written to, or something in it is no file or no folder where a
+            run needs one; or as :func:`claim_output_dir`.
+        DiskError: the disk is full, or can only be read.
     """
-    try:
-        with writing(folder):
-            make_folder(folder)
-    except OSError as error:
-        if error.strerror is None:  # It is said already.
-            raise
-        raise OSError(f"--output_dir {folder} cannot be made: {error.strerror}") from error
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"--output_dir {folder} cannot be written to: choose another")
+    make_named_folder("--output_dir", folder)
+    _check_kinds(folder)
+    with claim_output_dir(folder) if trains else nullcontext():
+        yield
+
+
+def _check_kinds(folder: Path) -> None:
+    for name in (PREVIOUS, LOGS, _PREDICTIONS):
+        path = folder / name
+        if os.path.lexists(path) and not path.is_dir():
+            raise _wrong_kind(path, "no folder, and a run needs one of that name")
+    for name in (LOCK, *_RESULTS):
+        if name != _PREDICTIONS and (path := folder / name).is_dir():
+            raise _wrong_kind(path, "a folder, and a run needs a file of that name")
+
+
+def _wrong_kind(path: Path, what: str) -> UsageError:
+    return UsageError(f"{path} is {what}: move it away, or name another --output_dir")
 
 
 def check_output_dir(flags: Flags, weights: Path | None, resumes: bool) -> None:

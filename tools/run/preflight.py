@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 from model.configuration_albert import AlbertConfig
@@ -11,18 +10,13 @@ from tools.cli.errors import UsageError
 from tools.cli.paths import ROOT
 from tools.run.flags import parse_flags
 from tools.run.inputs import check_sizes, find_inputs
-from tools.run.output_dir import (
-    check_output_dir,
-    claim_output_dir,
-    make_output_dir,
-    tidy_output_dir,
-)
+from tools.run.output_dir import check_output_dir, open_output_dir, tidy_output_dir
 
 _PROGRAM = ROOT / "run_classifier.py"
 
 
 def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
-    """Check the flags, the files and the output folder of a run; of another program nothing.
+    """Check the flags, the files and the output folder of a run; of another program that it is there.
 
     Wrong flags end this process with one line and exit status 2, and --help with the help.
 
@@ -34,16 +28,19 @@ def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
     Raises:
         UsageError, ValueError: the run could not start; as what is called here.
     """
-    if Path(program[0]).resolve() != _PROGRAM:
+    script = Path(program[0])
+    # A flag is one of torchrun's, for a module (-m) or what is no Python.
+    if not (program[0].startswith("-") or script.is_file() or (script / "__main__.py").is_file()):
+        raise UsageError(
+            f"{script} is no file: give the program to start, then its flags, after --"
+        )
+    if script.resolve() != _PROGRAM:
         return
     flags = parse_flags(program[1:])
     output_dir, trains = flags.records.output_dir, flags.goals.do_train
     if writes and not trains:  # The model to score may be what a killed run left.
         tidy_output_dir(output_dir)
-    try:
-        files = find_inputs(flags)
-    except FileNotFoundError as error:
-        raise UsageError(str(error)) from error
+    files = find_inputs(flags)
     config = AlbertConfig.from_file(files.config, is_scored=not trains)
     check_sizes(config, flags.task, flags.inputs.max_seq_length)
     resumes = flags.records.resume
@@ -53,7 +50,6 @@ def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
             "finds what it left itself, and refuses to train over it"
         )
     if writes:
-        make_output_dir(output_dir)
-        with claim_output_dir(output_dir) if trains else nullcontext():
+        with open_output_dir(output_dir, trains):
             if not resumes:  # Which of its checkpoints are whole takes a resumed run time to tell.
                 check_output_dir(flags, files.weights, resumes=False)

@@ -13,7 +13,7 @@ from model.files import make_folder, sync, writing
 
 logger = logging.getLogger(__name__)
 
-PREVIOUS = "previous"
+PREVIOUS, LOCK = "previous", ".lock"
 # An earlier run is gathered here, in PREVIOUS, and gets its number by one rename when it is whole.
 _GATHERED = ".moving"
 
@@ -26,8 +26,11 @@ def hold(folder: Path) -> Iterator[int | None]:
     ends with its process, however that ends. What a process forks does not hold it: a loader of batches
     notices only after seconds that the process it works for is gone.
     """
-    with writing(folder):
-        lock = (folder / ".lock").open("w")
+    try:
+        with writing(folder):
+            lock = (folder / LOCK).open("w")
+    except PermissionError as error:
+        raise PermissionError(f"{folder} cannot be written to: name another folder") from error
     with lock:
         os.register_at_fork(after_in_child=lock.close)
         free = True

@@ -15,6 +15,7 @@ from tools.cli.errors import UsageError
 from tools.cli.groups import add_flags, fill, flag
 from tools.cli.parser import Number, Parser
 from tools.cli.paths import ROOT
+from tools.machine.cores import check_workers
 from tools.machine.process_flags import ProcessFlags
 from tools.run.launcher_inputs import check_inputs
 from tools.run.report import KINDS
@@ -128,7 +129,8 @@ class Launch:
         flags, python = self.flags, (sys.executable, "-u")
         words = ["run_classifier.py", "--task_name", self.recipe.task, "--data_dir", self.data_dir]
         words += ["--model_name_or_path", flags.model_path, "--output_dir", flags.output_dir]
-        words += [*_OF_ALL]
+        keeps_capitals = "--no_do_lower_case" in map(_flag_of, self.passed_on)
+        words += [word for word in _OF_ALL if not (keeps_capitals and word == "--do_lower_case")]
         words += ["--batch_size", flags.batch_size, "--device", flags.device]
         words += ["--workers", flags.workers, *self.recipe.words]
         if self.recipe.kind != "eval":
@@ -211,6 +213,7 @@ class _LauncherParser(Parser):
             flags = list(self._checked(flags))
             if "--device_id" not in map(_flag_of, flags):
                 flags = [*_device_id_of_environment(), *flags]
+            _check_rank_size()
         except UsageError as error:
             self.error(str(error))
         return super().parse(flags)
@@ -249,6 +252,9 @@ class _LauncherParser(Parser):
                 name = word.partition("=")[0]
                 raise UsageError(f"give {name} before the --: the report names it")
         recipe, flags = self._recipe, fill(LauncherFlags, found)
+        check_workers(flags.workers)
+        if recipe.scores and flags.model_path is not None:
+            raise UsageError("--model_path is to train from: --output_dir names the model to score")
         model = flags.data_path / _MODEL
         settled = replace(
             flags,
@@ -274,6 +280,20 @@ def _device_id_of_environment() -> list[str]:
             f"ASCEND_DEVICE_ID={number}: not a whole number; correct it or give --device_id"
         )
     return [f"--device_id={number}"] if number else []
+
+
+def _check_rank_size() -> None:
+    """See that RANK_SIZE, which the references' launchers read, is a number; here --nproc says how many.
+
+    Raises:
+        UsageError: it is none.
+    """
+    size = os.environ.get("RANK_SIZE", "")
+    if size and not size.isdecimal():
+        raise UsageError(
+            f"RANK_SIZE={size}: not a whole number; correct or unset it: here --nproc says how many "
+            "processes there are"
+        )
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:

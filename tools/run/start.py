@@ -34,9 +34,8 @@ from tools.run.flags import Flags, InputFlags
 from tools.run.inputs import ModelFiles, check_sizes, find_inputs, resolve_task
 from tools.run.output_dir import (
     check_output_dir,
-    claim_output_dir,
-    make_output_dir,
     open_history,
+    open_output_dir,
     tidy_output_dir,
 )
 from tools.run.resume import resuming
@@ -87,7 +86,7 @@ def open_run(flags: Flags, runtime: Runtime) -> Iterator[Run]:
 
     Raises:
         UsageError, FileNotFoundError, OSError: as :func:`find_inputs`, :func:`check_output_dir` and
-            :func:`claim_output_dir`; or a process does not see the checkpoint that the main one chose,
+            :func:`open_output_dir`; or a process does not see the checkpoint that the main one chose,
             or has other flags.
     """
     check_same_flags(flags, runtime)
@@ -105,9 +104,7 @@ def open_run(flags: Flags, runtime: Runtime) -> Iterator[Run]:
     checkpoint = None
     with ExitStack() as stack:
         if runtime.is_main:
-            make_output_dir(output_dir)
-            if trains:
-                stack.enter_context(claim_output_dir(output_dir))
+            stack.enter_context(open_output_dir(output_dir, trains))
             checkpoint = newest_checkpoint(output_dir) if flags.records.resume else None
             check_output_dir(flags, files.weights, resumes=checkpoint is not None)
         resume_from = _share_checkpoint(checkpoint, output_dir, runtime)
