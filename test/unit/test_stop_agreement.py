@@ -4,7 +4,10 @@ import os
 import random
 import select
 import signal
+import socket
+import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -15,6 +18,7 @@ from torch.distributed import PrefixStore, TCPStore, init_process_group
 from tools.machine import stop_agreement, stop_signals
 from tools.machine.distributed import Processes
 from tools.machine.stop_signals import StopSignals
+from tools.machine.store import open_store
 
 
 @pytest.fixture
@@ -140,3 +144,31 @@ def test_a_process_ends_by_the_signal_where_another_is_gone(store, monkeypatch):
     began = time.monotonic()
     assert statuses(children) == [-signal.SIGTERM, 0]
     assert time.monotonic() - began < 2
+
+
+def test_a_store_that_is_slow_to_answer_at_first_is_waited_for(monkeypatch):
+    """A keeper on a busy machine, by way of a port that passes on what comes half a second late."""
+    keeper = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    door = socket.create_server(("127.0.0.1", 0))
+
+    def pass_on(source, target):
+        with suppress(OSError):  # One of them is closed.
+            while data := source.recv(4096):
+                target.sendall(data)
+
+    def open_late():
+        client, _ = door.accept()
+        time.sleep(0.5)
+        with client, socket.create_connection(("127.0.0.1", keeper.port)) as inside:
+            back = threading.Thread(target=pass_on, args=(inside, client), daemon=True)
+            back.start()
+            pass_on(client, inside)
+
+    threading.Thread(target=open_late, daemon=True).start()
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(door.getsockname()[1]))
+    store = open_store(0.1)
+    store.set("word", "said")
+    assert store.get("word") == b"said"
+    with pytest.raises(RuntimeError):
+        store.get("another")

@@ -7,6 +7,9 @@ from datetime import timedelta
 
 from torch.distributed import PrefixStore, Store, TCPStore
 
+# A busy machine may take long to answer at first, whatever the calls after that are given.
+_CONNECT_SECONDS = 60.0
+
 
 def open_store(seconds: float) -> Store:
     """Return a connection of one's own to the store, once the process group is there.
@@ -21,9 +24,10 @@ def open_store(seconds: float) -> Store:
         os.environ["MASTER_ADDR"],
         int(os.environ["MASTER_PORT"]),
         is_master=False,
-        timeout=timedelta(seconds=seconds),
+        timeout=timedelta(seconds=max(seconds, _CONNECT_SECONDS)),
         wait_for_workers=False,
     )
+    store.set_timeout(timedelta(seconds=seconds))
     # Processes that torchrun starts again may meet at the store of those before.
     start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     return PrefixStore(f"run/{start}", store)
