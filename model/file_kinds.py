@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 AGAIN = "copy or download it again"
+SAFETENSORS, PICKLE = "safetensors", "PyTorch's"
 _HEAD = 1024  # So many bytes tell all the kinds below apart.
-_MARKUP = rb"(\xef\xbb\xbf)?\s*"
+_MARKUP = rb"(\xef\xbb\xbf)*\s*"
 # The kinds of files that data come as, too, and the first bytes of each, as a pattern. The order is that
 # of the trials.
 _STARTS = {
@@ -40,7 +41,25 @@ _UNPACKERS = {
 }
 # A server says so, too, that it has no such file.
 _SERVER_SAYS = rb"(?i:" + _MARKUP + rb"<(error|!doctype)\b)"
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+# And so does what it sends in place of a file begin, beside pages: it is one short line.
+_REPLY = (
+    rb"(?i:" + _MARKUP + rb"([45]\d\d(:| -)? \w"
+    rb"|(entry|repository|page|file)? ?not found\b|unauthorized\b"
+    rb"|forbidden\b|access (denied|to (model|dataset) )|invalid (username|credentials|token)"
+    rb"|bad (gateway|credentials)|too many requests|rate limit|you (need|must) |cannot access gated"
+    rb'|\{\s*"error"\s*:))'
+)
+# Files of weights, by their first bytes, and what each is called.
+_WEIGHTS = {
+    "HDF5, as Keras writes it": rb"\x89HDF\r\n\x1a\n",
+    "GGUF, as llama.cpp has it": rb"GGUF",
+    "GGML, as llama.cpp had it": rb"(lmgg|tjgg|fmgg)",
+    "ONNX": rb"\x08[\x01-\x1f][\x12\x1a\x3a\x42]",
+    "TensorFlow Lite's": rb".{4}TFL3",
+    "NumPy's": rb"\x93NUMPY",
+    SAFETENSORS: rb".{3}[\0-\x07]\0{4}\{",
+    PICKLE: rb"\x80[\x02-\x05][^\0]",
+}
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -103,14 +122,44 @@ def what_it_is(head: bytes, text_is_strange: bool = True) -> str | None:
         return f"is still packed: unpack it, it is {kind} ({_UNPACKERS[kind]})"
     if head[257:262] == b"ustar":
         return "is still packed: unpack it, it is tar (tar xf)"
-    if head.startswith(_HDF5):
+    if reply := server_reply(head):
         return (
-            "is HDF5, as Keras writes it, which is not read here: get the model's model.safetensors or "
-            "pytorch_model.bin"
+            f"is what a server says in place of the file ({reply!r}): check the link, log in where it is "
+            "needed, and download it again"
         )
     if not head.strip(b"\0"):
         return f"begins with zeros alone: it was not written to its end; {AGAIN}"
     return _text(head) if text_is_strange else None
+
+
+def server_reply(data: bytes) -> str | None:
+    """Return what a server says in place of a file, where that is all that ``data`` are; else None."""
+    line = data.strip()
+    is_one = not re.search(rb"[\t\n]", line) or line.endswith(b"}")
+    if len(data) >= _HEAD or not is_one or not re.match(_REPLY, line):
+        return None
+    return " ".join(line.decode("utf-8-sig", "replace").split())[:100]
+
+
+def weights_kind(head: bytes) -> str | None:
+    """Return what kind of weights a file holds that begins so, :data:`SAFETENSORS` and others; else None.
+
+    Zip archives are for :func:`what_a_zip_is`.
+    """
+    matches = (kind for kind, start in _WEIGHTS.items() if re.match(start, head, re.DOTALL))
+    return next(matches, None)
+
+
+def what_else_it_is(path: Path, head: bytes, text_is_strange: bool = True) -> str | None:
+    """Return what a file of a model is that holds no weights by its name, but something strange.
+
+    As :func:`what_it_is`, and of weights and archives, too.
+    """
+    if is_zip(head):
+        return what_a_zip_is(path) or "holds weights (PyTorch's) or is a damaged archive"
+    if kind := weights_kind(head):
+        return f"holds weights ({kind})"
+    return what_it_is(head, text_is_strange)
 
 
 def what_a_zip_is(path: Path) -> str | None:

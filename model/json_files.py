@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from model.file_kinds import AGAIN, is_zip, read_head, what_it_is
+from model.file_kinds import AGAIN, read_head, what_else_it_is
 
 _MOST_BYTES = 2**26  # A configuration has a few thousand; an index of weights some more.
 # Python's own limit is reached at a few hundred, and then only when the file is written again.
@@ -28,11 +28,9 @@ def read_json_object(path: Path, what: str) -> dict[str, Any]:
             text that cannot be written again.
     """
     head = read_head(path)
-    found = (
-        "is a zip archive: unpack it" if is_zip(head) else what_it_is(head, text_is_strange=False)
-    )
-    if found:
-        raise ValueError(f"{path} is no {what}: it {found}")
+    if found := what_else_it_is(path, head, text_is_strange=False):
+        remedy = "" if ":" in found else f": {AGAIN}"
+        raise ValueError(f"{path} is no {what}: it {found}{remedy}")
     if (size := path.stat().st_size) > _MOST_BYTES:
         raise ValueError(f"{path} is no {what}: it has {size:,} bytes; {AGAIN}")
     data = path.read_bytes()
@@ -44,7 +42,7 @@ def read_json_object(path: Path, what: str) -> dict[str, Any]:
             "its place"
         )
     try:
-        values = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object)
+        values = json.loads(data.decode("utf-8-sig").lstrip("\ufeff"), object_pairs_hook=_object)
         if not isinstance(values, dict):
             raise ValueError("it holds no JSON object")
         _check(values, "", 0)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import sentencepiece
 
-from model.file_kinds import is_zip, read_head, what_it_is
+from model.file_kinds import read_head, what_else_it_is
 
 _MOST_BYTES = 2**28  # ALBERT's has 760 kB.
+_GET_IT = "get the spiece.model that came with the weights"
 
 
 def read_sentencepiece(path: Path) -> tuple[bytes, sentencepiece.SentencePieceProcessor]:
@@ -22,8 +23,9 @@ def read_sentencepiece(path: Path) -> tuple[bytes, sentencepiece.SentencePiecePr
         ValueError: it is no SentencePiece model; says what it is, where that is known.
     """
     head = read_head(path)
-    if found := "is a zip archive: unpack it" if is_zip(head) else what_it_is(head):
-        raise ValueError(f"{path} is no SentencePiece model: it {found}")
+    if found := what_else_it_is(path, head):
+        remedy = "" if ":" in found else f": {_GET_IT}"
+        raise ValueError(f"{path} is no SentencePiece model: it {found}{remedy}")
     if (size := path.stat().st_size) > _MOST_BYTES:
         raise ValueError(f"{path} is no SentencePiece model: it has {size:,} bytes")
     data = path.read_bytes()
@@ -33,10 +35,7 @@ def read_sentencepiece(path: Path) -> tuple[bytes, sentencepiece.SentencePiecePr
         processor.LoadFromSerializedProto(data)
         processor.IdToPiece(list(range(processor.GetPieceSize())))  # Each is to be valid UTF-8.
     except Exception as error:  # Of every type, and most name a line of SentencePiece's source.
-        raise ValueError(
-            f"{path} is no SentencePiece model, or is damaged: get the spiece.model that came with the "
-            "weights"
-        ) from error
+        raise ValueError(f"{path} is no SentencePiece model, or is damaged: {_GET_IT}") from error
     return data, processor
 
 

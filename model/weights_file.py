@@ -16,7 +16,17 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from model.file_kinds import AGAIN, is_zip, read_head, what_a_zip_is, what_it_is, why_missing
+from model.file_kinds import (
+    AGAIN,
+    PICKLE,
+    SAFETENSORS,
+    is_zip,
+    read_head,
+    weights_kind,
+    what_a_zip_is,
+    what_it_is,
+    why_missing,
+)
 from model.file_names import INDEX_NAMES, WEIGHTS_NAMES
 from model.files import system_error
 from model.json_files import read_json_object, shown
@@ -41,6 +51,8 @@ _OTHERS = {
     "*.tgz": "is still packed: unpack it there (tar xf)",
     "*.tar": "is still packed: unpack it there (tar xf)",
     "*.zip": "is still packed: unpack it there (unzip)",
+    "*.gguf": "is GGUF, as llama.cpp has it, which is not read here: get the model's model.safetensors",
+    "*.onnx": "is ONNX, which is not read here: get the model's model.safetensors",
     "*.safetensors": f"{_CALL_IT} {WEIGHTS_NAMES[0]}",
     "*.pth": f"{_CALL_IT} {WEIGHTS_NAMES[1]}",
     "*.pt": f"{_CALL_IT} {WEIGHTS_NAMES[1]}",
@@ -95,6 +107,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         return _read_safetensors(path)
     if found := what_a_zip_is(path) if is_zip(head) else what_it_is(head):
         raise ValueError(f"{path} {found}")
+    if (kind := weights_kind(head)) not in (None, SAFETENSORS, PICKLE):
+        raise ValueError(
+            f"{path} is {kind}, which is not read here: get the model's {' or '.join(WEIGHTS_NAMES)}"
+        )
     state = _inside(path, _read_pickle(path))
     size = path.stat().st_size
     for name, value in state.items():

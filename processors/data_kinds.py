@@ -7,7 +7,7 @@ import json
 import re
 import zipfile
 
-from model.file_kinds import kind_by_start
+from model.file_kinds import kind_by_start, server_reply
 
 _TABLE = "save it as CSV UTF-8"
 _CONTROL = rb"[\0-\x08\x0b\x0c\x0e-\x1f]"
@@ -85,6 +85,8 @@ def name_textual(data: bytes) -> str | None:
     kind = kind_by_start(data)
     if kind in _TEXTUAL:
         return _TEXTUAL[kind]
+    if reply := server_reply(data):
+        return f"what a server says in place of the file ({reply!r}): download it again"
     return _PDF if data.startswith(b"%PDF-") else _name_json(data)
 
 
@@ -101,9 +103,10 @@ def _name_zip(data: bytes) -> str:
 
 def _name_json(data: bytes) -> str | None:
     """Tell JSON from a text that merely begins with a bracket by reading it."""
-    if not re.match(rb"(\xef\xbb\xbf)?\s*[\[{]", data):
+    match = re.match(rb"(?:\xef\xbb\xbf)*\s*(?=[\[{])", data)
+    if not match:
         return None
-    data = data.removeprefix(b"\xef\xbb\xbf").strip()
+    data = data[match.end() :].strip()
     first = _read_json(data.split(b"\n", 1)[0])
     if isinstance(first, dict) and first and b"\n" in data:
         return f"JSON lines: {_JSON_HINT.format(', lines=True')}"

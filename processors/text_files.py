@@ -99,7 +99,7 @@ def decode(
     path: Path | None = None,
     is_table: bool = False,
 ) -> str:
-    """Return ``data`` as text, without a byte order mark.
+    """Return ``data`` as text, without byte order marks.
 
     Args:
         source: what the messages call it.
@@ -135,7 +135,7 @@ def decode(
         raise ValueError(f"{source}, line {line}: a NUL character{advice}")
     if encoding != UTF8 and not data.isascii() and _decodes(data, UTF8):
         logger.warning("%s is valid UTF-8, and is read as %s all the same", source, encoding)
-    return text.removeprefix("\ufeff")
+    return text.lstrip("\ufeff")  # Two programs may have put one each.
 
 
 def guess_encoding(data: bytes) -> str | None:
