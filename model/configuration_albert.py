@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from model.file_kinds import AGAIN
 from model.file_names import CONFIG_NAME
 from model.json_files import read_json_object, shown
 from model.machine_memory import machine_memory
@@ -32,6 +33,12 @@ _SIZES = {
     "type_vocab_size": 2**31 - 1,
     "num_labels": 100_000,
 }
+# What is to stand in a file: other tools have other defaults, and some of these no weight's shape tells.
+_ESSENTIAL = (
+    *("vocab_size", "embedding_size", "hidden_size"),
+    *("num_hidden_layers", "num_attention_heads", "intermediate_size"),
+)
+_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob")
 _NUMBERS = {"layer_norm_eps": 1.0, "initializer_range": 1.0, "classifier_input_shift": 100.0}
 
 
@@ -86,8 +93,10 @@ class AlbertConfig:
                 raise ValueError(f"{name} is {shown(value)}, not a whole number above 0")
             if value > most:
                 raise ValueError(f"{name} is {shown(value)}, but {most} is the most that is taken")
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+        for name in _DROPOUTS:
             value = getattr(self, name)
+            if value is None and name == "classifier_dropout_prob":
+                continue
             if not _is_number(value) or not 0 <= value < 1:
                 raise ValueError(f"{name} is {shown(value)}, not a number in [0, 1)")
         for name, most in _NUMBERS.items():
@@ -167,8 +176,11 @@ class AlbertConfig:
             raise ValueError("it has none of ALBERT's keys (hidden_size, vocab_size …)")
         if known.get("id2label") is not None:
             known["id2label"] = _class_names(known["id2label"])
-            if known["id2label"]:
-                known.setdefault("num_labels", len(known["id2label"]))
+            if known["id2label"] and "num_labels" not in known:
+                known["num_labels"] = count = len(known["id2label"])
+                if known["id2label"].keys() != set(range(count)):
+                    numbers = shown(sorted(known["id2label"]))
+                    raise ValueError(f"id2label names the classes {numbers}, not 0 to {count - 1}")
         extra.pop("label2id", None)  # It is derived from id2label when written.
         return cls(**known, extra=extra)
 
@@ -191,6 +203,9 @@ class AlbertConfig:
         try:
             if values.get("model_type", "albert") != "albert":
                 raise ValueError(f"its model_type is {shown(values['model_type'])}, not 'albert'")
+            lacking = [name for name in _ESSENTIAL if name not in values]
+            if lacking and any(field.name in values for field in fields(cls)):
+                raise ValueError(f"it has no {', '.join(lacking)}: {AGAIN}")
             config = cls.from_dict(values)
         except ValueError as error:
             raise ValueError(f"{path} is no ALBERT configuration: {error}") from error

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import fields
 
 import pytest
 
@@ -23,7 +24,7 @@ CONFIGURATIONS = {
     "groups": ('{"num_hidden_layers": 900, "inner_group_num": 900}', "900 × inner_group_num 900 are more"),
     "classes": ('{"num_labels": 1000000000}', "num_labels is 1000000000, but 100000 is the most"),
     "memory": ('{"hidden_size": 12000000}', r"take [\d,]+ GiB, and this machine has .*hidden_size 12"),
-    "vocabulary": ('{"vocab_size": 2000000000}', "take [9][0-9]{2} GiB, and this machine has"),
+    "vocabulary": ('{"vocab_size": 2000000000, "embedding_size": 128}', "take 9[0-9]{2} GiB, and"),
     "infinite": ('{"layer_norm_eps": 1e400}', "'layer_norm_eps' is inf, which is no finite number"),
     "infinite inside": ('{"vocab_size": 9, "x": [[{"y": -1e400}]]}', "'x' is -inf, which is no finite"),
     "nan": ('{"initializer_range": NaN}', "'initializer_range' is nan, which is no finite number"),
@@ -38,7 +39,12 @@ CONFIGURATIONS = {
     "list": ('{"id2label": ["no", "yes"]}', r"id2label is \['no', 'yes'\], not a map as"),
     "names": ('{"id2label": {"no": 0, "yes": 1}}', "id2label has the key 'no', not the number of a class"),
     "same name": ('{"id2label": {"0": "no", "1": "no"}}', "id2label has the class 1, 'no', twice"),
-    "gap": ('{"id2label": {"0": "no", "2": "yes"}}', r"num_labels is 2, but id2label names the classes"),
+    "gap": ('{"id2label": {"0": "no", "2": "yes"}}', r"id2label names the classes \[0, 2\], not 0 to 1"),
+    "gap and number": (
+        '{"num_labels": 2, "id2label": {"0": "no", "2": "yes"}}', "num_labels is 2, but id2label names",
+    ),
+    "last dropout": ('{"classifier_dropout_prob": 1.5}', "n: classifier_dropout_prob is 1.5, not"),
+    "first dropout": ('{"hidden_dropout_prob": 1.5}', "n: hidden_dropout_prob is 1.5, not"),
     "contradiction": ('{"num_labels": 3, "id2label": {"0": "a", "1": "b"}}', "num_labels is 3, but"),
     "name": ('{"id2label": {"0": ["no"]}}', r"id2label calls the class 0 \['no'\], which is no name"),
     "twice": ('{"hidden_size": 768, "hidden_size": 1024}', "'hidden_size' stands there twice, as 768"),
@@ -54,10 +60,19 @@ CONFIGURATIONS = {
 }  # fmt: skip
 
 
+def whole(text):
+    """Return the text of a config.json with what it lacks of the sizes, if it is one of a model."""
+    sizes = [f'"{key}": {value}' for key, value in TINY.items() if f'"{key}"' not in text]
+    is_models = text.startswith("{") and any(
+        f'"{field.name}"' in text for field in fields(AlbertConfig)
+    )
+    return text.replace("{", "{" + ", ".join(sizes) + ", ", 1) if is_models else text
+
+
 @pytest.mark.parametrize("kind", CONFIGURATIONS)
 def test_a_configuration_that_no_albert_can_have_is_named_with_key_and_value(tmp_path, kind):
     text, words = CONFIGURATIONS[kind]
-    (tmp_path / "config.json").write_text(text)
+    (tmp_path / "config.json").write_text(whole(text))
     with pytest.raises(
         ValueError, match=f"{re.escape(str(tmp_path))}/config.json .*{words}"
     ) as caught:
@@ -79,14 +94,23 @@ def test_a_configuration_in_another_encoding_is_named(tmp_path, encoding, words)
         AlbertConfig.from_file(tmp_path)
 
 
+@pytest.mark.parametrize("key", TINY.keys() - {"max_position_embeddings"})
+def test_a_size_that_the_file_does_not_say_is_named(tmp_path, key):
+    """It would be a guess: transformers has another, and shared layers have the same weights."""
+    values = {name: value for name, value in TINY.items() if name != key}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=f"config.json is no ALBERT .*: it has no {key}: copy or"):
+        AlbertConfig.from_file(tmp_path)
+
+
 def test_a_byte_order_mark_is_no_fault(tmp_path):
-    (tmp_path / "config.json").write_bytes(b'\xef\xbb\xbf{"hidden_size": 24}')
+    (tmp_path / "config.json").write_bytes(b"\xef\xbb\xbf" + whole('{"hidden_size": 24}').encode())
     assert AlbertConfig.from_file(tmp_path).hidden_size == 24
 
 
 def test_what_training_sets_itself_is_no_fault(tmp_path):
     values = {"pad_token_id": None, "problem_type": "multi_label_classification"}
-    (tmp_path / "config.json").write_text(json.dumps(values))
+    (tmp_path / "config.json").write_text(whole(json.dumps(values)))
     config = AlbertConfig.from_file(tmp_path)
     assert config.pad_token_id == 0
     config.set_task(("a", "b"))

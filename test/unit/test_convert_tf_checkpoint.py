@@ -375,5 +375,7 @@ def test_only_heads_of_pretraining_and_optimizers_are_left_out(name, used):
 
 @pytest.mark.parametrize(("theirs", "ours"), [("gelu", "gelu_new"), ("relu", "relu")])
 def test_googles_gelu_is_the_one_with_tanh(tmp_path, theirs, ours):
-    (tmp_path / "albert_config.json").write_text(json.dumps({"hidden_act": theirs}))
+    (tmp_path / "albert_config.json").write_text(
+        json.dumps(AlbertConfig().to_dict() | {"hidden_act": theirs})
+    )
     assert read_google_config(tmp_path / "albert_config.json").hidden_act == ours
