@@ -14,7 +14,9 @@ import torch
 
 from model.checkpoint import WEIGHTS_NAMES, find_weights, save_model
 from model.configuration_albert import CONFIG_NAME
+from model.file_kinds import why_missing
 from model.files import digest, move_files, remove_folder, sync, temporary_folder, writing
+from model.json_files import read_json_object
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenization_albert import AlbertTokenizer
 from model.tokenizer_export import TOKENIZER_FILES, save_tokenizer
@@ -200,11 +202,32 @@ class SavedState:
 
 def _is_whole(checkpoint: Path) -> bool:
     try:
-        manifest = json.loads((checkpoint / MANIFEST_NAME).read_text(encoding="utf-8"))
-        damaged = [n for n, d in manifest["sha256"].items() if digest(checkpoint / n) != d]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        logger.warning("%s is not a whole checkpoint and is left out: %s", checkpoint, error)
-        return False
-    if damaged:
-        logger.warning("%s is left out: %s changed", checkpoint, ", ".join(damaged))
-    return not damaged
+        problems = _problems(checkpoint)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        problems = [f"{error.filename}: {reason}" if reason else str(error)]
+    if problems:
+        rest = f" and {len(problems) - 3} more" if problems[3:] else ""
+        named = ", ".join(problems[:3])
+        logger.warning("%s is left out: %s%s", checkpoint, named, rest)
+    return not problems
+
+
+def _problems(checkpoint: Path) -> list[str]:
+    """Return what is wrong with each file that a checkpoint's manifest lists.
+
+    Raises:
+        OSError, ValueError: the manifest or a file cannot be read; says which.
+    """
+    manifest = checkpoint / MANIFEST_NAME
+    digests = read_json_object(manifest, "list of a checkpoint's files").get("sha256")
+    if not isinstance(digests, dict) or not digests:
+        raise ValueError(f"{MANIFEST_NAME} lists no files: it was changed")
+    problems = []
+    for name, expected in digests.items():
+        file = checkpoint / name
+        if not file.is_file():
+            problems.append(why_missing(file) or f"{name} is missing")
+        elif digest(file) != expected:
+            problems.append(f"{name} changed since it was written")
+    return problems

@@ -68,17 +68,21 @@ def read_head(path: Path) -> bytes:
 
     Raises:
         FileNotFoundError: there is none; says so of a link that leads nowhere, too.
-        OSError: it cannot be read.
+        OSError: it cannot be read; an IsADirectoryError says in words that it is a folder.
     """
     try:
         with path.open("rb") as file:
             return file.read(_HEAD)
-    except FileNotFoundError:
+    except IsADirectoryError:
+        raise IsADirectoryError(why_missing(path)) from None
+    except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(why_missing(path) or f"{path} is missing") from None
 
 
 def why_missing(path: Path) -> str | None:
-    """Return what is in the place of a file that is not there; None where nothing is."""
+    """Return what is in the place of a file that is not there, or of its folder; None where nothing is."""
+    if reason := why_no_folder(path.parent):
+        return reason
     if path.is_symlink() and not path.exists():
         return f"{path} is a link to {path.readlink()}, which is not there: {AGAIN}"
     if path.is_dir():
@@ -86,6 +90,11 @@ def why_missing(path: Path) -> str | None:
     if path.exists() and not path.is_file():
         return f"{path} is a device or a pipe, not a file"
     return None
+
+
+def why_no_folder(folder: Path) -> str | None:
+    """Return that something is in the place of a folder which is none; None where nothing is, or it is."""
+    return f"{folder} is a file, not a folder" if folder.is_file() else None
 
 
 def kind_by_start(data: bytes) -> str | None:

@@ -12,6 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from model.file_kinds import why_missing
 from model.files import digest, remove_temporary_files, write_whole
 from model.tokenization_albert import AlbertTokenizer
 from processors.glue import Task
@@ -162,7 +163,7 @@ def load_features(
         FileNotFoundError, ValueError: as :func:`processors.reading.read_examples`.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing")
+        raise FileNotFoundError(why_missing(path) or f"{path} is missing")
     remove_temporary_files(path.parent)  # A run that was killed leaves half a cache.
     key = json.dumps(
         {

@@ -9,6 +9,7 @@ import shlex
 from contextlib import suppress
 from pathlib import Path
 
+from model.file_kinds import why_missing
 from processors.data_kinds import name_binary, name_textual
 
 logger = logging.getLogger(__name__)
@@ -87,8 +88,8 @@ def read_text(path: Path, encoding: str = UTF8, is_table: bool = False) -> str:
     """
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing") from None
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise FileNotFoundError(why_missing(path) or f"{path} is missing") from None
     return decode(data, str(path), encoding, path, is_table)
 
 

@@ -71,6 +71,42 @@ def small(tokenizer):
     return small_training(task, tokenizer)[0]
 
 
+def unlink(file):
+    file.unlink()
+
+
+def make_folder(file):
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "words"),
+    [
+        ("spiece.model", unlink, "spiece.model is missing"),
+        ("spiece.model", make_folder, "{0}/spiece.model is a folder, not a file"),
+        ("config.json", lambda f: f.write_text("{}"), "config.json changed since it was written"),
+        ("manifest.json", unlink, "{0}/manifest.json is missing"),
+        ("manifest.json", make_folder, "{0}/manifest.json is a folder, not a file"),
+        ("manifest.json", lambda f: f.write_text("{}"), "manifest.json lists no files: it was changed"),
+        ("manifest.json", lambda f: f.write_text('{"sha256": [1]}'), "manifest.json lists no files"),
+        ("manifest.json", lambda f: f.write_text(""),
+         "{0}/manifest.json is no list of a checkpoint's files: it is empty"),
+    ],
+)  # fmt: skip
+def test_what_a_checkpoint_lacks_is_said_in_words(
+    tmp_path, small, tokenizer, caplog, name, damage, words
+):
+    state = SimpleNamespace(state_dict=dict)
+    folder = save_checkpoint(tmp_path, 2, small, tokenizer, state)
+    assert newest_checkpoint(tmp_path) == folder
+    damage(folder / name)
+    assert newest_checkpoint(tmp_path) is None
+    (line,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert line.startswith(f"{folder} is left out: {words.format(folder)}")
+    assert "Errno" not in line
+
+
 def test_only_the_newest_whole_checkpoint_is_read_to_go_on(tmp_path, small, tokenizer, monkeypatch):
     state = SimpleNamespace(state_dict=dict)
     for step in (1, 2, 10):

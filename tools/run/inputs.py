@@ -10,7 +10,7 @@ from typing import Any
 
 from model.checkpoint import find_weights, has_classifier
 from model.configuration_albert import AlbertConfig
-from model.file_kinds import why_missing
+from model.file_kinds import why_missing, why_no_folder
 from model.file_names import CONFIG_NAME, VOCABULARY_NAMES, WEIGHTS_NAMES
 from model.tokenization_albert import find_vocabulary
 from processors.custom import CUSTOM, NOT_READ_YET, as_regression, with_labels
@@ -132,6 +132,8 @@ def _find_model(
             missing.append(f"{error}{remedy if flag else ''}")
             return None
 
+    if reason := why_no_folder(folder):
+        return None, [f"{reason} (--model_name_or_path)"]
     of_config = "--config_name" if inputs.config_name else None
     of_words = next((f"--{name}" for name in _OF_WORDS if getattr(inputs, name)), None)
     config = find(_config_file, inputs.config_name or folder, flag=of_config)
@@ -149,20 +151,25 @@ def _find_model(
 
 
 def _missing_data(task: Task, data_dir: Path, splits: list[str]) -> list[str]:
-    files = [path for split in splits for path in task.paths(data_dir, split)]
-    return [f"{file} is missing" for file in files if not file.is_file()]
+    missing = []
+    for split in splits:
+        # A custom task's files have a flag each.
+        flag = f" (--{split}_file): name a file" if task.own_files else " (--data_dir)"
+        for file in task.paths(data_dir, split):
+            if not file.is_file():
+                reason = why_missing(file)
+                missing.append(f"{reason}{flag}" if reason else f"{file} is missing")
+    return list(dict.fromkeys(missing))
 
 
 def _config_file(path: str | Path) -> Path:
-    named = Path(path).suffix == ".json"
+    """Return ``path`` or what it holds."""
+    named = Path(path).is_file() or (Path(path).suffix == ".json" and not Path(path).is_dir())
     file = Path(path) if named else Path(path) / CONFIG_NAME
     if file.is_file():
         return file
-    if reason := why_missing(file):
-        raise FileNotFoundError(reason)
-    if named:
-        raise FileNotFoundError(f"{file} is missing")
-    raise FileNotFoundError(f"no {CONFIG_NAME} in {file.parent}")
+    missing = f"{file} is missing" if named else f"no {CONFIG_NAME} in {file.parent}"
+    raise FileNotFoundError(why_missing(file) or missing)
 
 
 def _vocabulary_file(inputs: InputFlags, folder: str | Path) -> Path:
@@ -180,14 +187,20 @@ def _vocabulary_file(inputs: InputFlags, folder: str | Path) -> Path:
                 f"here: give --spm_model_file the model's {' or '.join(VOCABULARY_NAMES)}"
             )
     if not named:
+        if inputs.tokenizer_name and (reason := why_no_folder(Path(folder))):
+            raise FileNotFoundError(f"{reason}, which --spm_model_file would take")
         return find_vocabulary(folder)
     file = Path(named)
     if not file.is_file() and file.name in VOCABULARY_NAMES:
         found = find_vocabulary(file.parent)
         logger.info("%s is not there: %s is taken for it", file, found)
         return found
+    if file.is_dir():
+        raise FileNotFoundError(
+            f"{file} is a folder, not a file, which --tokenizer_name would take"
+        )
     if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing")
+        raise FileNotFoundError(why_missing(file) or f"{file} is missing")
     return file
 
 
