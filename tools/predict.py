@@ -24,7 +24,7 @@ from typing import Any
 import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
 # isort: split
-from model.checkpoint import has_classifier, load_model
+from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenization_albert import AlbertTokenizer, check_vocabulary, find_vocabulary
@@ -46,6 +46,7 @@ from tools.machine.device import Device, select_device
 from tools.machine.process_flags import DEVICES
 from tools.run.data_flags import ENCODING_HELP, column_names, text_encoding
 from tools.run.scoring import compute_logits
+from tools.run.trained import check_trained
 
 _CHUNK = 1024  # So many sentences are sorted by length together; results come after each chunk.
 _TABLES = (".csv", ".tsv")
@@ -121,8 +122,7 @@ def read_sentences(flags: PredictFlags, model_has_pairs: bool | None) -> Sentenc
 
 def predict(flags: PredictFlags) -> None:
     """Load the folder and print a JSON object for each sentence; all are read before the first is."""
-    if not has_classifier(flags.model):
-        raise UsageError(f"--model {flags.model} holds no trained classifier: train one first")
+    check_trained(flags.model, "--model")
     config = AlbertConfig.from_file(flags.model, is_scored=True)
     tokenizer = AlbertTokenizer(find_vocabulary(flags.model))
     check_vocabulary(config, tokenizer)

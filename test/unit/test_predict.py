@@ -295,10 +295,3 @@ def test_a_full_standard_output_is_named(small_model, ask, monkeypatch):
         monkeypatch.setattr(sys, "stdout", output)
         status, _, errors = ask(small_model(False), "a film")
     assert (status, errors) == (1, "predict: error: standard output: No space left on device\n")
-
-
-def test_an_untrained_folder_is_refused(pretrained, ask):
-    status, found, errors = ask(pretrained, "film")
-    assert (status, found) == (2, [])
-    assert "holds no trained classifier" in errors
-    assert errors.count("\n") == 1

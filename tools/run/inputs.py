@@ -20,6 +20,7 @@ from tools.cli.paths import DEFAULT_MODEL
 from tools.run.flags import Flags, InputFlags
 from tools.run.launcher_inputs import missing_of_model
 from tools.run.remedies import PUBLISHED_MODEL, download_command, listed
+from tools.run.trained import why_untrained
 
 logger = logging.getLogger(__name__)
 
@@ -234,7 +235,15 @@ def _trained_folder(start: Path, output_dir: Path, start_first: bool) -> Path:
     for folder in (start, output_dir) if start_first else (output_dir, start):
         if has_classifier(folder):
             return folder
+    reasons = [
+        why_untrained(folder) for folder in dict.fromkeys((output_dir, start)) if folder.exists()
+    ]
     raise UsageError(
-        f"there is no trained model in {output_dir} or {start}: add --do_train, or name its folder "
-        "with --model_name_or_path"
+        "; ".join(
+            [
+                f"there is no trained model in {output_dir} or {start}",
+                *reasons,
+                "add --do_train, or name its folder with --model_name_or_path",
+            ]
+        )
     )

@@ -142,6 +142,11 @@ def _tidy(folder: Path) -> None:
     open_history(folder).repair()
 
 
+def is_run(folder: Path) -> bool:
+    """Return whether a run that trains wrote its flags or records to ``folder``."""
+    return any((folder / name).exists() for name in (_ARGUMENTS, _HISTORY))
+
+
 def open_history(folder: Path) -> History:
     """Return the records of the run in ``folder``."""
     return History(folder / _HISTORY)
