@@ -12,7 +12,13 @@ from pathlib import Path
 
 from processors.glue import Task
 from processors.rows import Row, csv_rows, tsv_rows
-from processors.separators import COMMA, other_separator, separator_of
+from processors.separators import (
+    COMMA,
+    excel_separator,
+    named_separator,
+    other_separator,
+    separator_of,
+)
 from processors.text_files import read_text
 
 logger = logging.getLogger(__name__)
@@ -91,7 +97,8 @@ def read_columns(
 
     A blank line is a row in a table of one column: one with an empty cell. The end of the last line makes
     no further row. In a table of several columns blank lines at the end are ignored, and one between
-    rows is an error: no row ever takes the place of another.
+    rows is an error: no row ever takes the place of another. A line of spaces alone is blank, too. Excel's
+    own first line, ``sep=,``, is none of the table.
 
     Raises:
         FileNotFoundError, ValueError: as :func:`read_examples`.
@@ -102,6 +109,7 @@ def read_columns(
 @dataclass(frozen=True)
 class _Table:
     path: Path
+    number: int  # This is the header's line.
     header: list[str]
     first_line: str
     rows: Iterator[Row]
@@ -114,16 +122,31 @@ class _Table:
 def _open_table(task: Task, path: Path, split: str) -> _Table:
     text = read_text(path, task.encoding, is_table=True)
     rows = (csv_rows if separator_of(path) == COMMA else tsv_rows)(path, text)
+    first_line = _first_line(text)
+    if separator := excel_separator(first_line):
+        if separator != separator_of(path):
+            raise ValueError(
+                f"{path}, line 1: {first_line.strip()!r}"
+                f"{named_separator(path, separator, task.own_files)}"
+            )
+        next(rows)  # It is Excel's, and no row.
+        first_line = _first_line(text[len(first_line) :].lstrip("\r\n"))
     first = next(rows, None)
     if first is None:
         raise ValueError(f"{path} is empty: copy or download it again, or give another")
-    header = first[1]
+    number, header = first
     names = list(task.headerless.get(split, ()))
     if names and header != names:
         header, rows = names, chain([first], rows)
     if not header:
-        raise ValueError(f"{path}, line 1: a blank line, where the names of the columns should be")
-    return _Table(path, header, text.split("\n", 1)[0], rows)
+        raise ValueError(
+            f"{path}, line {number}: a blank line, where the names of the columns should be"
+        )
+    return _Table(path, number, header, first_line, rows)
+
+
+def _first_line(text: str) -> str:
+    return re.match(r"[^\r\n]*", text)[0]
 
 
 def _take_columns(
@@ -137,11 +160,10 @@ def _take_columns(
     takers = [(column.append, i) for column, i in zip(columns, index, strict=True)]
     blanks, broken = [], []
     for number, cells in table.rows:
-        if not cells:
-            if width > 1:
-                blanks.append(number)
-                continue
-            cells = [""]
+        if width > 1 and (not cells or (len(cells) == 1 and not cells[0].strip())):
+            blanks.append(number)  # One of spaces alone looks the same.
+            continue
+        cells = cells or [""]
         if blanks:
             if not lenient:
                 raise ValueError(
@@ -180,7 +202,7 @@ def _find_columns(task: Task, table: _Table, wanted: tuple[str, ...]) -> list[in
     if not missing and not doubled:
         return [header.index(name) for name in wanted]
     wrong = [f"no column {' and '.join(missing)}"] if missing else []
-    words = f"{table.path}, line 1: {' and '.join(wrong + doubled)} among {_quoted(header)}"
+    words = f"{table.path}, line {table.number}: {' and '.join(wrong + doubled)} among {_quoted(header)}"
     if missing:
         remedy = other_separator(
             table.path, table.first_line, lambda cells: set(wanted) <= set(cells), task.own_files

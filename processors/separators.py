@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import csv
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 COMMA, TAB = ",", "\t"
+# Excel reads such a first line, and people write it for Excel: in quotes, or filled up with cells, too.
+_EXCEL = re.compile(r"\"?sep=([^\w\s\"]|\t)\"?[,;\t]*", re.IGNORECASE)
 _NAMES = {COMMA: "commas", TAB: "tabs", ";": "semicolons", "|": "bars (|)"}
 
 
 def separator_of(path: Path) -> str:
     """Return what separates the cells of a file: its ending says so."""
     return COMMA if path.suffix.lower() == ".csv" else TAB
+
+
+def excel_separator(line: str) -> str | None:
+    """Return the separator that a table's first line tells Excel of; None if it tells none."""
+    match = _EXCEL.fullmatch(line)
+    return match[1] if match else None
+
+
+def named_separator(path: Path, separator: str, may_be_renamed: bool) -> str:
+    """Return words that follow a complaint: what separates the columns of ``path``, and what to do.
+
+    Args:
+        separator: what does, which is not what the file's ending says.
+        may_be_renamed: as :func:`other_separator`.
+    """
+    name = _NAMES.get(separator, repr(separator))
+    return f": its columns are separated by {name}: {_remedy(path, separator, may_be_renamed)}"
 
 
 def other_separator(
@@ -31,11 +51,9 @@ def other_separator(
         words that follow a complaint; "" where no other separator fits.
     """
     own = separator_of(path)
-    for separator, name in _NAMES.items():
+    for separator in _NAMES:
         if separator != own and fits(split_line(line, separator)):
-            return f": its columns are separated by {name}: " + _remedy(
-                path, separator, may_be_renamed
-            )
+            return named_separator(path, separator, may_be_renamed)
     return ""
 
 

@@ -8,8 +8,9 @@ cat sentences.txt | python -m tools.predict --model outputs/SST-2
 Prints one JSON object for each input, in their order, with its number as "id". In a file or on standard
 input a line is a sentence; for a model of pairs (STS-B), two sentences with a tab between them. With
 --text_columns the file is a table with a header line, .csv or else tab-separated, and "id" is the line
-that the row begins on; without it a .csv or .tsv file is refused. A blank line has null for a prediction:
-it says nothing that could be classified.
+that the row begins on; without it a .csv or .tsv file is refused. A blank line, or a row of a table whose
+text is empty, has null for a prediction: it says nothing that could be classified. Only in a table of
+several columns a blank line is no row: at the end it is passed over, between rows it is refused.
 """
 
 from __future__ import annotations

@@ -184,7 +184,7 @@ def tsv_by_the_rules(text):
 def expected(data, mark, encoding, task, split):
     """Return the columns that a reader must find in ``data``, None where it must refuse them."""
     try:
-        text = data.decode(encoding).removeprefix("\ufeff")
+        text = data.decode(encoding).lstrip("\ufeff")
         text.encode()
     except UnicodeError:
         return None
@@ -199,6 +199,8 @@ def expected(data, mark, encoding, task, split):
         return None
     if len(header) == 1:
         rows = [row or [""] for row in rows]
+    else:  # A line of spaces alone is blank.
+        rows = [row if len(row) > 1 or "".join(row).strip() else [] for row in rows]
     while rows and not rows[-1]:
         rows.pop()
     if not rows or any(len(row) != len(header) for row in rows):

@@ -21,7 +21,7 @@ def there(tmp_path, pretrained):
     [
         (("--spm_model_file=folder",),
          "folder is a folder, not a file, which --tokenizer_name would take (--spm_model_file)"),
-        (("--vocab_file=folder",), "folder is a folder, not a file, which --tokenizer_name would take (--vocab"),
+        (("--vocab_file=folder",), "folder is a folder, not a file, which --tokenizer_name would"),
         (("--spm_model_file=file/spiece.model",), "file is a file, not a folder"),
         (("--tokenizer_name=file",),
          "file is a file, not a folder, which --spm_model_file would take (--tokenizer_name): correct"),

@@ -214,6 +214,22 @@ def test_a_table_is_read_as_in_training(small_model, ask, tmp_path):
     assert (status, found[0]["text"]) == (0, "très")
 
 
+def test_blank_lines_of_a_table_are_as_the_help_says(small_model, ask, tmp_path):
+    folder, flags = small_model(False), ("--file", "t.csv", "--text_columns", "review")
+    for text, ids in (
+        ("id,review\n1,a film\n2,\n\n  \n", [2, 3]),
+        ("review\na film\n\n", [2, 3]),
+    ):
+        (tmp_path / "t.csv").write_text(text)
+        status, found, errors = ask(folder, *flags)
+        assert (status, errors, [record["id"] for record in found]) == (0, "", ids)
+        assert [record["prediction"] is None for record in found] == [False, True]
+    (tmp_path / "t.csv").write_text("id,review\n1,a film\n\n2,a film\n")
+    status, found, errors = ask(folder, *flags)
+    assert (status, found) == (1, [])
+    assert "t.csv, line 3: a blank line between rows" in errors
+
+
 def test_both_columns_of_a_pair(small_model, ask, tmp_path):
     (tmp_path / "t.txt").write_text("a\tb\tc\nthe film\tx\ta film\n")
     flags = ("--file", "t.txt", "--text_columns", "c,a")
@@ -235,6 +251,7 @@ def test_both_columns_of_a_pair(small_model, ask, tmp_path):
         (["--text_columns", "a"], b"", 2, "--text_columns names columns of a table: give it with --file"),
         (["--text_columns", "a,b,c", "--file", "t"], b"", 2, "'a,b,c' is not one column, or two"),
         (["--file", "no"], None, 2, "--file no is missing"),
+        (["--file", "."], None, 1, ". is a folder, not a file"),
         (["--file", "t.txt", "--text_columns", "text"], b'{"text": "a"}\n{"text": "b"}\n', 1,
          "t.txt is JSON lines: write it"),
         (["--file", "t.gz"], b"\x1f\x8b\x08", 1, "t.gz is a gzip file: gunzip it"),

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,49 @@ def test_a_blank_line_of_a_single_column_is_an_empty_text(
 def test_blank_lines_at_the_end_of_several_columns_are_no_rows(tmp_path, name, mark):
     text = f"sentence{mark}label\r\na{mark}1\r\n\r\n\n"
     assert rows_of(read_examples(SST2, write(tmp_path, text, name), "dev")) == [("a", None, 1)]
+
+
+@pytest.mark.parametrize(("name", "mark"), [("t.csv", ","), ("t.tsv", "\t")])
+def test_lines_of_spaces_are_blank(tmp_path, name, mark):
+    text = f"sentence{mark}label\na{mark}1\n  \n \u3000 "
+    assert rows_of(read_examples(SST2, write(tmp_path, text, name), "dev")) == [("a", None, 1)]
+    path = write(tmp_path, f"{text}\nb{mark}0\n", name)
+    with pytest.raises(ValueError, match="line 3: a blank line between rows: take it out"):
+        read_examples(SST2, path, "dev")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("first", ["sep=,", '"sep=,"', "SEP=,", "\ufeff\ufeffsep=,"])
+def test_excels_own_first_line_is_no_header(tmp_path, first, end):
+    path = write(tmp_path, end.join([first, "sentence,label", "a,1", "b"]), "t.csv")
+    with pytest.raises(ValueError, match="t.csv, line 4: 1 comma-separated columns, not 2"):
+        read_examples(SST2, path, "dev")
+    path = write(tmp_path, end.join([first, "sentence,label", "a,1", ""]), "t.csv")
+    assert rows_of(read_examples(SST2, path, "dev")) == [("a", None, 1)]
+    path = write(tmp_path, end.join([first, "text,label", "a,1", ""]), "t.csv")
+    with pytest.raises(
+        ValueError, match="t.csv, line 2: no column 'sentence' among 'text', 'label'"
+    ):
+        read_examples(SST2, path, "dev")
+
+
+def test_excels_first_line_names_another_separator(tmp_path):
+    path = write(tmp_path, "sep=;\nsentence;label\na;1\n", "t.csv")
+    words = "t.csv, line 1: 'sep=;': its columns are separated by semicolons: convert it: python -c"
+    own = replace(SST2, own_files=True)
+    with pytest.raises(ValueError, match=re.escape(words)) as caught:
+        read_examples(own, path, "dev")
+    command = str(caught.value).partition("convert it: python")[2]
+    subprocess.run(f"{shlex.quote(sys.executable)}{command}", shell=True, check=True)
+    assert read_examples(own, tmp_path / "t.commas.csv", "dev").texts_a == ["a"]
+    path = write(tmp_path, "sep=,\nsentence,label\na,1\n", "t.txt")
+    with pytest.raises(ValueError, match="separated by commas: rename it to t.csv"):
+        read_examples(own, path, "dev")
+
+
+def test_a_doubled_byte_order_mark_is_no_text(tmp_path):
+    path = write(tmp_path, "\ufeff\ufeffsentence\tlabel\na\t1\n")
+    assert rows_of(read_examples(SST2, path, "dev")) == [("a", None, 1)]
 
 
 def test_a_csv_file_of_an_old_mac(tmp_path):
