@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import unicodedata
@@ -12,9 +13,16 @@ from pathlib import Path
 from processors.glue import CORRELATIONS, Task
 from processors.reading import one_class_alone, read_columns
 
+logger = logging.getLogger(__name__)
+
 CUSTOM = "custom"
 # These stand for the labels of a custom task until its training file is read.
 NOT_READ_YET: tuple[str, ...] = ()
+# So few rows may well have a class each, in a first try.
+_FEW_ROWS = 10
+# Classes that are called by whole numbers are seldom more.
+_MANY_NUMBERS = 50
+_WHOLE_NUMBER = re.compile(r"\+?(-?[0-9]+)(?:\.0*)?")
 _JOINERS = "\u200c\u200d"
 
 
@@ -52,9 +60,12 @@ def as_regression(task: Task) -> Task:
 def with_labels(task: Task, data_dir: str | Path) -> Task:
     """Return ``task`` with the class names that its training file has, numbers in their own order.
 
+    One warning tells of classes that may be none: many numbers, or most of them with one row alone.
+
     Raises:
-        FileNotFoundError, ValueError: the file cannot be read, a label is empty, all are the same, or
-            two look alike: they differ in spaces or case only, or in how the same letters are stored.
+        FileNotFoundError, ValueError: the file cannot be read, a label is empty, all are the same, each of
+            many rows has another, or two look alike: they differ in spaces or case only, in how the same
+            letters are stored, or as 1 and 1.0 do.
     """
     path = task.paths(data_dir, "train")[0]
     counts, first_lines = {}, {}
@@ -73,6 +84,7 @@ def with_labels(task: Task, data_dir: str | Path) -> Task:
     if len(counts) == 1:
         raise one_class_alone(path, task.label, labels[0])
     _refuse_look_alikes(path, counts, first_lines)
+    _question_classes(path, task.label, counts)
     return replace(task, labels=tuple(sorted(counts, key=_order)))
 
 
@@ -81,18 +93,67 @@ def _refuse_look_alikes(
 ) -> None:
     seen: dict[str, str] = {}
     for name in counts:
-        twin = seen.setdefault(_without_spaces_and_case(_same_letters(name)), name)
+        key = _without_zeros(_without_spaces_and_case(_same_letters(name)))
+        twin = seen.setdefault(key, name)
         if twin != name:
             described = [
                 f"{each!r} ({counts[each]} rows, first on line {first_lines[each]})"
                 for each in (twin, name)
             ]
-            plain = _without_spaces_and_case(twin) == _without_spaces_and_case(name)
-            how = "spaces or case" if plain else "how wide letters are or how accents are stored"
             raise ValueError(
-                f"{path}: the classes {' and '.join(described)} differ in {how} only: "
+                f"{path}: the classes {' and '.join(described)} differ in {_difference(twin, name)} only: "
                 "spell them alike, or give them names that differ"
             )
+
+
+def _difference(name: str, twin: str) -> str:
+    """Return in what two classes differ that look alike."""
+    name, twin = _without_spaces_and_case(name), _without_spaces_and_case(twin)
+    if name == twin:
+        return "spaces or case"
+    if _without_zeros(name) == _without_zeros(twin):
+        return "how the same number is written"
+    return "how wide letters are or how accents are stored"
+
+
+def _question_classes(path: Path, label: str, counts: Mapping[str, int]) -> None:
+    """Refuse classes that cannot be meant as such, and warn of those that may not be.
+
+    Raises:
+        ValueError: each of many rows has a class of its own.
+    """
+    rows, alone = sum(counts.values()), sum(count == 1 for count in counts.values())
+    are_numbers = not any(text for text, *_ in map(_order, counts))
+    other_column = "name the column of the classes with --label_column"
+    if rows == alone > _FEW_ROWS:
+        raise ValueError(
+            f"{path}: each of the {rows} rows has another {label}: {other_column}"
+            f"{', or predict the numbers with --regression' if are_numbers else ''}"
+        )
+    are_whole = all(map(_WHOLE_NUMBER.fullmatch, counts))
+    if are_numbers and len(counts) > (_MANY_NUMBERS if are_whole else _FEW_ROWS):
+        logger.warning(
+            "%s: the %d classes in column %r are all numbers: if they are amounts, predict them with "
+            "--regression",
+            path,
+            len(counts),
+            label,
+        )
+    elif alone > max(_FEW_ROWS, len(counts) / 2):
+        logger.warning(
+            "%s: %d of the %d classes in column %r have one row alone: if they are none, %s",
+            path,
+            alone,
+            len(counts),
+            label,
+            other_column,
+        )
+
+
+def _without_zeros(name: str) -> str:
+    """Return a whole number as it is usually written: 1.0 and +1, as other programs have it, as 1."""
+    match = _WHOLE_NUMBER.fullmatch(name)
+    return match[1] if match else name
 
 
 def _without_spaces_and_case(name: str) -> str:
