@@ -54,8 +54,7 @@ def save_final(
         DiskError: the disk is full.
     """
     with temporary_folder(output_dir) as folder:
-        save_model(model, folder, layout)
-        save_tokenizer(tokenizer, folder)
+        _save_with_vocabulary(model, tokenizer, folder, layout)
         for file in folder.iterdir():
             there = output_dir / file.name
             if file.name not in WEIGHTS_NAMES and there.is_file() and digest(file) == digest(there):
@@ -67,6 +66,15 @@ def save_final(
         move_files(folder, output_dir, last=[weights])
         _remove_weights(output_dir, *(name for name in WEIGHTS_NAMES if name != weights))
     logger.info(_SAVING, output_dir)
+
+
+def _save_with_vocabulary(
+    model: AlbertForSequenceClassification, tokenizer: AlbertTokenizer, folder: Path, layout: str
+) -> None:
+    """Write both; the model's configuration says which vocabulary it is."""
+    model.config.set_vocabulary(digest(tokenizer.vocabulary_bytes))
+    save_model(model, folder, layout)
+    save_tokenizer(tokenizer, folder)
 
 
 def _remove_weights(folder: Path, *names: str) -> None:
@@ -94,8 +102,7 @@ def save_checkpoint(
     """
     target = checkpoint_folder(output_dir, global_step)
     with temporary_folder(output_dir) as folder:
-        save_model(model, folder)
-        save_tokenizer(tokenizer, folder)
+        _save_with_vocabulary(model, tokenizer, folder, "huggingface")
         state = {"classifier": model.classifier.state_dict(), "training": stateful.state_dict()}
         # Into a path torch writes by itself, and does not say what went wrong.
         with (folder / STATE_NAME).open("wb") as file:

@@ -13,7 +13,9 @@ from model.file_names import CONFIG_NAME
 from model.json_files import read_json_object, shown
 from model.machine_memory import machine_memory
 
-_PAIRS_KEY = "sentence_pairs"  # This project's own in config.json; other tools leave it alone.
+# These are this project's own in config.json; other tools leave them alone.
+_PAIRS_KEY = "sentence_pairs"
+VOCABULARY_KEY = "vocabulary_sha256"
 HIDDEN_ACTS = ("gelu", "gelu_new", "relu", "silu", "swish", "tanh")
 PROBLEM_TYPES = ("single_label_classification", "regression")
 
@@ -151,6 +153,18 @@ class AlbertConfig:
         """Whether the classifier was trained on pairs of texts; None where nothing says so."""
         value = self.extra.get(_PAIRS_KEY)
         return value if isinstance(value, bool) else None
+
+    @property
+    def vocabulary_sha256(self) -> str | None:
+        """The SHA-256 of the ``spiece.model`` that the model was saved with; None if that is not said."""
+        value = self.extra.get(VOCABULARY_KEY)
+        return value if isinstance(value, str) else None
+
+    def set_vocabulary(self, sha256: str | None) -> None:
+        """Say with which vocabulary the model works; None: with any, as before it is trained."""
+        self.extra.pop(VOCABULARY_KEY, None)
+        if sha256 is not None:
+            self.extra[VOCABULARY_KEY] = sha256
 
     def set_task(self, labels: Sequence[str] | None, has_pairs: bool | None = None) -> None:
         """Make this a classifier into ``labels``, or a regression (one output) if that is None.

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from model.configuration_albert import AlbertConfig
-from model.file_names import VOCABULARY_NAMES
-from model.files import find_file
+from model.configuration_albert import VOCABULARY_KEY, AlbertConfig
+from model.file_names import CONFIG_NAME, VOCABULARY_NAMES
+from model.files import digest, find_file
 from model.json_files import read_json_object, shown
 from model.sentencepiece_file import read_sentencepiece
 
@@ -39,8 +39,10 @@ def check_vocabulary(config: AlbertConfig, tokenizer: AlbertTokenizer) -> None:
     """See that the model knows every piece of the vocabulary; a warning tells of a smaller one.
 
     Raises:
-        ValueError: the vocabulary has more pieces than the model.
+        ValueError: the vocabulary has more pieces than the model, or is not the one that the model says.
     """
+    if tokenizer.vocab_size <= config.vocab_size:
+        check_same_vocabulary(config, tokenizer.vocabulary, tokenizer.vocabulary_bytes)
     if tokenizer.vocab_size < config.vocab_size:
         logger.warning(
             "%s has %d pieces, fewer than the model's vocab_size %d: is it the model's own?",
@@ -52,6 +54,24 @@ def check_vocabulary(config: AlbertConfig, tokenizer: AlbertTokenizer) -> None:
         raise ValueError(
             f"{tokenizer.vocabulary} has {tokenizer.vocab_size} pieces, "
             f"but the model's vocab_size is {config.vocab_size}: give the vocabulary that came with it"
+        )
+
+
+def check_same_vocabulary(config: AlbertConfig, path: Path, content: bytes) -> None:
+    """See that a vocabulary is the one that the model was saved with, if its configuration says which.
+
+    Another of the same size would be read as if it were that one, and every result be nonsense.
+
+    Args:
+        path, content: of the vocabulary.
+
+    Raises:
+        ValueError: it is another.
+    """
+    if config.vocabulary_sha256 not in (None, digest(content)):
+        raise ValueError(
+            f"{path} is not the vocabulary that the model was trained with, whose SHA-256 its "
+            f"{CONFIG_NAME} has ({VOCABULARY_KEY}): give the {VOCABULARY_NAMES[0]} that was saved with it"
         )
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from helpers import ROOT, command, one_line_error, sentences, write_sst2, write_stsb
 
-import run_classifier as program
+import run_classifier as main_program
 from model.checkpoint import build_model, save_model
 from model.configuration_albert import AlbertConfig
 from model.tokenization_albert import AlbertTokenizer
@@ -120,7 +120,7 @@ def refused(pretrained, tmp_path, monkeypatch, capsys):
         on_signal = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
         words = ["--model_name_or_path", pretrained, "--max_seq_length=32", "--device=cpu", *flags]
         try:
-            found = program.run_program([str(word) for word in words])
+            found = main_program.run_program([str(word) for word in words])
         except SystemExit as end:  # The parser ends the program itself.
             found = end.code
         finally:
@@ -131,6 +131,19 @@ def refused(pretrained, tmp_path, monkeypatch, capsys):
         return one_line_error(found, capsys.readouterr().err, status)
 
     return call
+
+
+@pytest.fixture
+def program(pretrained, tmp_path, monkeypatch):
+    """Call run_classifier.py in this process; it returns its exit status."""
+    monkeypatch.chdir(tmp_path)
+    handlers, level = logging.root.handlers[:], logging.root.level
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    own = ["--model_name_or_path", pretrained, "--max_seq_length=32", "--device=cpu"]
+    yield lambda *flags: main_program.run_program([str(word) for word in (*own, *flags)])
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    signal.signal(signal.SIGTERM, on_sigterm)
 
 
 @pytest.fixture

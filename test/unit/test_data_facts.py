@@ -1,7 +1,6 @@
 """The log says what the classes are, and warns where a figure is not what it looks like."""
 
 import numpy as np
-import pytest
 import torch
 
 from tools.run import scoring
@@ -26,24 +25,6 @@ def test_many_classes_are_cut_to_the_most_frequent():
 def test_numbers_have_a_range_and_a_mean():
     text = describe_labels("train", np.array([0.5, 2.5], dtype=np.float32), None)
     assert text == "numbers of train: 0.5 to 2.5, 1.5 on average"
-
-
-@pytest.fixture
-def program(pretrained, tmp_path, monkeypatch):
-    """Call run_classifier.py in this process; it returns its exit status."""
-    import logging
-    import signal
-
-    import run_classifier
-
-    monkeypatch.chdir(tmp_path)
-    handlers, level = logging.root.handlers[:], logging.root.level
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    own = ["--model_name_or_path", pretrained, "--max_seq_length=32", "--device=cpu"]
-    yield lambda *flags: run_classifier.run_program([str(word) for word in (*own, *flags)])
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
-    signal.signal(signal.SIGTERM, on_sigterm)
 
 
 def test_each_run_says_what_its_classes_are(program, sst2, capsys):

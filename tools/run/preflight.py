@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.configuration_albert import AlbertConfig
+from model.tokenization_albert import check_same_vocabulary
 from tools.cli.errors import UsageError
 from tools.cli.paths import ROOT
 from tools.run.flags import parse_flags
@@ -43,6 +44,8 @@ def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
     files = find_inputs(flags)
     config = AlbertConfig.from_file(files.config, is_scored=not trains)
     check_sizes(config, flags.task, flags.inputs.max_seq_length)
+    if files.weights:
+        check_same_vocabulary(config, files.vocabulary, files.vocabulary.read_bytes())
     resumes = flags.records.resume
     if restarts and trains and not resumes:
         raise UsageError(

@@ -162,6 +162,8 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     config.set_task(task.labels, task.has_pairs)
     tokenizer = AlbertTokenizer(run.files.vocabulary, inputs.do_lower_case)
     check_sizes(config, task, inputs.max_seq_length)
+    if not run.resume_from and not run.files.weights:
+        config.set_vocabulary(None)  # Random weights learn any.
     check_vocabulary(config, tokenizer)
     seed_everything(flags.training.seed)  # A new classifier starts from random weights.
     # The model comes before the data, which take minutes to tokenize.
