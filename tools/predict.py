@@ -18,18 +18,22 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
 # isort: split
+import numpy as np
+
 from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenization_albert import AlbertTokenizer, check_vocabulary, find_vocabulary
-from processors.features import build_features
+from processors.features import Features, build_features
+from processors.metrics import classes_or_scores
+from processors.reading import Examples
 from processors.sentences import (
     Sentences,
     sentences_of_lines,
@@ -45,6 +49,7 @@ from tools.cli.program import run_command
 from tools.cli.streams import say
 from tools.machine.device import Device, select_device
 from tools.machine.process_flags import DEVICES
+from tools.run.data_facts import count_unknown, warn_if_all_alike, warn_of_unknown
 from tools.run.data_flags import ENCODING_HELP, column_names, text_encoding
 from tools.run.scoring import compute_logits
 from tools.run.trained import check_trained
@@ -133,10 +138,41 @@ def predict(flags: PredictFlags) -> None:
     device.keep_memory()
     model = device.place(load_model(flags.model, config))
     length = min(flags.max_seq_length, config.max_position_embeddings)
+    seen = Seen()
     for start in range(0, len(sentences), _CHUNK):
         part = sentences.part(start, start + _CHUNK)
-        for record in classify(part, model, tokenizer, device, flags.batch_size, length):
+        for record in classify(part, model, tokenizer, device, flags.batch_size, length, seen):
             say(json.dumps(record, ensure_ascii=False))
+    labels = None if config.num_labels == 1 else config.labels
+    warn_of_unknown("the input", seen.unknown, seen.tokens, "--model")
+    # The same text has the same result, however often it comes.
+    warn_if_all_alike("the input", np.array([*seen.results.values()]), labels)
+
+
+@dataclass
+class Seen:
+    """What was classified so far: how many tokens were unknown and how many there were, and each result.
+
+    A result, by its texts, is the number of a class, or the number that is predicted.
+    """
+
+    unknown: int = 0
+    tokens: int = 0
+    results: dict[tuple[str, ...], float] = field(default_factory=dict)
+
+    def add(
+        self,
+        examples: Examples,
+        features: Features,
+        tokenizer: AlbertTokenizer,
+        logits: np.ndarray,
+    ) -> None:
+        """Count N examples, their features, and their [N, num_labels] logits."""
+        unknown, tokens = count_unknown(features, tokenizer)
+        self.unknown, self.tokens = self.unknown + unknown, self.tokens + tokens
+        columns = filter(None, (examples.texts_a, examples.texts_b))
+        texts = zip(*columns, strict=True)
+        self.results |= zip(texts, classes_or_scores(logits).tolist(), strict=True)
 
 
 def classify(
@@ -146,11 +182,13 @@ def classify(
     device: Device,
     batch_size: int,
     max_seq_length: int,
+    seen: Seen,
 ) -> Iterator[dict[str, Any]]:
     """Yield the record of each of the N sentences, in their order.
 
     It has the ``id``, the ``text`` (of a pair both, with a tab between them) and what
-    :func:`processors.submission.prediction_records` returns, with None for a sentence without text.
+    :func:`processors.submission.prediction_records` returns, with None for a sentence without text. What
+    is classified is added to ``seen``.
     """
     config = model.config
     labels = None if config.num_labels == 1 else config.labels
@@ -160,6 +198,7 @@ def classify(
         examples = sentences.examples()
         features = build_features(examples, tokenizer, max_seq_length, is_regression=False)
         logits = compute_logits(model, features, device, batch_size, max_seq_length)
+        seen.add(examples, features, tokenizer, logits)
         records = iter(prediction_records(logits, labels))
     nothing = {"prediction": None, "score" if labels is None else "probabilities": None}
     for number, texts, full in zip(sentences.ids, sentences.texts, has_text, strict=True):

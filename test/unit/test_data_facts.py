@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from processors.glue import TASKS
 from tools.run import scoring
 from tools.run.data_facts import describe_labels
 
@@ -45,12 +46,36 @@ def test_texts_of_another_language_are_warned_of(program, sst2, capsys):
     assert "--model_name_or_path" in output
 
 
-def test_predictions_that_are_all_alike_are_warned_of_once(program, sst2, capsys, monkeypatch):
+def make_all_alike(monkeypatch):
     batch_logits = scoring.batch_logits
     one = torch.tensor([0.0, 99.0])
     monkeypatch.setattr(
         scoring, "batch_logits", lambda *args: (x + one for x in batch_logits(*args))
     )
+
+
+def test_predictions_that_are_all_alike_are_warned_of_once(program, sst2, capsys, monkeypatch):
+    make_all_alike(monkeypatch)
     flags = ("--do_eval", "--eval_steps=1", "--max_steps=2", "--data_dir", sst2)
     assert program(*TRAIN, *flags) == 0
     assert capsys.readouterr().out.count("warning: all 30 predictions of dev are 1: ") == 1
+
+
+def test_a_submission_of_one_class_alone_is_warned_of(program, sst2, capsys, monkeypatch):
+    make_all_alike(monkeypatch)
+    assert program(*TRAIN, "--do_predict", "--data_dir", sst2) == 0
+    assert capsys.readouterr().out.count("warning: all 10 predictions of test are 1: ") == 1
+    lines = (sst2 / "test.tsv").read_text().splitlines()
+    chinese = [f"{line.split()[0]}\t这 部 电影 很 好 啊 这 部" for line in lines[1:]]
+    (sst2 / "test.tsv").write_text("\n".join([lines[0], *chinese[:9]]) + "\n", encoding="utf-8")
+    predict_only = ("--do_predict", "--output_dir=out", "--data_dir", sst2)
+    assert program("--model_name_or_path=out", *predict_only) == 0
+    output = capsys.readouterr().out
+    assert "% of the tokens of test are unknown to the vocabulary (<unk>)" in output
+    assert "predictions of test" not in output  # So few may well be of one class.
+
+
+def test_a_task_of_two_test_files_scores_both():
+    assert len(TASKS["mnli"].suffixes) == len(TASKS["mnli"].submissions) == 2
+    for task in TASKS.values():
+        assert len(task.suffixes) >= len(task.submission_names)

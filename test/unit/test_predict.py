@@ -312,3 +312,36 @@ def test_a_full_standard_output_is_named(small_model, ask, monkeypatch):
         monkeypatch.setattr(sys, "stdout", output)
         status, _, errors = ask(small_model(False), "a film")
     assert (status, errors) == (1, "predict: error: standard output: No space left on device\n")
+
+
+def warnings_of(caplog):
+    found = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    caplog.clear()
+    return found
+
+
+def test_results_that_are_all_alike_are_warned_of_once(small_model, ask, monkeypatch, caplog):
+    monkeypatch.setattr(predict, "_CHUNK", 4)
+    folder = small_model(False)
+    model = load_model(folder, AlbertConfig.from_file(folder))
+    model.classifier.bias.data += torch.tensor([0.0, 99.0])
+    save_model(model, folder)
+    texts = [f"a film with {number} scenes" for number in range(12)]
+    status, found, _ = ask(folder, *texts)
+    assert (status, len(found)) == (0, 12)
+    (line,) = warnings_of(caplog)
+    assert 'all 12 predictions of the input are "good": the model does not tell its' in line
+    for few in (texts[:9], texts[:9] * 2):  # One text has one result.
+        ask(folder, *few)
+        assert warnings_of(caplog) == []
+
+
+def test_texts_of_another_language_are_warned_of_once(small_model, ask, monkeypatch, caplog):
+    monkeypatch.setattr(predict, "_CHUNK", 2)
+    folder = small_model(False)
+    ask(folder, *["\u8fd9 \u90e8 \u7535\u5f71"] * 3)
+    (line,) = warnings_of(caplog)
+    assert "50 % of the tokens of the input are unknown to the vocabulary (<unk>): it is" in line
+    assert "give --model a model of theirs" in line
+    ask(folder, "a fine film by the sea \u2603")
+    assert warnings_of(caplog) == []  # A rare sign is no other language.

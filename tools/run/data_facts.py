@@ -1,4 +1,4 @@
-"""What a run's data are like, in a line each: the classes, their counts, and pieces that are unknown."""
+"""What data and predictions are like, in a line each: classes, unknown pieces, results all alike."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ logger = logging.getLogger(__name__)
 _MOST_CLASSES = 10
 # A share of unknown pieces above this is no rare sign, but another language.
 _MUCH_UNKNOWN = 0.1
+# Of so few tokens a rare sign is a large share, and only a larger one tells of a language.
+_FEW_TOKENS, _MUCH_OF_FEW = 100, 0.4
+# Fewer inputs of which nobody knows the classes may well be all of one.
+_MANY_PREDICTIONS = 10
 
 
 def log_data_facts(
@@ -27,23 +31,57 @@ def log_data_facts(
         # A task has names for its dev files alone; training data are one file.
         for suffix, features in zip((*task.suffixes, ""), files, strict=False):
             name = split + suffix
-            if share := unknown_share(features, tokenizer):
-                logger.warning(
-                    "%.0f %% of the tokens of %s are unknown to the vocabulary (<unk>): it is of another "
-                    "language than the texts; give --model_name_or_path a model of theirs",
-                    100 * share,
-                    name,
-                )
+            warn_of_unknown(name, *count_unknown(features, tokenizer), "--model_name_or_path")
             if len(features.labels):
                 logger.info("  %s", describe_labels(name, features.labels, task.labels))
 
 
-def unknown_share(features: Features, tokenizer: AlbertTokenizer) -> float:
-    """Return which share of the texts' tokens is unknown, if it is large; else 0."""
+def count_unknown(features: Features, tokenizer: AlbertTokenizer) -> tuple[int, int]:
+    """Return how many of the texts' tokens are unknown, and how many there are."""
     ids = features.input_ids
     special = np.isin(ids, (tokenizer.cls_id, tokenizer.sep_id))
-    share = float((ids == tokenizer.unk_id).sum() / max(1, len(ids) - special.sum()))
-    return share if share > _MUCH_UNKNOWN else 0.0
+    return int((ids == tokenizer.unk_id).sum()), int(len(ids) - special.sum())
+
+
+def warn_of_unknown(name: str, unknown: int, tokens: int, flag: str) -> None:
+    """Warn where a large share of the tokens of ``name`` is unknown; ``flag`` names the model."""
+    share = unknown / max(1, tokens)
+    if share > (_MUCH_UNKNOWN if tokens >= _FEW_TOKENS else _MUCH_OF_FEW):
+        logger.warning(
+            "%.0f %% of the tokens of %s are unknown to the vocabulary (<unk>): it is of another "
+            "language than the texts; give %s a model of theirs",
+            100 * share,
+            name,
+            flag,
+        )
+
+
+def warn_if_all_alike(
+    name: str,
+    predictions: np.ndarray,
+    classes: Sequence[str] | None,
+    labels: np.ndarray | None = None,
+) -> None:
+    """Warn where the [N] predictions of ``name`` are all the same, and what they should be is not.
+
+    Args:
+        classes: by number; None for a number itself.
+        labels: [N] what the predictions should be; None where nobody knows, so that only many tell.
+    """
+    if labels is None:
+        is_right = len(predictions) < _MANY_PREDICTIONS
+    else:
+        is_right = len(labels) < 2 or np.ptp(labels) == 0
+    if is_right or np.ptp(predictions) > 0:
+        return
+    value = predictions[0]
+    logger.warning(
+        "all %d predictions of %s are %s: the model does not tell its examples apart; train it for "
+        "longer, or with another --learning_rate or --seed",
+        len(predictions),
+        name,
+        f"{value:g}" if classes is None else quoted(classes[int(value)]),
+    )
 
 
 def describe_labels(name: str, labels: np.ndarray, classes: Sequence[str] | None) -> str:

@@ -20,7 +20,7 @@ from processors.metrics import classes_or_scores, compute_metrics
 from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
-from tools.run.data_facts import quoted
+from tools.run.data_facts import warn_if_all_alike
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +84,9 @@ class Scorer:
             except CutShortError:
                 return {}
             values = compute_metrics(self._task.metrics, predictions, examples.labels)
-            if kept:  # At first, while it trains, a model may well do so.
-                self._warn_if_all_alike(f"dev{suffix}", predictions, examples.labels)
+            # At first, while it trains, a model may well do so.
+            if kept and self._runtime.is_main:
+                warn_if_all_alike(f"dev{suffix}", predictions, self._task.labels, examples.labels)
             metrics |= {name + suffix: value for name, value in values.items()}
         logger.info("***** Eval results *****")
         for name, value in metrics.items():
@@ -95,25 +96,18 @@ class Scorer:
         self._history.write("eval", **known, examples=sum(map(len, dev)), **metrics)
         return metrics
 
-    def _warn_if_all_alike(self, name: str, predictions: np.ndarray, labels: np.ndarray) -> None:
-        if len(labels) < 2 or np.ptp(predictions) > 0 or np.ptp(labels) == 0:
-            return
-        value, classes = predictions[0], self._task.labels
-        logger.warning(
-            "all %d predictions of %s are %s: the model does not tell its examples apart; train it for "
-            "longer, or with another --learning_rate or --seed",
-            len(predictions),
-            name,
-            f"{value:g}" if classes is None else quoted(classes[int(value)]),
-        )
-
     def predict(self, model: AlbertForSequenceClassification) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the name of each test file's submission, and the logits of its N examples.
 
         They are [N, num_labels], in the order of the file.
         """
-        for name, examples in zip(self._task.submission_names, self._features["test"], strict=True):
-            yield name, self._logits(model, examples)
+        tests = zip(self._task.submission_names, self._features["test"], strict=True)
+        # A task has names for its dev files alone, as many as it has test files.
+        for suffix, (name, examples) in zip(self._task.suffixes, tests, strict=False):
+            logits = self._logits(model, examples)
+            if self._runtime.is_main:
+                warn_if_all_alike(f"test{suffix}", classes_or_scores(logits), self._task.labels)
+            yield name, logits
 
     def _logits(
         self,
