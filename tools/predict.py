@@ -89,6 +89,10 @@ class PredictFlags:
             )
         if self.file and not self.file.exists():
             raise UsageError(f"--file {self.file} is missing")
+        if self.file and self.file.is_dir():
+            raise UsageError(
+                f"--file {self.file} is a folder: name a file with a sentence a line, or a table"
+            )
         if self.text_columns and not self.file:
             raise UsageError("--text_columns names columns of a table: give it with --file")
         if self.file and self.file.suffix.lower() in _TABLES and not self.text_columns:

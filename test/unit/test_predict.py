@@ -251,7 +251,7 @@ def test_both_columns_of_a_pair(small_model, ask, tmp_path):
         (["--text_columns", "a"], b"", 2, "--text_columns names columns of a table: give it with --file"),
         (["--text_columns", "a,b,c", "--file", "t"], b"", 2, "'a,b,c' is not one column, or two"),
         (["--file", "no"], None, 2, "--file no is missing"),
-        (["--file", "."], None, 1, ". is a folder, not a file"),
+        (["--file", "."], None, 2, "--file . is a folder: name a file with a sentence a line, or a table"),
         (["--file", "t.txt", "--text_columns", "text"], b'{"text": "a"}\n{"text": "b"}\n', 1,
          "t.txt is JSON lines: write it"),
         (["--file", "t.gz"], b"\x1f\x8b\x08", 1, "t.gz is a gzip file: gunzip it"),
