@@ -203,7 +203,9 @@ class SavedState:
         try:
             stateful.load_state_dict(self._parts[name])
         except (KeyError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            if isinstance(error, KeyError):
+                reason = f"it has no {reason}"
             raise ValueError(f"{self._checkpoint} is of another run: {reason}") from error
 
 

@@ -107,6 +107,24 @@ def test_what_a_checkpoint_lacks_is_said_in_words(
     assert "Errno" not in line
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KeyError("optimizer"), "it has no 'optimizer'"),
+        (RuntimeError(), "RuntimeError"),
+        (ValueError("two\nlines"), "two"),
+    ],
+)
+def test_a_state_of_another_run_is_said_in_words(tmp_path, small, tokenizer, error, words):
+    folder = save_checkpoint(tmp_path, 2, small, tokenizer, SimpleNamespace(state_dict=dict))
+
+    def fail(_):
+        raise error
+
+    with pytest.raises(ValueError, match=rf"checkpoint-2 is of another run: {words}\Z"):
+        SavedState(folder).give_training(SimpleNamespace(load_state_dict=fail))
+
+
 def test_only_the_newest_whole_checkpoint_is_read_to_go_on(tmp_path, small, tokenizer, monkeypatch):
     state = SimpleNamespace(state_dict=dict)
     for step in (1, 2, 10):
