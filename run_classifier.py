@@ -27,7 +27,7 @@ from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
 from processors.batching import TrainingPlan
-from processors.loading import training_steps
+from processors.loading import common_batches, training_steps
 from processors.submission import write_submission
 from tools.cli.errors import StoppedError, ended_by
 from tools.cli.program import end_program, run_command
@@ -114,6 +114,7 @@ def train(
     checkpoints = Checkpoints(
         run.output_dir, start.tokenizer, run.history, due, limit, state.global_step
     )
+    state.warm_up(common_batches(plan, examples, runtime.device.torch_device, state.global_step))
     meter = Meter(runtime, state, plan.total_steps, run.history, flags.training.padding)
     device, workers = runtime.device.torch_device, flags.machine.workers
     steps = training_steps(plan, examples, device, state.global_step, workers)
@@ -132,6 +133,7 @@ def train(
                 losses = meter.read_losses()
                 meter.record_losses(losses)
                 stop_if_diverged(losses)
+                state.precision.check_skips()
                 meter.report(losses)
         if step.closes_epoch:
             meter.end_epoch(step)

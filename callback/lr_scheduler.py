@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+import torch
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -55,3 +58,54 @@ def build_schedule(
         return max(0.0, after_warmup(min(1.0, progress)))
 
     return LambdaLR(optimizer, factor)
+
+
+class DeviceSchedule:
+    """A schedule whose rates lie on the device, with the number of the steps taken.
+
+    So a step that is left out there after an overflow holds the schedule without a word to the host, and
+    a CUDA graph finds the rate of each step. It takes the place of ``schedule``, with the same state.
+
+    Args:
+        schedule: of the optimizer, all of whose groups have one rate.
+        total_steps: those that it is asked for.
+    """
+
+    def __init__(self, schedule: LambdaLR, total_steps: int, device: torch.device) -> None:
+        self._schedule = schedule
+        (peak, *_), (factor, *_) = schedule.base_lrs, schedule.lr_lambdas
+        rates = [peak * factor(step) for step in range(total_steps + 1)]
+        self._rates = torch.tensor(rates, dtype=torch.float32, device=device)
+        self._taken = torch.zeros(1, dtype=torch.int64, device=device)
+        self._rate = torch.empty((), dtype=torch.float32, device=device)
+        self._give_rate()
+
+    def _give_rate(self) -> None:
+        for group in self._schedule.optimizer.param_groups:
+            group["lr"] = self._rate
+
+    def set_rate(self) -> None:
+        """Give the optimizer the rate of the next step."""
+        self._rate.copy_(self._rates[self._taken].squeeze(0))
+
+    def step(self, updated: bool | Tensor = True) -> None:
+        """Count a step, if it updated the weights."""
+        self._taken += updated
+
+    def get_last_lr(self) -> list[float]:
+        """Return the rate that the last step used, of each group; it is read from the device."""
+        return [self._rate.item()] * len(self._schedule.base_lrs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what :meth:`load_state_dict` needs, and the schedule that this one took the place of."""
+        taken = int(self._taken)
+        self._schedule.last_epoch = taken
+        self._schedule._step_count = taken + 1
+        self._schedule._last_lr = self._rates[self._taken].tolist() * len(self._schedule.base_lrs)
+        return self._schedule.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned; the optimizer is to have its own state by now."""
+        self._schedule.load_state_dict(state)
+        self._taken.fill_(self._schedule.last_epoch)
+        self._give_rate()

@@ -14,6 +14,8 @@ import torch
 _SINCE_2_4 = hasattr(torch, "get_autocast_dtype")
 # For one compiler of torch's and one way to count its work.
 CAN_COMPILE = _SINCE_2_4
+# For optimizers whose skipped steps and rates a CUDA graph may hold.
+CAN_CAPTURE = _SINCE_2_4
 
 # Before torch 2.4 each type of device has functions of its own; those of other packages are in its module.
 _AUTOCAST = {

@@ -21,6 +21,8 @@ Batch = dict[str, Tensor]
 
 # Features of at most this size lie on the device while they are used, those of larger sets in host memory.
 DEVICE_BYTES = 256 * 2**20
+# What is prepared for each shape of a batch pays if it comes so often.
+COMMON = 3
 # A worker that was told to end does so by itself after so long, should the training process not end it.
 _WORKER_SECONDS = 30
 # So many files the training process opens for its workers together and for each of them: ends of pipes.
@@ -50,6 +52,10 @@ class BatchBuilder:
             )
         )
 
+    def shape(self, plan: BatchPlan) -> tuple[int, int, bool]:
+        """Return a batch's rows and width, and whether it has a mask."""
+        return len(plan.rows), plan.width, bool(self._lengths[plan.rows].min() < plan.width)
+
     def __call__(self, plan: BatchPlan) -> Batch:
         """Gather ``plan.rows`` into tensors of the model's arguments' names.
 
@@ -68,7 +74,8 @@ class BatchBuilder:
         if self._has_pairs:
             second = positions >= self._first_lengths[rows].unsqueeze(1)
             batch["token_type_ids"] = (real & second).int()
-        if self._lengths[plan.rows].min() < plan.width:
+        *_, is_masked = self.shape(plan)
+        if is_masked:
             batch["attention_mask"] = real
         if len(self._labels):
             batch["labels"] = self._labels[rows]
@@ -195,6 +202,25 @@ def training_steps(
         plans = plan.epoch(epoch)[skip:]
         yield from load_steps(plans, features, device, global_step, epoch, workers)
         global_step += len(plans)
+
+
+def common_batches(
+    plan: TrainingPlan, features: Features, device: torch.device, global_step: int = 0
+) -> Iterator[Batch]:
+    """Yield a batch of each shape that comes :data:`COMMON` times before the next epoch, or more often.
+
+    The largest comes first, for whoever lays out memory.
+    """
+    if global_step >= plan.total_steps:
+        return
+    epoch, skip = divmod(global_step, plan.steps_per_epoch)
+    build = BatchBuilder(features, device)
+    of_shape: dict[tuple[int, int, bool], list[BatchPlan]] = {}
+    for batch in (batch for step in plan.epoch(epoch)[skip:] for batch in step):
+        of_shape.setdefault(build.shape(batch), []).append(batch)
+    for _, batches in sorted(of_shape.items(), key=lambda item: -item[0][0] * item[0][1]):
+        if len(batches) >= COMMON:
+            yield build(batches[0])
 
 
 def load_steps(

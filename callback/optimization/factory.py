@@ -48,11 +48,15 @@ def build_optimizer(
     learning_rate: float,
     adam_epsilon: float,
     weight_decay: float,
+    capturable: bool = False,
 ) -> torch.optim.Optimizer:
     """Build an optimizer over ``model``'s parameters.
 
     Biases and LayerNorm weights never decay (BERT's rule): these are the parameters of fewer than two
     dimensions. ``lookahead`` is Lookahead (Zhang et al. 2019, arXiv:1907.08610) around LAMB.
+
+    Args:
+        capturable: have LAMB or AdamW take the rate from the device, and leave steps out there.
 
     Raises:
         ValueError: no optimizer has that name, or an argument is outside its range.
@@ -66,11 +70,13 @@ def build_optimizer(
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     if name in ("lamb", "lookahead"):
-        inner = Lamb(groups, lr=learning_rate, eps=adam_epsilon)
+        inner = Lamb(groups, lr=learning_rate, eps=adam_epsilon, capturable=capturable)
         return inner if name == "lamb" else _load("pytorch_optimizer", "Lookahead", name)(inner)
     source = _SOURCES[name]
     make = _load(source.package, source.name, name)
     arguments = dict(source.arguments)
+    if capturable:
+        arguments |= {"capturable": True, "fused": True}
     if "eps" in inspect.signature(make).parameters:
         arguments["eps"] = adam_epsilon
     return make(groups, lr=learning_rate, **arguments)

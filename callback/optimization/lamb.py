@@ -26,10 +26,12 @@ class Lamb(torch.optim.Optimizer):
 
     Args:
         params: tensors or groups, as in torch.optim.
-        lr: learning rate.
+        lr: learning rate. A group's may become a scalar tensor on the device.
         betas: decay of the two moments.
         eps: ε, added to √v.
         weight_decay: λ.
+        capturable: for CUDA graphs: under torch's GradScaler, leave a step after an overflow out on the
+            device, without a word to the host.
 
     Raises:
         ValueError: an argument is outside its range.
@@ -50,6 +52,7 @@ class Lamb(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-6,
         weight_decay: float = 0.0,
+        capturable: bool = False,
     ) -> None:
         for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
             if value < 0:
@@ -59,6 +62,8 @@ class Lamb(torch.optim.Optimizer):
         super().__init__(
             params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         )
+        # GradScaler asks for this name; it then sets ``found_inf`` around each step.
+        self._step_supports_amp_scaling = capturable
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
@@ -84,10 +89,21 @@ class Lamb(torch.optim.Optimizer):
         gradients = [weight.grad for weight in weights]
         means = [self.state[weight]["exp_avg"] for weight in weights]
         squares = [self.state[weight]["exp_avg_sq"] for weight in weights]
+        rate = -group["lr"]
 
-        torch._foreach_lerp_(means, gradients, 1 - beta1)
+        if self._step_supports_amp_scaling and getattr(self, "found_inf", None) is not None:
+            overflowed = self.found_inf.bool()
+            for gradient in gradients:
+                gradient.masked_fill_(overflowed, 0.0)
+            # With these and no gradient, all stays as it is.
+            share = torch.where(overflowed, 0.0, 1 - beta1)
+            beta2 = torch.where(overflowed, 1.0, beta2)
+            rate = torch.where(overflowed, 0.0, rate)
+            torch._foreach_lerp_(means, gradients, [share] * len(means))
+        else:
+            torch._foreach_lerp_(means, gradients, 1 - beta1)
         torch._foreach_mul_(squares, beta2)
-        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - beta2)
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - group["betas"][1])
 
         roots = torch._foreach_sqrt(squares)
         torch._foreach_add_(roots, group["eps"])
@@ -102,4 +118,4 @@ class Lamb(torch.optim.Optimizer):
             weight_norms.clamp(max=_MAX_WEIGHT_NORM) / update_norms,
             1.0,
         )
-        torch._foreach_addcmul_(weights, updates, list((trust * -group["lr"]).unbind()))
+        torch._foreach_addcmul_(weights, updates, list((trust * rate).unbind()))

@@ -5,7 +5,11 @@ import shutil
 
 import pytest
 import torch
+from graphed import FAULTS, O2, OVERFLOWS, PRECISIONS, Training, assert_same
 from helpers import write_sst2
+
+from processors.loading import common_batches
+from tools.machine.device import Device
 
 pytestmark = [
     pytest.mark.gpu,
@@ -63,3 +67,71 @@ def test_a_stopped_run_goes_on_in_fp16(run_classifier, no_dropout, tmp_path):
     assert resumed.returncode == 0, resumed.stderr
     assert "done = 15" in resumed.stdout
     assert losses(tmp_path / "run") == pytest.approx(before, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def cuda():
+    device = Device("cuda", 0)
+    stream = torch.cuda.current_stream()
+    device.activate()
+    yield device
+    torch.cuda.set_stream(stream)
+
+
+@pytest.mark.parametrize("task", ["sst-2", "sts-b"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_graphs_take_the_steps_of_the_loop(tokenizer, cuda, precision, task):
+    """To the bit, with dropout, masks, accumulation, and overflows."""
+    own = {"task": task, "accumulation": 2, "device": cuda, **PRECISIONS[precision]}
+    overflows = OVERFLOWS if precision.startswith("O") else ()
+    plain = Training(tokenizer, "off", **own).go_on(overflows=overflows)
+    graphed = Training(tokenizer, "auto", **own).go_on(overflows=overflows)
+    assert graphed.state.graphs.count > 1
+    assert_same(graphed, plain)
+    assert graphed.state.precision.skipped_steps == plain.state.precision.skipped_steps
+    assert graphed.state.precision.loss_scale() == plain.state.precision.loss_scale()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "O2"])
+def test_adamw_is_graphed_too(tokenizer, cuda, precision):
+    own = {"optimizer": "adamw", "device": cuda, **PRECISIONS[precision]}
+    plain = Training(tokenizer, "off", **own).go_on()
+    graphed = Training(tokenizer, "auto", **own).go_on()
+    torch.testing.assert_close(graphed.losses, plain.losses, atol=2e-2, rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "O2"])
+def test_a_warm_up_changes_nothing(tokenizer, cuda, precision):
+    own = {"padding": "max_length", "device": cuda, **PRECISIONS[precision]}
+    plain = Training(tokenizer, "auto", **own).go_on()
+    warm = Training(tokenizer, "auto", **own)
+    warm.state.warm_up(common_batches(warm.plan, warm.features, warm.device))
+    assert warm.state.graphs.count
+    assert_same(warm.go_on(), plain)
+
+
+def test_a_fault_that_a_graph_would_hide_is_found(tokenizer, cuda):
+    """A rate of the host, a batch that is not copied, a skip that is dropped."""
+    plain = Training(tokenizer, "off", device=cuda, **O2).go_on(overflows=OVERFLOWS)
+    for fault in FAULTS.values():
+        graphed = Training(tokenizer, "auto", device=cuda, **O2)
+        with pytest.MonkeyPatch.context() as patch:
+            fault(graphed, patch)
+            graphed.go_on(overflows=OVERFLOWS)
+        with pytest.raises(AssertionError):
+            assert_same(graphed, plain)
+
+
+def test_a_graphed_run_that_was_stopped_ends_as_one_that_was_not(
+    run_classifier, pretrained, tmp_path
+):
+    own = (*FLAGS, "--bf16", "--data_dir", write_sst2(tmp_path / "data"))
+    own += ("--model_name_or_path", pretrained, "--output_dir", "run")
+    straight = run_classifier(*own)
+    assert straight.returncode == 0, straight.stderr
+    assert "CUDA graphs: " in straight.stdout
+    before = losses(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoint-30")
+    resumed = run_classifier(*own, "--resume")
+    assert "done = 15" in resumed.stdout
+    assert losses(tmp_path / "run") == before

@@ -37,6 +37,7 @@ CHANGED = {
     "seed": 43,
     "gradient_checkpointing": True,
     "torch_compile": True,
+    "cuda_graphs": "off",
     "fp16": True,
     "fp16_opt_level": "O2",
     "amp_backend": "native",

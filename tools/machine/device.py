@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from model.torch_releases import (
+    CAN_CAPTURE,
     cpu_capabilities,
     grad_scaler,
     keep_attention_in_half_precision,
@@ -24,6 +25,7 @@ from model.torch_releases import (
 from tools.cli.errors import UsageError, first_line
 from tools.machine.cann import describe_cann
 from tools.machine.host_memory import keep_freed_memory
+from tools.machine.step_graphs import CudaRecorder, Recorder
 
 _BACKENDS = {"npu": "hccl", "cuda": "nccl", "cpu": "gloo"}
 _FAST_BF16 = ("amx_bf16", "avx512_bf16")
@@ -82,6 +84,15 @@ class Device:
         return self.type != "npu"
 
     @property
+    def has_graphs(self) -> bool:
+        """Whether kernels can be recorded here and run again without the host."""
+        return self.type == "cuda" and CAN_CAPTURE
+
+    def graph_recorder(self) -> Recorder:
+        """Return what records them."""
+        return CudaRecorder(self._module)
+
+    @property
     def fast_bf16(self) -> str:
         """The units of a CPU that multiply in bf16, by their names in torch; "" where it has none.
 
@@ -120,6 +131,8 @@ class Device:
         self._module.set_device(self.index)
         if self.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = True
+            # A graph is recorded on a stream other than the default one. All is done on one stream.
+            self._module.set_stream(self._module.Stream())
             return
         if not one_width:  # This keeps batches of changing width from compiling kernels anew.
             self.compile_kernels(False)

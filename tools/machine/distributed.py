@@ -139,6 +139,12 @@ class Processes:
             torch.distributed.all_reduce(tensor)
         return tensor
 
+    def average(self, tensor: Tensor) -> Tensor:
+        """Average ``tensor`` over the processes, in place; it is divided before it is added up."""
+        if self.world_size > 1:
+            torch.distributed.all_reduce(tensor.div_(self.world_size))
+        return tensor
+
     def broadcast(self, model: nn.Module) -> None:
         """Give ``model`` the weights that it has in the main process."""
         if self.world_size > 1:

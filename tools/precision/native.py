@@ -28,23 +28,25 @@ class _LossScaling(ScaledPrecision):
     def __init__(
         self, model: nn.Module, optimizer: Optimizer, device: Device, loss_scale: str | float
     ) -> None:
-        super().__init__(model, optimizer)
+        super().__init__(model, optimizer, device.torch_device)
         self._fixed_scale = None if loss_scale == "dynamic" else float(loss_scale)
         self._scaler = device.grad_scaler(self._fixed_scale or _FIRST_SCALE)
         self._device_type = device.torch_device.type
+        self._one = torch.ones((), device=device.torch_device)
 
     def backward(self, loss: Tensor, last: bool = True) -> None:
         self._scaler.scale(loss).backward()
 
-    def step(self, max_norm: float = 0.0) -> bool:
+    def step(self, max_norm: float = 0.0) -> bool | Tensor:
         self._scaler.unscale_(self.optimizer)
         self._clip(max_norm)
         self._scaler.step(self.optimizer)
         self._scaler.update(self._fixed_scale)
         updated = self._finish_step()
-        # It is read after a skipped step alone; the scaler itself halves it down to 0.
-        if not updated and self._scaler.get_scale() < LEAST_SCALE and self._fixed_scale is None:
-            self._scaler.update(LEAST_SCALE)
+        if self._fixed_scale is None and updated is not True:
+            # The scaler itself halves it down to 0.
+            scale = self._scaler.scale(self._one)
+            self._scaler.update(scale.clamp(min=LEAST_SCALE))
         return updated
 
     def loss_scale(self) -> float:
@@ -104,17 +106,22 @@ class MasterWeights(_HalfModel):
     def _weights(self) -> dict[str, Tensor]:
         return self._masters
 
-    def step(self, max_norm: float = 0.0) -> bool:
+    def step(self, max_norm: float = 0.0) -> bool | Tensor:
         masters = list(self._masters.values())
         for half, master in zip(self._halves, masters, strict=True):
             if half.grad is not None:
                 master.grad = half.grad.float()
-                half.grad = None
+                if self._kept is None:
+                    half.grad = None
         stepped = super().step(max_norm)
-        if stepped:
+        if stepped is not False:
             with torch.no_grad():
                 torch._foreach_copy_(self._halves, masters)
         return stepped
+
+    def drop_gradients(self) -> None:
+        self.optimizer.zero_grad()
+        super().drop_gradients()
 
 
 class HalfWeights(_HalfModel):

@@ -8,7 +8,7 @@ from callback.checkpointing import checkpoint_folder, drop_checkpoints, save_che
 from callback.history import History
 from model.tokenization_albert import AlbertTokenizer
 from tools.run.due import Due
-from tools.run.training import TrainingState
+from tools.run.training_state import TrainingState
 
 
 class Checkpoints:

@@ -212,6 +212,12 @@ class TrainingFlags(PrecisionFlags):
     torch_compile: bool = flag(
         False, "let torch compile the network, which takes minutes; no gain on a CPU"
     )
+    cuda_graphs: str = flag(
+        "auto",
+        "run the parts of a step as CUDA graphs, which do not wait for the host: auto = on a GPU, where "
+        "the other flags allow it",
+        choices=("auto", "on", "off"),
+    )
 
 
 @dataclass(frozen=True)

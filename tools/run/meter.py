@@ -15,7 +15,7 @@ from callback.progressbar import ProgressBar
 from processors.loading import TrainingStep
 from tools.machine.runtime import Runtime
 from tools.run.throughput import FpsCounter, Stopwatch
-from tools.run.training import TrainingState
+from tools.run.training_state import TrainingState
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What a training step changes, built in one place and kept by checkpoints as one thing."""
+"""A training's batches and state, built as the flags say."""
 
 from __future__ import annotations
 
@@ -7,27 +7,21 @@ import math
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from callback.checkpointing import SavedState
-from callback.lr_scheduler import build_schedule
+from callback.lr_scheduler import DeviceSchedule, build_schedule
 from callback.optimization import build_optimizer
 from model.modeling_albert import AlbertForSequenceClassification
 from processors.batching import TrainingPlan
-from processors.loading import TrainingStep
 from tools.cli.errors import UsageError
 from tools.machine.compilation import Compilation
 from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
-from tools.machine.seeds import seed_step
-from tools.precision.base import Precision
 from tools.precision.choice import build_precision, uses_apex
 from tools.run.flags import TrainingFlags
-from tools.run.resume import Settings, resume_settings, resuming
+from tools.run.graphed_training import GRAPHED_OPTIMIZERS, GraphedTrainingState
+from tools.run.resume import Settings, resume_settings
+from tools.run.training_state import TrainingState
 
 logger = logging.getLogger(__name__)
 
@@ -58,95 +52,6 @@ def build_plan(
     )
 
 
-class TrainingState:
-    """The network and all that a step changes with it.
-
-    Attributes:
-        global_step: the optimizer steps done since the training began.
-        precision: how the steps compute; counts those that it skipped.
-        compilation: what compiles the network; None without ``--torch_compile``.
-        learning_rate: the rate that the last step used.
-    """
-
-    def __init__(
-        self,
-        runtime: Runtime,
-        network: nn.Module,
-        optimizer: Optimizer,
-        schedule: LRScheduler,
-        precision: Precision,
-        compilation: Compilation | None,
-        settings: Settings,
-        seed: int,
-        max_grad_norm: float,
-    ) -> None:
-        self._seed, self._max_grad_norm = seed, max_grad_norm
-        self._device, self._processes = runtime.device, runtime.processes
-        self._network, self._schedule = network, schedule
-        self.precision, self.compilation = precision, compilation
-        self.global_step = 0
-        self.learning_rate = schedule.get_last_lr()[0]
-        self._stateful = {
-            "settings": settings,
-            "optimizer": optimizer,
-            "schedule": schedule,
-            "precision": precision,
-        }
-
-    def forward_backward(self, step: TrainingStep) -> Tensor:
-        """Add up the gradients of one optimizer step; return its mean loss, a scalar on the device."""
-        seed_step(self._seed, self.global_step, self._processes.rank)
-        total = torch.zeros((), device=self._device.torch_device)
-        weighted = zip(step.batches, step.loss_weights, strict=True)
-        for index, (batch, loss_weight) in enumerate(weighted, start=1):
-            last = index == len(step.loss_weights)
-            with self._processes.no_sync(self._network, last):
-                with self.precision.forward():
-                    loss = self._network(**batch).loss * loss_weight
-                self.precision.backward(loss, last)
-            total += loss.detach()
-        return total
-
-    def update(self) -> None:
-        """Clip the gradients, update the weights, and advance the learning rate.
-
-        A step that overflowed in fp16 changes no weight, and the learning rate waits for the next.
-        """
-        self.learning_rate = self._schedule.get_last_lr()[0]
-        if self.precision.step(self._max_grad_norm):
-            self._schedule.step()
-        self.global_step += 1
-
-    def fp32_model(self) -> AlbertForSequenceClassification:
-        """Return the network with the fp32 weights that training updates: to be scored and saved."""
-        return self.precision.fp32_model()
-
-    def restore(self, saved: SavedState | None) -> None:
-        """Go on from a checkpoint; None is for a run that starts.
-
-        Raises:
-            UsageError: the checkpoint is of a run with other flags or data.
-        """
-        if saved is not None:
-            with resuming():
-                saved.give_training(self)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what :meth:`load_state_dict` needs to go on as if never stopped."""
-        states = {name: part.state_dict() for name, part in self._stateful.items()}
-        return {"global_step": self.global_step, **states}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned.
-
-        Raises:
-            KeyError, ValueError: the state is of a run with other settings or parts.
-        """
-        for name, part in self._stateful.items():
-            part.load_state_dict(state[name])
-        self.global_step = state["global_step"]
-
-
 def build_state(
     flags: TrainingFlags,
     runtime: Runtime,
@@ -167,12 +72,14 @@ def build_state(
     device = runtime.device
     model.albert.encoder.gradient_checkpointing = flags.gradient_checkpointing
     _check_fused_optimizer(flags, device)
+    graphed = _takes_graphs(flags, device)
     optimizer = build_optimizer(
         flags.optimizer,
         model,
         flags.learning_rate,
         flags.adam_epsilon,
         flags.weight_decay,
+        capturable=graphed,
     )
     precision = build_precision(flags, model, optimizer, device, runtime.processes)
     # It comes after the precision, for it watches the optimizer's step, which apex replaces.
@@ -184,17 +91,51 @@ def build_state(
             raise UsageError("--torch_compile goes with --amp_backend native, not with apex")
         compilation = Compilation(device)
         network = compilation.compile(network)
-    return TrainingState(
-        runtime=runtime,
-        network=runtime.processes.wrap(network.train()),
-        optimizer=optimizer,
-        schedule=schedule,
-        precision=precision,
-        compilation=compilation,
-        settings=Settings(resume_settings(flags, precision, facts)),
-        seed=flags.seed,
-        max_grad_norm=flags.max_grad_norm,
+    parts: dict[str, Any] = {
+        "runtime": runtime,
+        "precision": precision,
+        "compilation": compilation,
+        "settings": Settings(resume_settings(flags, precision, facts)),
+        "seed": flags.seed,
+        "max_grad_norm": flags.max_grad_norm,
+    }
+    network.train()
+    if not graphed:
+        return TrainingState(network=runtime.processes.wrap(network), schedule=schedule, **parts)
+    runtime.processes.broadcast(model)
+    on_device = DeviceSchedule(schedule, total_steps, device.torch_device)
+    return GraphedTrainingState(
+        device.graph_recorder(), network=network, schedule=on_device, **parts
     )
+
+
+def _takes_graphs(flags: TrainingFlags, device: Device) -> bool:
+    """Return whether the steps are to be CUDA graphs; log it where there can be some.
+
+    Raises:
+        UsageError: they are asked for, and cannot be.
+    """
+    if flags.cuda_graphs == "off":
+        return False
+    obstacle = None
+    if not device.has_graphs:
+        obstacle = f"{device} has none, or torch is older than 2.4"
+    elif flags.optimizer not in GRAPHED_OPTIMIZERS:
+        others = " and ".join(GRAPHED_OPTIMIZERS)
+        obstacle = f"--optimizer {flags.optimizer} decides on the host ({others} do not)"
+    elif flags.gradient_checkpointing:
+        obstacle = "--gradient_checkpointing reads the state of the random numbers"
+    elif uses_apex(flags.fp16, flags.amp_backend, device):
+        obstacle = "apex's mixed precision decides on the host (--amp_backend native does not)"
+    elif flags.fp16_opt_level == "O3":
+        obstacle = "--fp16_opt_level O3 is not made for them"
+    if obstacle is None:
+        return True
+    if flags.cuda_graphs == "on":
+        raise UsageError(f"--cuda_graphs on: {obstacle}; leave it out")
+    if device.has_graphs:
+        logger.info("CUDA graphs: none, for %s", obstacle)
+    return False
 
 
 def _check_fused_optimizer(flags: TrainingFlags, device: Device) -> None:

@@ -1,0 +1,170 @@
+"""Steps that are recorded once and run again do what the steps of the host's loop do, to the bit."""
+
+import copy
+
+import pytest
+import torch
+from graphed import FAULTS, O2, OVERFLOWS, PRECISIONS, STEPS, Training, assert_same
+from tape import Tape
+
+from processors.loading import BatchBuilder, common_batches, load_steps
+from tools.bench.host_reads import HostReads
+from tools.cli.errors import UsageError
+from tools.machine.step_graphs import InputBuffers, StepGraphs
+
+
+@pytest.mark.parametrize(("task", "accumulation"), [("sst-2", 3), ("sts-b", 1)])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_graphs_take_the_steps_of_the_loop(tokenizer, precision, task, accumulation):
+    arguments = {"task": task, "accumulation": accumulation, **PRECISIONS[precision]}
+    overflows = OVERFLOWS if precision.startswith("O") else ()
+    plain = Training(tokenizer, "off", **arguments).go_on(overflows=overflows)
+    graphed = Training(tokenizer, "auto", **arguments).go_on(overflows=overflows)
+    assert graphed.state.graphs.count > 1
+    assert_same(graphed, plain)
+    skipped = graphed.state.precision.skipped_steps
+    assert skipped == plain.state.precision.skipped_steps
+    assert skipped >= len(overflows)
+    assert graphed.state.precision.loss_scale() == plain.state.precision.loss_scale()
+
+
+def test_adamw_takes_the_steps_of_the_fused_one(tokenizer):
+    """Without graphs torch's AdamW is another one, with the same rule: equal to rounding."""
+    plain = Training(tokenizer, "off", optimizer="adamw").go_on()
+    graphed = Training(tokenizer, "auto", optimizer="adamw").go_on()
+    torch.testing.assert_close(graphed.losses, plain.losses, atol=1e-5, rtol=0)
+    torch.testing.assert_close(graphed.weights, plain.weights, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "O2"])
+def test_a_warm_up_changes_nothing(tokenizer, precision):
+    arguments = {"padding": "max_length", **PRECISIONS[precision]}
+    plain = Training(tokenizer, "auto", **arguments).go_on()
+    warm = Training(tokenizer, "auto", **arguments)
+    warm.state.warm_up(common_batches(warm.plan, warm.features, warm.device))
+    assert warm.state.graphs.count
+    assert_same(warm.go_on(), plain)
+
+
+@pytest.mark.parametrize("optimizer", ["lamb", "adamw"])
+@pytest.mark.parametrize("precision", ["fp32", "O2"])
+@pytest.mark.parametrize("order", [("auto", "auto"), ("auto", "off"), ("off", "auto")])
+def test_a_run_goes_on_from_either_kind(tokenizer, order, precision, optimizer):
+    arguments = {"optimizer": optimizer, **PRECISIONS[precision]}
+    overflows = OVERFLOWS[:1] if precision == "O2" else ()
+    straight = Training(tokenizer, order[0], **arguments).go_on(overflows=overflows)
+    before, after = (Training(tokenizer, kind, **arguments) for kind in order)
+    before.go_on(until=6, overflows=overflows)
+    after.state.load_state_dict(
+        copy.deepcopy(before.state.state_dict()) | {"settings": settings(after)}
+    )
+    own = after.state.fp32_model() if precision == "fp32" else None
+    if own is not None:
+        own.load_state_dict(before.state.fp32_model().state_dict())
+    else:
+        give_masters(before, after)
+    after.go_on()
+    tolerance = 0 if optimizer == "lamb" else 1e-5
+    torch.testing.assert_close(after.losses, straight.losses[6:], atol=tolerance, rtol=0)
+    torch.testing.assert_close(after.weights, straight.weights, atol=tolerance, rtol=0)
+    assert after.rates == pytest.approx(straight.rates[6:], rel=1e-6)
+
+
+def settings(training):
+    return training.state.state_dict()["settings"]
+
+
+@torch.no_grad()
+def give_masters(before, after):
+    """Do what loading a checkpoint's model before the precision is made does for the master copies."""
+    for name, master in after.state.precision._masters.items():
+        master.copy_(before.state.precision._masters[name])
+    torch._foreach_copy_(
+        after.state.precision._halves, list(after.state.precision._masters.values())
+    )
+
+
+def test_too_many_skipped_steps_in_a_row_are_found_later(tokenizer):
+    training = Training(tokenizer, "auto", **O2)
+    precision = training.state.precision
+    for _ in range(6):
+        training.state.global_step = 0
+        training.go_on(overflows=range(STEPS + 1))
+    assert precision.skipped_steps == 54
+    training.state.global_step = 0
+    training.go_on(until=1)  # A good one after them does not hide them.
+    with pytest.raises(ValueError, match="50 steps in a row overflowed in fp16"):
+        precision.check_skips()
+
+
+def test_nothing_is_read_from_the_device(tokenizer):
+    """The tape refuses it while it records; these are the steps around the graphs."""
+    training = Training(tokenizer, "auto", **O2).go_on(until=4)
+    plans = training.plan.epoch(0)[4:8]
+    steps = list(load_steps(plans, training.features, training.device, 4))
+    with HostReads(training.device) as reads:
+        for step in steps:
+            training.state.forward_backward(step)
+            training.state.update()
+    assert reads.count == 0
+
+
+def test_a_number_of_the_host_stays_what_it_was():
+    """The tape is as blind as a graph to what the host computes anew; so these tests see it."""
+    graphs, numbers, seen = StepGraphs(Tape()), iter(range(9)), torch.zeros(())
+    for _ in range(4):
+        graphs.run("piece", lambda: seen.fill_(next(numbers)))
+    assert seen == 1
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found(tokenizer, fault, monkeypatch):
+    plain = Training(tokenizer, "off", **O2).go_on(overflows=OVERFLOWS)
+    graphed = Training(tokenizer, "auto", **O2)
+    FAULTS[fault](graphed, monkeypatch)
+    graphed.go_on(overflows=OVERFLOWS)
+    with pytest.raises(AssertionError):
+        assert_same(graphed, plain)
+
+
+def test_batches_of_a_shape_share_their_buffers():
+    inputs = InputBuffers()
+    first = {"input_ids": torch.ones(2, 3, dtype=torch.int32), "labels": torch.tensor([0, 1])}
+    shape, buffers = inputs.fill(first)
+    again, same = inputs.fill({name: tensor + 1 for name, tensor in first.items()})
+    assert again == shape
+    assert same is buffers
+    assert buffers["labels"].tolist() == [1, 2]
+    assert first["labels"].tolist() == [0, 1]
+    masked = first | {"attention_mask": torch.ones(2, 3, dtype=torch.bool)}
+    assert inputs.fill(masked)[0] != shape
+
+
+def test_common_batches_are_one_of_each_shape_the_largest_first(tokenizer):
+    training = Training(tokenizer, "off", padding="max_length")
+    shape = BatchBuilder(training.features, training.device).shape
+    counts = {}
+    for (batch,) in training.plan.epoch(0):
+        counts[shape(batch)] = counts.get(shape(batch), 0) + 1
+    wanted = sorted(
+        (rows * width for (rows, width, _), n in counts.items() if n >= 3), reverse=True
+    )
+    batches = common_batches(training.plan, training.features, training.device)
+    assert [batch["input_ids"].numel() for batch in batches] == wanted
+    assert not list(common_batches(training.plan, training.features, training.device, STEPS))
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        ({"optimizer": "nadam"}, "--optimizer nadam decides on the host"),
+        ({"gradient_checkpointing": True}, "--gradient_checkpointing reads"),
+        ({**O2, "fp16_opt_level": "O3"}, "--fp16_opt_level O3 is not"),
+    ],
+)
+def test_what_has_no_graphs_says_so(tokenizer, caplog, flags, reason):
+    with pytest.raises(UsageError, match=f"--cuda_graphs on: {reason}"):
+        Training(tokenizer, "on", **flags)
+    caplog.set_level("INFO")
+    assert not hasattr(Training(tokenizer, "auto", **flags).state, "graphs")
+    assert f"CUDA graphs: none, for {reason}" in caplog.text

@@ -1,0 +1,104 @@
+"""The training step whose parts are CUDA graphs: it tells the device no more than which to run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from callback.lr_scheduler import DeviceSchedule
+from processors.loading import Batch, TrainingStep
+from tools.machine.seeds import seed_step
+from tools.machine.step_graphs import InputBuffers, Recorder, StepGraphs
+from tools.run.training_state import TrainingState
+
+logger = logging.getLogger(__name__)
+
+# An optimizer of these takes its rate from the device, and leaves a step after an overflow out there.
+GRAPHED_OPTIMIZERS = ("lamb", "adamw")
+# The state of an optimizer's groups that graphs need otherwise than a run without.
+_OF_GRAPHS = ("lr", "fused", "foreach", "capturable")
+
+
+class GraphedTrainingState(TrainingState):
+    """As :class:`TrainingState`, with a graph for the micro-batches of each shape and one for the update.
+
+    The gradients are added up in memory that stays; between the last micro-batch and the update they are
+    averaged over the processes. The schedule is on the device.
+
+    Attributes:
+        graphs: those recorded so far.
+    """
+
+    def __init__(self, record: Recorder, schedule: DeviceSchedule, **parts: Any) -> None:
+        super().__init__(schedule=schedule, **parts)
+        self.graphs = StepGraphs(record)
+        self._inputs = InputBuffers()
+        self._gradients = self.precision.keep_gradients()
+        place = self._device.torch_device
+        self._loss, self._loss_weight = torch.zeros(2, device=place).unbind()
+
+    def warm_up(self, batches: Iterable[Batch]) -> None:
+        """Record the graph of each batch's shape, before there is a step to wait for it."""
+        for batch in batches:
+            for _ in range(2):
+                self._run(batch, 0.0)
+        self.precision.drop_gradients()
+        self._device.synchronize()
+        logger.info(
+            "CUDA graphs: %d shapes of batches recorded in %.1f s; others when they come twice",
+            self.graphs.count,
+            self.graphs.seconds,
+        )
+
+    def forward_backward(self, step: TrainingStep) -> Tensor:
+        seed_step(self._seed, self.global_step, self._processes.rank)
+        self._loss.zero_()
+        for batch, loss_weight in zip(step.batches, step.loss_weights, strict=True):
+            self._run(batch, loss_weight)
+        return self._loss.clone()
+
+    def _run(self, batch: Batch, loss_weight: float) -> None:
+        self._loss_weight.fill_(loss_weight)
+        shape, buffers = self._inputs.fill(batch)
+        self.graphs.run(shape, partial(self._accumulate, buffers))
+
+    def _accumulate(self, batch: Batch) -> None:
+        with self.precision.forward():
+            loss = self._network(**batch).loss * self._loss_weight
+        self.precision.backward(loss)
+        self._loss += loss.detach()
+
+    def update(self) -> None:
+        for gradients in self._gradients:
+            self._processes.average(gradients)
+        self.graphs.run("update", self._update)
+        self.global_step += 1
+
+    def _update(self) -> None:
+        self._schedule.set_rate()
+        self._schedule.step(self.precision.step(self._max_grad_norm))
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate that the last step used, read from the device."""
+        return self._schedule.get_last_lr()[0]
+
+    def state_dict(self) -> dict[str, Any]:
+        state = super().state_dict()
+        # A schedule of the host leaves the next step's rate there.
+        for group, rate in zip(
+            state["optimizer"]["param_groups"], state["schedule"]["_last_lr"], strict=True
+        ):
+            group["lr"] = rate
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        groups = self.precision.optimizer.param_groups
+        for saved, own in zip(state["optimizer"]["param_groups"], groups, strict=True):
+            saved.update({name: own[name] for name in _OF_GRAPHS if name in own})
+        super().load_state_dict(state)
