@@ -67,6 +67,7 @@ def main(flags: Flags) -> None:
             flags.inputs.max_seq_length,
             flags.training.padding,
             flags.machine.workers,
+            0 if flags.goals.eval_batch_given else runtime.device.evaluation_tokens,
         )
         model = start.model
         if flags.goals.do_train:

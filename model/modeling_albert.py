@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from model.configuration_albert import AlbertConfig
+from model.fused_layer import FusedLayer
 from model.shared_linear import SharedLinear
-from model.torch_releases import autocast_dtype
+from model.torch_releases import autocast_dtype, is_compiling
 
 ACTIVATIONS = {
     "gelu": nn.GELU,
@@ -80,12 +81,17 @@ class AlbertAttention(nn.Module):
         self.LayerNorm = nn.LayerNorm(size, eps=config.layer_norm_eps)
         self.output_dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def joint_projection(self) -> SharedLinear:
-        """Return query, key and value as one linear map, [..., H] → [..., 3 H]."""
+    def joint_parameters(self) -> tuple[Tensor, Tensor]:
+        """Return weight [3 H, H] and bias [3 H] of query, key and value as one linear map."""
         parts = (self.query, self.key, self.value)
         weight, bias = (
             torch.cat([getattr(part, name) for part in parts]) for name in ("weight", "bias")
         )
+        return weight, bias
+
+    def joint_projection(self) -> SharedLinear:
+        """Return query, key and value as one linear map, [..., H] → [..., 3 H]."""
+        weight, bias = self.joint_parameters()
         if (dtype := autocast_dtype(weight.device.type)) is not None:
             # Autocast keeps the casts of parameters only; this one it would cast in every layer.
             weight, bias = weight.to(dtype), bias.to(dtype)
@@ -157,6 +163,7 @@ class AlbertTransformer(nn.Module):
 
     With ``gradient_checkpointing``, training keeps only what enters each layer and computes the rest
     again in the backward pass (Chen et al. 2016, arXiv:1604.06174): a third more work, far less memory.
+    With ``fused``, layers are :class:`model.fused_layer.FusedLayer`'s, for devices that Triton knows.
     """
 
     def __init__(self, config: AlbertConfig) -> None:
@@ -168,10 +175,13 @@ class AlbertTransformer(nn.Module):
         layers, groups = config.num_hidden_layers, config.num_hidden_groups
         self.group_of_layer = [int(layer / (layers / groups)) for layer in range(layers)]
         self.gradient_checkpointing = False
+        self.fused = False
 
     def forward(self, embeddings: Tensor, mask: Tensor | None, first_only: bool = False) -> Tensor:
         """Return the last hidden states: [B, S, H], or of the first token alone [B, 1, H]."""
         hidden = self.embedding_hidden_mapping_in(embeddings)
+        if self.fused and not self.gradient_checkpointing and not is_compiling():
+            return self._fused_layers(hidden, mask, first_only)
         groups = [
             [(layer, layer.shared_projections()) for layer in group.albert_layers]
             for group in self.albert_layer_groups
@@ -183,6 +193,22 @@ class AlbertTransformer(nn.Module):
                 hidden = checkpoint(layer, *arguments, use_reentrant=False)
             else:
                 hidden = layer(*arguments)
+        return hidden
+
+    def _fused_layers(self, hidden: Tensor, mask: Tensor | None, first_only: bool) -> Tensor:
+        dtype = autocast_dtype(hidden.device.type) or hidden.dtype
+        hidden = hidden.to(dtype)
+        groups = [
+            [FusedLayer(layer, dtype) for layer in group.albert_layers]
+            for group in self.albert_layer_groups
+        ]
+        passes = [layer for group in self.group_of_layer for layer in groups[group]]
+        seeds = None
+        if self.training:  # They follow from the generator that other dropout draws from.
+            seeds = torch.empty(len(passes), 2, dtype=torch.int64, device=hidden.device).random_()
+        for index, layer in enumerate(passes):
+            of_layer = None if seeds is None else seeds[index]
+            hidden = layer(hidden, mask, first_only and index == len(passes) - 1, of_layer)
         return hidden
 
 

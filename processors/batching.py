@@ -179,17 +179,27 @@ def plan_evaluation(
     padding: str = "bucket",
     rank: int = 0,
     world_size: int = 1,
+    tokens: int = 0,
 ) -> list[BatchPlan]:
     """Return this process's batches of an evaluation: every example once, in some process.
 
     Examples are sorted by length and padded to the longest of their batch; a batch of fewer than
     ``batch_size`` ends where one more would bring its padding above :data:`MOST_PADDING`. With
     ``max_length`` they are in the file's order, and as wide as that.
+
+    Args:
+        tokens: if above 0, a batch has as many examples as come to so many tokens with their padding,
+            whatever ``batch_size`` is: for a device that is fast where it has much to do at once.
     """
     if padding == "max_length":
         lengths = np.full(len(lengths), max_seq_length)  # All are alike now, so that nothing moves.
     rows = np.argsort(lengths, kind="stable")
-    batches = np.split(rows, _cut_by_padding(lengths[rows], batch_size)) if len(rows) else []
+    sorted_lengths = lengths[rows]
+    if tokens:
+        cuts = _cut_by_tokens(sorted_lengths, tokens)
+    else:
+        cuts = _cut_by_padding(sorted_lengths, batch_size)
+    batches = np.split(rows, cuts) if len(rows) else []
     return [BatchPlan(batch, int(lengths[batch].max())) for batch in batches[rank::world_size]]
 
 
@@ -201,4 +211,14 @@ def _cut_by_padding(lengths: np.ndarray, batch_size: int) -> list[int]:
         if index - start == batch_size or padding > MOST_PADDING:
             cuts.append(index)
             start, padding = index, 0
+    return cuts
+
+
+def _cut_by_tokens(lengths: np.ndarray, tokens: int) -> list[int]:
+    """Return where batches begin, but for the first, among examples of rising lengths."""
+    cuts, start = [], 0
+    for index, length in enumerate(lengths.tolist()):
+        if index > start and (index + 1 - start) * length > tokens:
+            cuts.append(index)
+            start = index
     return cuts

@@ -55,6 +55,7 @@ from tools.run.scoring import compute_logits
 from tools.run.trained import check_trained
 
 _CHUNK = 1024  # So many sentences are sorted by length together; results come after each chunk.
+_BATCH_SIZE = 32
 _TABLES = (".csv", ".tsv")
 
 
@@ -74,7 +75,12 @@ class PredictFlags:
         metavar="A[,B]",
     )
     encoding: str = flag("utf-8", ENCODING_HELP, type=text_encoding, metavar="NAME")
-    batch_size: int = flag(32, "sentences computed together", type=Number(int, 1), metavar="N")
+    batch_size: int | None = flag(
+        None,
+        f"sentences computed together (default: {_BATCH_SIZE}; on a GPU as many as it takes to be busy)",
+        type=Number(int, 1),
+        metavar="N",
+    )
     max_seq_length: int = flag(128, "longer texts are cut", type=Number(int, 5), metavar="N")
     device: str = flag("auto", "where to compute", choices=DEVICES)
     device_id: int = flag(0, "which of several", type=Number(int, 0), metavar="N")
@@ -184,7 +190,7 @@ def classify(
     model: AlbertForSequenceClassification,
     tokenizer: AlbertTokenizer,
     device: Device,
-    batch_size: int,
+    batch_size: int | None,
     max_seq_length: int,
     seen: Seen,
 ) -> Iterator[dict[str, Any]]:
@@ -201,7 +207,9 @@ def classify(
     if any(has_text):
         examples = sentences.examples()
         features = build_features(examples, tokenizer, max_seq_length, is_regression=False)
-        logits = compute_logits(model, features, device, batch_size, max_seq_length)
+        tokens = 0 if batch_size else device.evaluation_tokens
+        size = batch_size or _BATCH_SIZE
+        logits = compute_logits(model, features, device, size, max_seq_length, tokens=tokens)
         seen.add(examples, features, tokenizer, logits)
         records = iter(prediction_records(logits, labels))
     nothing = {"prediction": None, "score" if labels is None else "probabilities": None}

@@ -38,6 +38,7 @@ CHANGED = {
     "gradient_checkpointing": True,
     "torch_compile": True,
     "cuda_graphs": "off",
+    "fused_kernels": "off",
     "fp16": True,
     "fp16_opt_level": "O2",
     "amp_backend": "native",

@@ -39,7 +39,8 @@ class Ours:
         lengths, longest = features.lengths, setting.flags.max_seq_length
         if not contender.trains:
             size, padding = setting.flags.batch_size, contender.batching
-            self.epoch = plan_evaluation(lengths, size, longest, padding)
+            tokens = self._device.evaluation_tokens
+            self.epoch = plan_evaluation(lengths, size, longest, padding, tokens=tokens)
             return
         flags = TrainingFlags(
             bf16=contender.precision == "bf16",

@@ -11,10 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from callback.lr_scheduler import SCHEDULES
-from callback.optimization import OPTIMIZERS
 from model.checkpoint import LAYOUTS
-from processors.batching import PADDING_POLICIES
 from processors.custom import CUSTOM, custom_task
 from processors.glue import SPLITS, TASKS, Task
 from tools.cli.errors import UsageError
@@ -25,6 +22,7 @@ from tools.machine.runtime import MachineFlags
 from tools.precision.choice import PrecisionFlags
 from tools.run.data_flags import ENCODING_HELP, column_names, text_encoding
 from tools.run.ignored_flags import IgnoredFlags
+from tools.run.training_flags import TrainingFlags
 
 _TASK_NAMES = (*TASKS, CUSTOM)
 _DEFAULT_TEXT, _DEFAULT_LABEL = "sentence", "label"
@@ -57,8 +55,9 @@ def _task_name(text: str) -> str:
 
 @dataclass(frozen=True)
 class GoalFlags:
-    """What a run is to do."""
+    """What a run is to do; ``eval_batch_given`` tells whether the user named the size of its batches."""
 
+    eval_batch_given: bool
     task_name: str = flag(
         "sst-2", f"{', '.join(TASKS)}; or {CUSTOM}: see below", type=_task_name, metavar="TASK"
     )
@@ -70,7 +69,8 @@ class GoalFlags:
     )
     eval_batch_size: int = flag(
         None,
-        "examples a process scores or predicts together (default: --batch_size)",
+        "examples a process scores or predicts together (default: --batch_size; on a GPU as many as "
+        "it takes to be busy)",
         aliases=("per_gpu_eval_batch_size",),
         type=Number(int, 1),
         metavar="N",
@@ -141,83 +141,6 @@ class InputFlags:
     )
     no_do_lower_case: bool = flag(False, "keep capitals (for a vocabulary of one's own)")
     overwrite_cache: bool = flag(False, "tokenize anew, whatever is cached")
-
-
-@dataclass(frozen=True)
-class TrainingFlags(PrecisionFlags):
-    """What is learned depends on these: a run is resumed with the same (tools/run/resume.py).
-
-    It depends on the data as well, which are compared by what they are: checksum, classes, longest input.
-    """
-
-    batch_size: int = flag(
-        8,
-        "examples a process",
-        aliases=("per_gpu_train_batch_size",),
-        type=Number(int, 1),
-        metavar="N",
-    )
-    padding: str = flag(
-        "bucket",
-        "pad a batch to --max_seq_length as the references do, to its longest example, or to a few "
-        "fixed widths with examples of like length together",
-        choices=PADDING_POLICIES,
-    )
-    drop_last: bool = flag(
-        False, "leave out of an epoch what does not fill a last batch, as the references do"
-    )
-    gradient_accumulation_steps: int = flag(
-        1, "batches per optimizer step", type=Number(int, 1), metavar="N"
-    )
-    optimizer: str = flag(
-        "lamb",
-        f"{', '.join(OPTIMIZERS)}; see requirements-optional.txt for some",
-        choices=OPTIMIZERS,
-        metavar="NAME",
-    )
-    lr_schedule: str = flag(
-        "linear",
-        f"what follows the warm-up: {', '.join(SCHEDULES)}",
-        choices=SCHEDULES,
-        metavar="NAME",
-    )
-    learning_rate: float = flag(5e-5, "its peak", type=Number(float, 0), metavar="X")
-    weight_decay: float = flag(0.0, "on weight matrices", type=Number(float, 0), metavar="X")
-    adam_epsilon: float = flag(
-        1e-6, "LAMB's and Adam's epsilon", type=Number(float, 0, above=True), metavar="X"
-    )
-    max_grad_norm: float = flag(
-        1.0, "clip the gradient's norm to this; 0 = never", type=Number(float, 0), metavar="X"
-    )
-    num_train_epochs: float = flag(
-        3.0, "passes over the training data", type=Number(float, 0, above=True), metavar="X"
-    )
-    max_steps: int = flag(
-        -1, "if above 0: this many optimizer steps instead", type=Number(int, -1), metavar="N"
-    )
-    warmup_proportion: float = flag(
-        0.1, "share of the steps in which the rate rises", type=Number(float, 0, 1), metavar="X"
-    )
-    stop_point: float = flag(
-        1.0,
-        "with --do_eval: end once the metric reaches this; 1.0 = never",
-        type=Number(float, 0, 1),
-        metavar="X",
-    )
-    seed: int = flag(42, "for all random numbers", type=Number(int, 0, 2**32 - 1), metavar="N")
-    gradient_checkpointing: bool = flag(
-        False,
-        "compute each layer again in the backward pass: a third slower, far less memory",
-    )
-    torch_compile: bool = flag(
-        False, "let torch compile the network, which takes minutes; no gain on a CPU"
-    )
-    cuda_graphs: str = flag(
-        "auto",
-        "run the parts of a step as CUDA graphs, which do not wait for the host: auto = on a GPU, where "
-        "the other flags allow it",
-        choices=("auto", "on", "off"),
-    )
 
 
 @dataclass(frozen=True)
@@ -314,7 +237,7 @@ def parse_flags(words: Sequence[str]) -> Flags:
 
 def _make_flags(namespace: argparse.Namespace) -> Flags:
     """Return the flags in their groups, with the defaults that follow from others."""
-    goals = fill(GoalFlags, namespace)
+    goals = fill(GoalFlags, namespace, eval_batch_given=namespace.eval_batch_size is not None)
     inputs = fill(InputFlags, namespace, model_given=namespace.model_name_or_path is not None)
     records = fill(RecordFlags, namespace, output_dir_given=namespace.output_dir is not None)
     training = fill(TrainingFlags, namespace)

@@ -41,6 +41,7 @@ class Scorer:
         features: of the splits ``dev`` and ``test``, as far as they are scored, file by file.
         history: gets the metrics of each evaluation.
         batch_size: examples per process.
+        tokens: if above 0, how many a batch has instead, as :func:`plan_evaluation` has it.
         padding: one of :data:`processors.batching.PADDING_POLICIES`.
         workers: processes that build batches.
     """
@@ -55,11 +56,12 @@ class Scorer:
         max_seq_length: int,
         padding: str,
         workers: int,
+        tokens: int = 0,
     ) -> None:
         self._runtime, self._task = runtime, task
         self._features, self._history = features, history
         self._batch_size, self._max_seq_length = batch_size, max_seq_length
-        self._padding, self._workers = padding, workers
+        self._padding, self._workers, self._tokens = padding, workers, tokens
 
     def evaluate(
         self,
@@ -124,6 +126,7 @@ class Scorer:
             padding=self._padding,
             processes=self._runtime.processes,
             workers=self._workers,
+            tokens=self._tokens,
             is_stopped=is_stopped,
         )
 
@@ -139,6 +142,7 @@ def compute_logits(
     padding: str = "bucket",
     processes: Processes | None = None,
     workers: int = 0,
+    tokens: int = 0,
     is_stopped: Callable[[], bool] = _never,
 ) -> np.ndarray:
     """Run the model over every example once: [N, num_labels] float32, in the order of ``features``.
@@ -149,6 +153,7 @@ def compute_logits(
 
     Args:
         padding: one of :data:`processors.batching.PADDING_POLICIES`.
+        tokens: if above 0, how many a batch has, whatever ``batch_size`` is.
         is_stopped: asked of each batch, whether to end here.
 
     Raises:
@@ -166,6 +171,7 @@ def compute_logits(
         padding,
         processes.rank,
         processes.world_size,
+        tokens,
     )
     progress = ProgressBar("Evaluating", len(plans), enabled=processes.is_main and not alone)
     # The last row is no example's: it counts the processes that were stopped.

@@ -70,7 +70,9 @@ def build_state(
         ModuleNotFoundError: the optimizer is in a package that is not installed.
     """
     device = runtime.device
-    model.albert.encoder.gradient_checkpointing = flags.gradient_checkpointing
+    encoder = model.albert.encoder
+    encoder.gradient_checkpointing = flags.gradient_checkpointing
+    encoder.fused = encoder.fused and flags.fused_kernels == "auto"
     _check_fused_optimizer(flags, device)
     graphed = _takes_graphs(flags, device)
     optimizer = build_optimizer(

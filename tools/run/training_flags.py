@@ -1,0 +1,95 @@
+"""The flags of run_classifier.py on which it depends what is learned, and how fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callback.lr_scheduler import SCHEDULES
+from callback.optimization import OPTIMIZERS
+from processors.batching import PADDING_POLICIES
+from tools.cli.groups import flag
+from tools.cli.parser import Number
+from tools.precision.choice import PrecisionFlags
+
+
+@dataclass(frozen=True)
+class TrainingFlags(PrecisionFlags):
+    """What is learned depends on these: a run is resumed with the same (tools/run/resume.py).
+
+    It depends on the data as well, which are compared by what they are: checksum, classes, longest input.
+    """
+
+    batch_size: int = flag(
+        8,
+        "examples a process",
+        aliases=("per_gpu_train_batch_size",),
+        type=Number(int, 1),
+        metavar="N",
+    )
+    padding: str = flag(
+        "bucket",
+        "pad a batch to --max_seq_length as the references do, to its longest example, or to a few "
+        "fixed widths with examples of like length together",
+        choices=PADDING_POLICIES,
+    )
+    drop_last: bool = flag(
+        False, "leave out of an epoch what does not fill a last batch, as the references do"
+    )
+    gradient_accumulation_steps: int = flag(
+        1, "batches per optimizer step", type=Number(int, 1), metavar="N"
+    )
+    optimizer: str = flag(
+        "lamb",
+        f"{', '.join(OPTIMIZERS)}; see requirements-optional.txt for some",
+        choices=OPTIMIZERS,
+        metavar="NAME",
+    )
+    lr_schedule: str = flag(
+        "linear",
+        f"what follows the warm-up: {', '.join(SCHEDULES)}",
+        choices=SCHEDULES,
+        metavar="NAME",
+    )
+    learning_rate: float = flag(5e-5, "its peak", type=Number(float, 0), metavar="X")
+    weight_decay: float = flag(0.0, "on weight matrices", type=Number(float, 0), metavar="X")
+    adam_epsilon: float = flag(
+        1e-6, "LAMB's and Adam's epsilon", type=Number(float, 0, above=True), metavar="X"
+    )
+    max_grad_norm: float = flag(
+        1.0, "clip the gradient's norm to this; 0 = never", type=Number(float, 0), metavar="X"
+    )
+    num_train_epochs: float = flag(
+        3.0, "passes over the training data", type=Number(float, 0, above=True), metavar="X"
+    )
+    max_steps: int = flag(
+        -1, "if above 0: this many optimizer steps instead", type=Number(int, -1), metavar="N"
+    )
+    warmup_proportion: float = flag(
+        0.1, "share of the steps in which the rate rises", type=Number(float, 0, 1), metavar="X"
+    )
+    stop_point: float = flag(
+        1.0,
+        "with --do_eval: end once the metric reaches this; 1.0 = never",
+        type=Number(float, 0, 1),
+        metavar="X",
+    )
+    seed: int = flag(42, "for all random numbers", type=Number(int, 0, 2**32 - 1), metavar="N")
+    gradient_checkpointing: bool = flag(
+        False,
+        "compute each layer again in the backward pass: a third slower, far less memory",
+    )
+    torch_compile: bool = flag(
+        False, "let torch compile the network, which takes minutes; no gain on a CPU"
+    )
+    fused_kernels: str = flag(
+        "auto",
+        "what lies between the matrix products in kernels of its own: auto = on a GPU; in half precision "
+        "the hidden states are then in that",
+        choices=("auto", "off"),
+    )
+    cuda_graphs: str = flag(
+        "auto",
+        "run the parts of a step as CUDA graphs, which do not wait for the host: auto = on a GPU, where "
+        "the other flags allow it",
+        choices=("auto", "on", "off"),
+    )
