@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from model.configuration_albert import AlbertConfig
-from model.fused_layer import FusedLayer
+from model.fused.layer import FusedLayer
 from model.shared_linear import SharedLinear
 from model.torch_releases import autocast_dtype, is_compiling
 
@@ -163,7 +163,7 @@ class AlbertTransformer(nn.Module):
 
     With ``gradient_checkpointing``, training keeps only what enters each layer and computes the rest
     again in the backward pass (Chen et al. 2016, arXiv:1604.06174): a third more work, far less memory.
-    With ``fused``, layers are :class:`model.fused_layer.FusedLayer`'s, for devices that Triton knows.
+    With ``fused``, layers are :class:`model.fused.layer.FusedLayer`'s, for devices that Triton knows.
     """
 
     def __init__(self, config: AlbertConfig) -> None:
@@ -197,6 +197,7 @@ class AlbertTransformer(nn.Module):
 
     def _fused_layers(self, hidden: Tensor, mask: Tensor | None, first_only: bool) -> Tensor:
         dtype = autocast_dtype(hidden.device.type) or hidden.dtype
+        mask = None if mask is None else mask[:, 0, 0]
         hidden = hidden.to(dtype)
         groups = [
             [FusedLayer(layer, dtype) for layer in group.albert_layers]
@@ -205,7 +206,7 @@ class AlbertTransformer(nn.Module):
         passes = [layer for group in self.group_of_layer for layer in groups[group]]
         seeds = None
         if self.training:  # They follow from the generator that other dropout draws from.
-            seeds = torch.empty(len(passes), 2, dtype=torch.int64, device=hidden.device).random_()
+            seeds = torch.empty(len(passes), 3, dtype=torch.int64, device=hidden.device).random_()
         for index, layer in enumerate(passes):
             of_layer = None if seeds is None else seeds[index]
             hidden = layer(hidden, mask, first_only and index == len(passes) - 1, of_layer)

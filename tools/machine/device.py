@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from model.fused_layer import try_kernels
+from model.fused.layer import try_kernels
 from model.torch_releases import (
     CAN_CAPTURE,
     cpu_capabilities,
@@ -95,7 +95,7 @@ class Device:
 
     @property
     def has_fused_kernels(self) -> bool:
-        """Whether model/fused_kernels.py works here; that is tried once, and said where it does not."""
+        """Whether model/fused works here; that is tried once, and said where it does not."""
         return self.type == "cuda" and _fused_kernels_work(self.torch_device)
 
     @property

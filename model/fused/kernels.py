@@ -61,7 +61,7 @@ def norm_forward(
         tl.store(scale + row, factor)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def norm_backward(
     gradient,
     total,
@@ -119,7 +119,7 @@ def norm_backward(
     tl.store(place + 2 * columns, of_z, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def gelu_backward(
     gradient,
     inputs,

@@ -1,10 +1,4 @@
-"""An ALBERT layer whose steps between the matrix products are kernels of its own (model/fused_kernels.py).
-
-It computes what model/modeling_albert.py's layer does, in the type of its matrix products throughout: in
-half precision its LayerNorms read and write that, and sum in fp32. Gradients of the weights that all
-layers share are added up by the products and kernels themselves. As in model/shared_linear.py each use
-must depend on the one before, and there are no second derivatives.
-"""
+"""What a fused layer is made of, beside its attention."""
 
 from __future__ import annotations
 
@@ -15,38 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from model.fused.sums import Sums
+
 _MOST_PROGRAMS = 1024
 _ROWS_OF_A_PROGRAM = 6
 _GELU_ROWS, _GELU_COLUMNS, _GELU_PROGRAMS = 16, 128, 64
 
 
-class Sums:
-    """Gradients of shared weights, added up from the last use to the first.
-
-    Attributes:
-        weight: [out, in], or None before the first use that the backward pass meets.
-        parts: [programs, k, n] fp32, the parts of sums over rows.
-    """
-
-    def __init__(self) -> None:
-        self.weight: Tensor | None = None
-        self.parts: Tensor | None = None
-        self._reached = 0
-
-    def begins(self, use: int) -> bool:
-        """Return whether a use is the first that a backward pass meets; the sums are dropped then.
-
-        A pass goes from later uses to earlier ones. So it also drops what a pass left that failed.
-        """
-        begins = self._reached == 0 or use >= self._reached
-        self._reached = use
-        if begins:
-            self.weight = self.parts = None
-        return begins
-
-    def take(self) -> None:
-        """Have the next use begin anew."""
-        self._reached = 0
+def block_of(columns: int) -> int:
+    """Return the power of two that holds so many numbers."""
+    return 1 << (columns - 1).bit_length()
 
 
 class FusedLinear:
@@ -69,8 +41,11 @@ class FusedLinear:
         """Have the gradient of the bias added up by what comes next, in its parts' [:, index]."""
         self._bias_sums = sums, index
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Map [B, S, in] to [B, S, out]."""
+    def __call__(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Map [B, S, in] to [B, S, out]; return that, and the inputs for what else takes them.
+
+        So the product adds their gradients up. Whoever takes the second must let go of its gradient.
+        """
         self._uses += 1
         return _LinearUse.apply(inputs, self._weight, self._bias, self, self._uses)
 
@@ -119,17 +94,24 @@ class _LinearUse(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, linear: FusedLinear, use: int
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         ctx.linear, ctx.use = linear, use
         ctx.save_for_backward(inputs, weight)
-        return F.linear(inputs, weight, bias)
+        ctx.set_materialize_grads(False)
+        return F.linear(inputs, weight, bias), inputs.view_as(inputs)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(
+        ctx: Any, gradient: Tensor, passed: Tensor | None
+    ) -> tuple[Tensor, None, None, None, None]:
         inputs, weight = ctx.saved_tensors
-        ctx.linear.add(ctx.use, inputs.flatten(0, -2), gradient.flatten(0, -2))
-        return gradient @ weight, None, None, None, None
+        flat = gradient.flatten(0, -2)
+        ctx.linear.add(ctx.use, inputs.flatten(0, -2), flat)
+        if passed is None:
+            return gradient @ weight, None, None, None, None
+        passed.view(-1, passed.shape[-1]).addmm_(flat, weight)
+        return passed, None, None, None, None
 
 
 class FusedNorm:
@@ -186,7 +168,7 @@ class _NormUse(torch.autograd.Function):
         use: int,
         seed: Tensor | None,
     ) -> Tensor:
-        from model.fused_kernels import norm_forward
+        from model.fused.kernels import norm_forward
 
         columns = z.shape[-1]
         rows = z.numel() // columns
@@ -199,7 +181,7 @@ class _NormUse(torch.autograd.Function):
             *(columns, norm.eps, norm.p if drops else 0.0),
             DROPS=drops,
             TRAINS=trains,
-            BLOCK=_block(columns),
+            BLOCK=block_of(columns),
         )
         ctx.norm, ctx.use, norm.most_rows = norm, use, max(norm.most_rows, rows)
         # What is in the place of z now is the sum that was normalized.
@@ -209,7 +191,7 @@ class _NormUse(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        from model.fused_kernels import norm_backward
+        from model.fused.kernels import norm_backward
 
         total, kept, weight, mean, scale = ctx.saved_tensors
         norm, columns = ctx.norm, total.shape[-1]
@@ -225,7 +207,7 @@ class _NormUse(torch.autograd.Function):
             *(rows, columns, norm.p),
             DROPS=kept is not None,
             FIRST=begins,
-            BLOCK=_block(columns),
+            BLOCK=block_of(columns),
         )
         return to_z, to_residual, None, None, None, None, None
 
@@ -258,7 +240,7 @@ class _GeluUse(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        from model.fused_kernels import gelu_backward
+        from model.fused.kernels import gelu_backward
 
         (inputs,) = ctx.saved_tensors
         sums, columns = ctx.gelu.sums, inputs.shape[-1]
@@ -276,79 +258,3 @@ class _GeluUse(torch.autograd.Function):
             BLOCK=_GELU_COLUMNS,
         )
         return to_inputs, None, None
-
-
-def _block(columns: int) -> int:
-    """Return the power of two that holds a row."""
-    return 1 << (columns - 1).bit_length()
-
-
-class FusedLayer:
-    """A layer's parameters for one forward pass through all layers that share them.
-
-    Args:
-        layer: a :class:`model.modeling_albert.AlbertLayer`, which says what it computes.
-        dtype: of the products, and of the hidden states that go in and come out.
-    """
-
-    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
-        attention = layer.attention
-        self._num_heads = attention.num_heads
-        self._attention_dropout = attention.attention_dropout if layer.training else 0.0
-        self._query_key_value = FusedLinear(*attention.joint_parameters(), dtype)
-        self._dense = _linear(attention.dense, dtype)
-        self._ffn, self._ffn_output = _linear(layer.ffn, dtype), _linear(layer.ffn_output, dtype)
-        drops = (attention.output_dropout.p, layer.dropout.p) if layer.training else (0.0, 0.0)
-        self._attention_norm = FusedNorm(attention.LayerNorm, drops[0])
-        self._output_norm = FusedNorm(layer.full_layer_layer_norm, drops[1])
-        self._activation = layer.activation
-        if isinstance(layer.activation, nn.GELU):
-            self._activation = FusedGelu(layer.activation.approximate)
-            self._ffn.leave_bias_to(self._activation.sums, 0)
-        self._dense.leave_bias_to(self._attention_norm.sums, 2)
-        self._ffn_output.leave_bias_to(self._output_norm.sums, 2)
-
-    def __call__(
-        self, hidden: Tensor, mask: Tensor | None, first_only: bool, seeds: Tensor | None
-    ) -> Tensor:
-        """Return the next hidden states, [B, S, H] or with ``first_only`` [B, 1, H].
-
-        Args:
-            seeds: [2] int64; None without dropout.
-        """
-        query, key, value = self._query_key_value(hidden).chunk(3, -1)
-        if first_only:  # The first token alone asks; it still sees all of them.
-            query, hidden = query[:, :1], hidden[:, :1]
-            mask = None if mask is None else mask[:, :, :1]
-        context = F.scaled_dot_product_attention(
-            *(
-                part.unflatten(-1, (self._num_heads, -1)).transpose(1, 2)
-                for part in (query, key, value)
-            ),
-            attn_mask=mask,
-            dropout_p=self._attention_dropout,
-        )
-        context = context.transpose(1, 2).flatten(2)
-        hidden = self._norm(self._attention_norm, self._dense(context), hidden, seeds, 0)
-        output = self._ffn_output(self._activation(self._ffn(hidden)))
-        return self._norm(self._output_norm, output, hidden, seeds, 1)
-
-    @staticmethod
-    def _norm(
-        norm: FusedNorm, output: Tensor, hidden: Tensor, seeds: Tensor | None, index: int
-    ) -> Tensor:
-        return norm(output, hidden, seeds[index] if norm.p and seeds is not None else None)
-
-
-def _linear(linear: nn.Linear, dtype: torch.dtype) -> FusedLinear:
-    return FusedLinear(linear.weight, linear.bias, dtype)
-
-
-def try_kernels(device: torch.device) -> None:
-    """Compile and run a kernel.
-
-    Raises:
-        Exception: whatever stands in the way of that.
-    """
-    norm = FusedNorm(nn.LayerNorm(8, device=device), 0.0)
-    norm(torch.randn(1, 1, 8, device=device), torch.zeros(1, 1, 8, device=device), None)

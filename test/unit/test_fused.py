@@ -1,0 +1,187 @@
+"""The fused layers compute what the plain ones do: on a GPU, or as Triton interprets them."""
+
+import copy
+import os
+
+import pytest
+import torch
+from torch import nn
+
+from model.configuration_albert import AlbertConfig
+from model.fused.layer import try_kernels
+from model.modeling_albert import AlbertForSequenceClassification
+
+ON_GPU = torch.cuda.is_available()
+if not ON_GPU:
+    os.environ["TRITON_INTERPRET"] = "1"  # It is read when Triton is imported.
+pytest.importorskip("triton", reason="triton is not installed (requirements-test.txt)")
+DEVICE = torch.device("cuda" if ON_GPU else "cpu")
+# A GPU's products are in TF32.
+# The interpreter knows no bf16.
+HALF = torch.bfloat16 if ON_GPU else torch.float16
+CLOSE = {"atol": 2e-3, "rtol": 2e-2} if ON_GPU else {"atol": 2e-6, "rtol": 1e-4}
+
+
+def make(dropout=0.0, **changes):
+    """Return a plain model and a fused one of the same weights."""
+    torch.manual_seed(0)
+    values = {
+        "vocab_size": 50, "embedding_size": 16, "hidden_size": 24, "num_attention_heads": 2,
+        "intermediate_size": 40, "num_hidden_layers": 2, "hidden_act": "gelu_new",
+        "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout,
+        "max_position_embeddings": 160, "classifier_dropout_prob": 0.0,
+    } | changes  # fmt: skip
+    config = AlbertConfig(**values)
+    config.set_task(["0", "1"])
+    plain = AlbertForSequenceClassification(config)
+    for parameter in plain.parameters():  # Weights of a usual size: each part shows in the result.
+        nn.init.normal_(parameter, std=0.3 if parameter.ndim > 1 else 0.5)
+    plain.to(DEVICE).train()
+    fused = copy.deepcopy(plain)
+    fused.albert.encoder.fused = True
+    return plain, fused
+
+
+def batch(width=5, masked=True, rows=3):
+    generator = torch.Generator().manual_seed(1)
+    inputs = {
+        "input_ids": torch.randint(3, 50, (rows, width), generator=generator),
+        "labels": torch.randint(0, 2, (rows,), generator=generator),
+    }
+    if masked:
+        lengths = torch.randint(1, width + 1, (rows, 1), generator=generator)
+        inputs["attention_mask"] = torch.arange(width) < lengths
+    return {name: tensor.to(DEVICE) for name, tensor in inputs.items()}
+
+
+def learn(model, inputs, passes=1):
+    for _ in range(passes):
+        output = model(**inputs)
+        output.loss.backward()
+    return output.logits, {name: p.grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "shape"),
+    [
+        ({}, {}),
+        ({"hidden_act": "gelu"}, {"masked": False}),
+        ({"hidden_act": "relu", "inner_group_num": 2}, {"width": 3}),
+        ({"num_hidden_groups": 2, "num_attention_heads": 1}, {"width": 17, "rows": 1}),
+        ({"num_attention_heads": 1}, {"width": 70, "rows": 1}),
+        ({}, {"width": 130, "rows": 1}),  # torch's attention takes this one
+    ],
+)
+def test_outputs_and_gradients_are_those_of_the_plain_layers(changes, shape):
+    plain, fused = make(**changes)
+    inputs, passes = batch(**shape), 1 if shape else 2
+    logits, gradients = learn(plain, inputs, passes)
+    ours, our_gradients = learn(fused, inputs, passes)
+    torch.testing.assert_close(ours, logits, **CLOSE)
+    for name, gradient in gradients.items():
+        size = gradient.abs().max().item()
+        torch.testing.assert_close(
+            our_gradients[name],
+            gradient,
+            rtol=0,
+            atol=CLOSE["rtol"] * size + CLOSE["atol"],
+            msg=name,
+        )
+
+
+@pytest.mark.parametrize("width", [5, 20])
+def test_half_precision_is_as_near_as_that_of_the_plain_layers(width):
+    plain, fused = make()
+    inputs = batch(width, rows=2)
+    _, wanted = learn(plain, inputs)
+    distances = []
+    for model in (make()[0], fused):
+        with torch.autocast(DEVICE.type, HALF):
+            loss = model(**inputs).loss
+        loss.backward()
+        pairs = [(p.grad, wanted[name]) for name, p in model.named_parameters()]
+        distances.append(
+            sum((a - b).norm().item() for a, b in pairs) / sum(b.norm().item() for _, b in pairs)
+        )
+        assert all(p.grad.dtype == torch.float32 for p in model.parameters())
+    assert distances[1] < 2 * distances[0] < 0.3
+
+
+def test_weights_in_half_precision_get_such_gradients():
+    _, fused = make()
+    fused.to(HALF)
+    _, gradients = learn(fused, batch())
+    assert {gradient.dtype for gradient in gradients.values()} == {HALF}
+
+
+def test_evaluation_has_no_dropout():
+    plain, fused = make(dropout=0.5)
+    inputs = batch()
+    with torch.inference_mode():
+        logits, ours = plain.eval()(**inputs).logits, fused.eval()(**inputs).logits
+    torch.testing.assert_close(ours, logits, **CLOSE)
+
+
+@pytest.mark.parametrize("width", [5, 20])
+def test_dropout_follows_the_seed_and_so_do_its_gradients(width):
+    """Along its gradient the loss changes as that says, with the same random numbers."""
+    _, fused = make(dropout=0.3)
+    inputs = batch(width, rows=2)
+
+    def loss(seed=3):
+        torch.manual_seed(seed)
+        return fused(**inputs).loss
+
+    first = loss()
+    first.backward()
+    assert loss() == first
+    assert loss(4) != first
+    parameters = list(fused.parameters())
+    gradients = [p.grad.clone() for p in parameters]
+    slope = sum(g.double().square().sum() for g in gradients)
+    step = 0.02 / slope.sqrt().item()
+    losses = []
+    for sign in (1, -2):
+        with torch.no_grad():
+            torch._foreach_add_(parameters, gradients, alpha=sign * step)
+        losses.append(loss().double())
+    assert (losses[0] - losses[1]).item() == pytest.approx(2 * step * slope.item(), rel=0.02)
+
+
+def test_dropout_keeps_the_share_that_it_should():
+    from model.fused.parts import FusedNorm
+
+    norm = FusedNorm(nn.LayerNorm(768, device=DEVICE), 0.1)
+    z = torch.ones(40, 1, 768, device=DEVICE, requires_grad=True)
+    residual = torch.zeros_like(z)
+    given = z.clone()
+    norm(given, residual, torch.tensor(5, device=DEVICE))
+    kept = given.detach()  # Where it was, there is now what the LayerNorm got.
+    assert kept.unique().tolist() == pytest.approx([0.0, 1 / 0.9])
+    assert (kept > 0).float().mean().item() == pytest.approx(0.9, abs=0.01)
+
+
+def test_a_pass_that_failed_leaves_nothing_to_the_next():
+    plain, fused = make()
+    inputs = batch()
+    _, wanted = learn(plain, inputs)
+
+    def fail(gradient):
+        raise RuntimeError("planted")
+
+    mapping = fused.albert.encoder.embedding_hidden_mapping_in
+    handle = mapping.register_full_backward_hook(lambda *_: fail(None))
+    with pytest.raises(RuntimeError, match="planted"):
+        learn(fused, inputs)
+    handle.remove()
+    fused.zero_grad()
+    _, gradients = learn(fused, inputs)
+    for name, gradient in wanted.items():
+        size = gradient.abs().max().item()
+        torch.testing.assert_close(
+            gradients[name], gradient, rtol=0, atol=CLOSE["rtol"] * size + CLOSE["atol"], msg=name
+        )
+
+
+def test_the_kernels_can_be_tried():
+    try_kernels(DEVICE)
