@@ -78,6 +78,7 @@ def test_what_says_that_memory_lacks():
     for error in (
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("NPU out of memory. Tried to allocate 2.00 GiB (NPU 0; 32.00 GiB total)"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
     ):
@@ -88,10 +89,10 @@ def test_what_says_that_memory_lacks():
 
 
 class NarrowMachine:
-    """Stands in for the workers, on a machine that holds ``room`` contenders."""
+    """Stands in for the workers, on a machine that holds ``room`` contenders, and one of them never."""
 
-    def __init__(self, room):
-        self.room, self.turns = room, []
+    def __init__(self, room, too_large=None):
+        self.room, self.too_large, self.turns = room, too_large, []
 
     @contextmanager
     def start_workers(self, contenders, *_):
@@ -101,7 +102,7 @@ class NarrowMachine:
         ]
 
     def ask(self, name, names, question):
-        if name in names[self.room :]:
+        if name in names[self.room :] or name == self.too_large:
             raise OutOfMemory(f"the worker {name} failed: CUDA out of memory")
         if question == "turn":
             self.turns.append(name)
@@ -136,7 +137,21 @@ def test_contenders_that_do_not_fit_together_run_one_after_the_other(
     assert ("One after the other, since they do not fit" in capsys.readouterr().out) == apart
 
 
-def test_one_that_does_not_fit_alone_ends_the_run(monkeypatch, tmp_path, capsys):
+def test_one_that_does_not_fit_alone_is_left_out(monkeypatch, tmp_path, capsys):
+    machine = NarrowMachine(1, too_large="ours-longest")
+    monkeypatch.setattr(run, "start_workers", machine.start_workers)
+    names = ["ours-bucket", "ours-longest", "ours-max_length"]
+    flags = parse("--contenders", ",".join(names), "--json", str(tmp_path / "b.json"))
+    run.Benchmark(flags, tmp_path).run()
+    found = json.loads((tmp_path / "b.json").read_text())
+    assert list(found["contenders"]) == [names[0], names[2]]
+    assert (found["whole"], found["too_large"]) == (True, ["ours-longest"])
+    output = capsys.readouterr()
+    assert "Too large for the memory, also alone: ours-longest." in output.out
+    assert "train: the worker ours-longest failed: CUDA out of memory" in output.err
+
+
+def test_a_run_whose_contenders_all_do_not_fit_fails(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(run, "start_workers", NarrowMachine(0).start_workers)
     with pytest.raises(OutOfMemory, match="ours-bucket failed"):
         run.Benchmark(parse("--contenders", "ours-bucket,ours-longest"), tmp_path).run()
@@ -144,15 +159,17 @@ def test_one_that_does_not_fit_alone_ends_the_run(monkeypatch, tmp_path, capsys)
 
 
 def test_workers_that_lack_memory_get_another_try_alone(tmp_path):
-    """This transformers never finds any, so the second try fails as well."""
+    """This transformers never finds any, so the second tries fail as well."""
     package = tmp_path / "transformers"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('CUDA out of memory. Tried 2.00 GiB')")
     flags = ("--contenders", "hf-sdpa-static-16,hf-eager-static-16")
     result = benchmark(*flags, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert result.returncode == 1
-    first, apart, last = result.stderr.splitlines()[-3:]
+    first, apart, *alone, last = result.stderr.splitlines()[-5:]
     reason = "the worker hf-sdpa-static-16 failed: RuntimeError: CUDA out of memory. Tried 2.00 GiB"
+    assert alone[0] == first
+    assert alone[1].startswith("static-16: the worker hf-eager-static-16 failed: ")
     assert first == f"static-16: {reason} (--debug shows where)"
     assert apart == "static-16: its contenders do not fit together and run one after the other"
     assert last == f"benchmark: error: {reason} (--debug shows where)"

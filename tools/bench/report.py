@@ -32,6 +32,8 @@ def make_report(result: dict[str, Any]) -> str:
             f"One after the other, since they do not fit the memory together: {', '.join(apart)}. "
             "Ratios there are not of turns of the same round."
         )
+    if too_large := result["too_large"]:
+        blocks.append(f"Too large for the memory, also alone: {', '.join(too_large)}.")
     if contenders:
         tokens, widths = (
             max(abs(c["turn"][name] / c["epoch"][name] - 1) for c in contenders.values())

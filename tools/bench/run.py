@@ -64,6 +64,7 @@ class Benchmark:
         # Their keys are group and precision: a shared machine is now faster, now slower.
         self._products: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         self._apart: list[str] = []  # In these groups the contenders ran one after the other.
+        self._too_large: list[str] = []  # These did not fit alone either.
 
     def run(self) -> None:
         """Compare, write the figures, and print the tables.
@@ -84,7 +85,13 @@ class Benchmark:
                 say(make_report(result))
 
     def _measure(self, contenders: list[Contender]) -> None:
-        """Have a group measured: together or, where the memory is too small for that, one by one."""
+        """Have a group measured: together or, where the memory is too small for that, one by one.
+
+        One that does not even fit alone is left out.
+
+        Raises:
+            OutOfMemory: none of them fits.
+        """
         try:
             self._take_turns(contenders)
         except OutOfMemory as error:
@@ -95,7 +102,16 @@ class Benchmark:
             _say(f"{group}: its contenders do not fit together and run one after the other")
             self._apart.append(group)
             for contender in contenders:
-                self._take_turns([contender])
+                self._measure_alone(contender)
+            if not any(contender.name in self._turns for contender in contenders):
+                raise
+
+    def _measure_alone(self, contender: Contender) -> None:
+        try:
+            self._take_turns([contender])
+        except OutOfMemory as error:
+            _say(f"{contender.group}: {error}")
+            self._too_large.append(contender.name)
 
     def _take_turns(self, contenders: list[Contender]) -> None:
         """Have contenders of one group take turns, with the matrix products that measure the machine."""
@@ -150,6 +166,7 @@ class Benchmark:
                 "longest": int(train.lengths.max()),
             },
             "one_after_the_other": self._apart,
+            "too_large": self._too_large,
             "peaks": peaks,
             "contenders": contenders,
             "ratios": ratios,

@@ -24,8 +24,9 @@ from tools.cli.errors import error_line
 _LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # It is set by tools/cli/require_packages.py.
 _END = "end"
 _END_SECONDS = 10.0
-# torch's allocators say so in their messages, an accelerator's and the CPU's.
-_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+# torch's allocators say so in their messages, an accelerator's and the CPU's, and CUDA's libraries in a
+# status.
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
 
 
 class OutOfMemory(ChildProcessError):
