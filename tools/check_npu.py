@@ -29,7 +29,7 @@ from tools.check.processes import end_all
 from tools.check.report import output_file, step_line, summary, write_report
 from tools.check.setting import SIZES, Setting
 from tools.check.steps import STEPS, Step, steps_for
-from tools.check.versions import describe_machine
+from tools.check.versions import describe_npu_machine
 from tools.cli.errors import UsageError, error_line
 from tools.cli.groups import flag, parser_of
 from tools.cli.parser import Number
@@ -93,7 +93,7 @@ def check(flags: CheckFlags) -> int:
     make_named_folder("--report: its folder", report.parent)
     folder = flags.folder or Path(tempfile.mkdtemp(prefix="check_npu-"))
     make_named_folder("--folder", folder)
-    facts = describe_machine()
+    facts = describe_npu_machine()
     outcomes: dict[str, Outcome] = {}
     try:
         for step in steps_for(flags.steps or _NAMES):

@@ -66,7 +66,8 @@ ROOMS = {
     "tools.run": BELOW_RUN,
     "tools.bench": ("tools.run", *BELOW_RUN),
     "tools.check": BELOW_RUN,
-    "tools": ("tools.bench", "tools.check", "tools.run", *BELOW_RUN),
+    "tools.gpu": ("tools.bench", "tools.check", "tools.run", *BELOW_RUN),
+    "tools": ("tools.gpu", "tools.bench", "tools.check", "tools.run", *BELOW_RUN),
 }
 
 

@@ -1,1 +1,1 @@
-"""The steps of tools/check_npu.py: what a machine with an NPU is asked, one after the other."""
+"""What checks of a machine share, and the steps of tools/check_npu.py, which asks one with an NPU."""

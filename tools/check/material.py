@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import torch
 
 from model.checkpoint import build_model, save_model
+from model.configuration_albert import AlbertConfig
 from model.tokenization_albert import VOCABULARY_NAMES
 from model.vocabulary_training import train_vocabulary
-from tools.check.setting import Setting
 
 _OPINIONS = (
     ("a dull film", "we hated it", "the acting is terrible", "a tired story", "too long by half"),
@@ -32,19 +33,23 @@ def _sentences(count: int, seed: int) -> list[tuple[str, int]]:
     return rows
 
 
-def make_material(setting: Setting) -> None:
-    """Write the data as SST-2's files, and the folder of a network with random weights."""
-    setting.data.mkdir(parents=True, exist_ok=True)
-    setting.model.mkdir(exist_ok=True)
+def make_material(data: Path, model: Path, config: AlbertConfig) -> None:
+    """Write sentences as SST-2's files, and the folder of a network with random weights.
+
+    Args:
+        data, model: the folders.
+        config: the network's shape.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    model.mkdir(parents=True, exist_ok=True)
     texts: list[str] = []
     for seed, (split, count) in enumerate(_EXAMPLES.items(), start=_SEED):
         rows = _sentences(count, seed)
         lines = "".join(f"{text}\t{label}\n" for text, label in rows)
-        (setting.data / f"{split}.tsv").write_text(f"sentence\tlabel\n{lines}", encoding="utf-8")
+        (data / f"{split}.tsv").write_text(f"sentence\tlabel\n{lines}", encoding="utf-8")
         texts += [text for text, _ in rows]
-    config = setting.sizes.trained
     # A text of so few words makes fewer pieces than may be.
     vocabulary = train_vocabulary(texts, config.vocab_size, hard_vocab_limit=False)
-    (setting.model / VOCABULARY_NAMES[0]).write_bytes(vocabulary)
+    (model / VOCABULARY_NAMES[0]).write_bytes(vocabulary)
     torch.manual_seed(_SEED)
-    save_model(build_model(config), setting.model, with_classifier=False)
+    save_model(build_model(config), model, with_classifier=False)

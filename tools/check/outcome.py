@@ -1,11 +1,11 @@
-"""How a step of the check can end."""
+"""How a step of a check can end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 PASS, FAIL, NOT_HERE, NO_DATA = "pass", "fail", "not on this chip", "no data"
-NOT_ASKED = "not asked"
+NOT_ASKED, NOT_RUN = "not asked", "not run"
 
 
 class StepEnd(Exception):  # noqa: N818 (not each is an error)
@@ -18,6 +18,12 @@ class StepFailure(StepEnd):
     """The machine does not do what is asked for."""
 
     verdict = FAIL
+
+
+class NotRun(StepEnd):
+    """What the step would run is not installed."""
+
+    verdict = NOT_RUN
 
 
 class NotOnThisChip(StepEnd):
@@ -34,7 +40,7 @@ class NoData(StepEnd):
 
 @dataclass(frozen=True)
 class Outcome:
-    """``verdict`` is one of the five above; ``words`` say what was measured, or what went wrong."""
+    """``verdict`` is one of the six above; ``words`` say what was measured, or what went wrong."""
 
     verdict: str
     words: str

@@ -55,20 +55,25 @@ def variable_of(pid: int, name: str) -> str:
     return found.get(name.encode(), b"").decode()
 
 
-def end_all(process: subprocess.Popen) -> None:
-    """End a process and all that it started, whatever session they are in: first asked, then killed."""
-    group = [process.pid, *descendants(process.pid)]
+def end_all(*processes: subprocess.Popen, patience: float = _PATIENCE) -> None:
+    """End processes and all that they started, whatever session they are in: first asked, then killed.
+
+    Args:
+        patience: the seconds that they have for each.
+    """
+    group = [pid for process in processes for pid in (process.pid, *descendants(process.pid))]
     known = {pid: stat.started for pid in group if (stat := _stat(pid)) is not None}
 
     def alive() -> list[int]:
-        process.poll()
+        for process in processes:
+            process.poll()
         return [
             pid
             for pid, started in known.items()
             if (stat := _stat(pid)) is not None and stat.started == started and stat.state != "Z"
         ]
 
-    for number, patience in ((signal.SIGTERM, _PATIENCE), (signal.SIGKILL, _PATIENCE)):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         for pid in alive():
             try:
                 os.kill(pid, number)

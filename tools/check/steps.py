@@ -36,7 +36,7 @@ def device(setting: Setting) -> str:
     """Take the NPU, and make what the other steps need."""
     found = select_device("npu", setting.device_id)
     found.activate()
-    make_material(setting)
+    make_material(setting.data, setting.model, setting.sizes.trained)
     return str(found)
 
 

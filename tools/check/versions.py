@@ -25,24 +25,36 @@ _DRIVER = Path("/usr/local/Ascend/driver/version.info")
 _SECONDS = 20
 
 
-def describe_machine() -> dict[str, str]:
-    """Return versions, paths and settings, by what they are of."""
-    facts = {
+def describe_computer() -> dict[str, str]:
+    """Return which system and which Python this is."""
+    return {
         "machine": f"{platform.platform()}, {platform.machine()}, {os.cpu_count()} CPUs",
         "Python": f"{platform.python_version()} ({sys.executable})",
     }
-    for name in _PACKAGES:
+
+
+def describe_packages(*names: str) -> dict[str, str]:
+    """Return the version of each package, or that it is not installed."""
+    facts = {}
+    for name in names:
         try:
             facts[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             facts[name] = "not installed"
+    return facts
+
+
+def describe_npu_machine() -> dict[str, str]:
+    """Return versions, paths and settings of a machine with an NPU, by what they are of."""
+    facts = describe_computer()
+    facts |= describe_packages(*_PACKAGES)
     facts["CANN"] = describe_cann()
     info = f"{platform.machine()}-linux/ascend_toolkit_install.info"
     files = (info, f"latest/{info}", "version.cfg", "latest/version.cfg")
     found = (folder / file for folder in cann_folders() for file in files)
     facts["CANN's version"] = next((_read(f) for f in found if f.is_file()), "not found")
     facts["driver"] = _read(_DRIVER)
-    facts["npu-smi info"] = _output("npu-smi", "info")
+    facts["npu-smi info"] = output_of("npu-smi", "info")
     names = sorted(name for name in os.environ if name.startswith(_VARIABLES))
     facts |= {name: os.environ[name] for name in names}
     return facts
@@ -55,7 +67,7 @@ def _read(file: Path) -> str:
         return f"{file}: {error.strerror}"
 
 
-def _output(*words: str) -> str:
+def output_of(*words: str) -> str:
     """Return what a program prints, or why it did not run."""
     try:
         result = subprocess.run(

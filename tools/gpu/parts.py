@@ -1,0 +1,58 @@
+"""The parts of the check in their order, with their shares of its time."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tools.check.outcome import NotOnThisChip, NotRun, StepFailure
+from tools.gpu import profiles, speed, trainings
+from tools.gpu.answer import Answer
+from tools.gpu.programs import Programs
+from tools.gpu.setting import Setting
+
+_TESTS = "test/unit/test_gpu.py"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that is asked.
+
+    Attributes:
+        name: of the flag ``--parts``.
+        title: of its section of the page.
+        run: asks it; raises :class:`tools.check.outcome.StepEnd` where there is nothing to show.
+        share: of the time of all parts. What one leaves, the next ones have.
+    """
+
+    name: str
+    title: str
+    run: Callable[[Setting, Programs], Answer]
+    share: float
+
+
+def tests(setting: Setting, programs: Programs) -> Answer:
+    """Run the tests that need a GPU."""
+    if importlib.util.find_spec("pytest") is None:
+        raise NotRun("pytest is not installed: python3 -m pip install -r requirements-test.txt")
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", _TESTS]
+    ended = programs.run("tests", words)
+    last = ([line for line in ended.output.splitlines() if line.strip()] or [ended.reason])[-1]
+    if ended.reason:
+        raise StepFailure(f"{ended.reason}; the last line: {last}")
+    if " passed" not in last:
+        raise NotOnThisChip(last)
+    return Answer(last)
+
+
+# The tests come last, so that they have what time the others leave.
+PARTS = (
+    Part("speed32", "Speed at batch 32, and evaluation", speed.small_batches, 1.5),
+    Part("speed440", "Speed at batch 440", speed.large_batches, 2.0),
+    Part("launcher", "The launchers' run", speed.launcher, 0.75),
+    Part("profile", "Kernels of a step in bf16", profiles.kernels, 0.5),
+    Part("accuracy", "What is learned with CUDA graphs and without", trainings.accuracy, 0.75),
+    Part("tests", f"The tests that need a GPU ({_TESTS})", tests, 2.5),
+)

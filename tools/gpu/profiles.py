@@ -1,0 +1,172 @@
+"""The part that lists the kernels of a step, and what measures them, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from torch.profiler import ProfilerActivity, profile
+
+from model.checkpoint import build_model
+from model.configuration_albert import AlbertConfig
+from processors.batching import BatchPlan
+from processors.glue import TASKS
+from processors.loading import load_steps
+from tools.bench.data import generate_features
+from tools.check.outcome import StepFailure
+from tools.gpu.answer import Answer, table
+from tools.gpu.programs import Programs
+from tools.gpu.setting import Setting
+from tools.machine.device import Device
+from tools.machine.distributed import Processes
+from tools.machine.runtime import Runtime
+from tools.machine.seeds import seed_everything
+from tools.run.flags import TrainingFlags
+from tools.run.training import build_state
+
+_TASK = TASKS["sst-2"]
+_SEED = 42
+_STEPS_OF_SCHEDULE = 1000
+_WARM_STEPS = 5  # The second one is recorded as a graph, where there are graphs.
+_SHOWN, _LONGEST_NAME = 15, 100
+# What a trace says of an event of the device that is work, and no name for some of that.
+_OF_DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")
+# torch sets these for its own graphs: the profiler does not survive graphs with its usual clean-up.
+_FOR_GRAPHS = {"TEARDOWN_CUPTI": "0", "DISABLE_CUPTI_LAZY_REINIT": "1"}
+
+# By kernel: how often it ran, and for how many milliseconds in all.
+Times = dict[str, tuple[int, float]]
+
+
+def kernels(setting: Setting, programs: Programs) -> Answer:
+    """List the kernels of a step at each shape."""
+    words, pages = [], []
+    for examples, width in setting.sizes.shapes:
+        name = f"profile-{examples}x{width}"
+        command = [sys.executable, "-m", "tools.check_gpu", "--profile_of", f"{examples}x{width}"]
+        command += ["--folder", setting.folder, "--size", setting.size, *setting.of_device]
+        command += ["--model_path", setting.model] if setting.model else []
+        programs.run(name, command, **_FOR_GRAPHS).check()
+        found = json.loads((setting.folder / f"{name}.json").read_text(encoding="utf-8"))
+        said = (
+            f"{examples} × {width}: {found['step_ms']:.2f} ms a step, and {found['kernels_ms']:.2f} ms of "
+            "kernels in it"
+        )
+        words.append(said)
+        pages.append(f"{said}; {found['graphs']}.\n\n{_table_of(found)}")
+    return Answer("; ".join(words), "\n\n".join(pages))
+
+
+def _table_of(found: dict) -> str:
+    header = ["kernel", "ms a step", "share", "times a step"]
+    rows = [
+        [f"`{_short(name)}`", f"{ms:.3f}", f"{100 * ms / found['kernels_ms']:.1f} %", f"{times:g}"]
+        for name, times, ms in found["kernels"][:_SHOWN]
+    ]
+    if others := found["kernels"][_SHOWN:]:
+        ms = sum(row[2] for row in others)
+        share = f"{100 * ms / found['kernels_ms']:.1f} %"
+        times = f"{sum(row[1] for row in others):g}"
+        rows.append([f"{len(others)} others", f"{ms:.3f}", share, times])
+    return table(header, rows)
+
+
+def _short(name: str) -> str:
+    name = name.replace("|", "/").replace("`", "'")
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def measure(setting: Setting, examples: int, width: int) -> None:
+    """Time a training step in bf16 at one shape, list its kernels, and write both down as JSON.
+
+    Raises:
+        StepFailure: the profiler saw no kernel.
+    """
+    setting.device.activate()
+    setting.device.keep_memory()
+    step, graphs = _build_step(setting, examples, width)
+    for _ in range(_WARM_STEPS):
+        step()
+    timed, seen = setting.sizes.steps
+    setting.device.synchronize()
+    began = time.perf_counter()
+    for _ in range(timed):
+        step()
+    setting.device.synchronize()
+    seconds = time.perf_counter() - began
+    name = f"profile-{examples}x{width}"
+    times = _profile(step, seen, setting.device, setting.folder / f"{name}.trace.json")
+    if not times:
+        raise StepFailure("the profiler saw no kernel")
+    by_time = sorted(times.items(), key=lambda item: -item[1][1])
+    found = {
+        "step_ms": 1000 * seconds / timed,
+        "kernels_ms": sum(ms for _, ms in times.values()) / seen,
+        "graphs": graphs(),
+        "kernels": [(kernel, count / seen, ms / seen) for kernel, (count, ms) in by_time],
+    }
+    (setting.folder / f"{name}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def _build_step(
+    setting: Setting, examples: int, width: int
+) -> tuple[Callable[[], None], Callable[[], str]]:
+    """Return what takes a step as run_classifier.py does, batch and all, and what tells of its graphs."""
+    config = AlbertConfig.from_file(setting.model) if setting.model else AlbertConfig()
+    config.set_task(_TASK.labels)
+    seed_everything(_SEED)
+    model = setting.device.place(build_model(config))
+    flags = TrainingFlags(bf16=True, batch_size=examples, learning_rate=1e-5, seed=_SEED)
+    runtime = Runtime(setting.device, Processes())
+    state = build_state(flags, runtime, model, _STEPS_OF_SCHEDULE, facts={})
+    lengths = np.full(examples, width, np.int64)
+    features = generate_features(lengths, _TASK, config.vocab_size, _SEED)
+    plan = BatchPlan(np.arange(examples), width)
+    count = _WARM_STEPS + sum(setting.sizes.steps)
+    steps = load_steps([[plan]] * count, features, setting.device.torch_device)
+
+    def step() -> None:
+        state.forward_backward(next(steps))
+        state.update()
+
+    def graphs() -> str:
+        if not setting.device.has_graphs:
+            return "no graphs on this device"
+        return f"{state.graphs.count} graphs, recorded in {state.graphs.seconds:.1f} s"
+
+    return step, graphs
+
+
+def _profile(step: Callable[[], None], steps: int, device: Device, trace: Path) -> Times:
+    """Return what the kernels of some steps take; on the CPU, what its operations do."""
+    shared = device.is_shared
+    activity = ProfilerActivity.CPU if shared else ProfilerActivity.CUDA
+    with profile(activities=[activity]) as seen:
+        for _ in range(steps):
+            step()
+        device.synchronize()
+    if shared:
+        rows = seen.key_averages()
+        return {row.key: (row.count, row.self_cpu_time_total / 1000) for row in rows}
+    seen.export_chrome_trace(str(trace))
+    return read_trace(trace)
+
+
+def read_trace(file: Path) -> Times:
+    """Return how often each kernel of a trace ran, and its milliseconds in all.
+
+    Copies and fills of memory count as kernels.
+    """
+    events = json.loads(file.read_text(encoding="utf-8", errors="replace"))["traceEvents"]
+    counts: Counter[str] = Counter()
+    sums: Counter[str] = Counter()
+    for event in events:
+        if event.get("cat") in _OF_DEVICE and event.get("ph") == "X":
+            counts[event["name"]] += 1
+            sums[event["name"]] += event["dur"] / 1000
+    return {name: (counts[name], sums[name]) for name in counts}
