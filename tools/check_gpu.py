@@ -152,7 +152,7 @@ def check(flags: CheckFlags) -> int:
         raise UsageError(f"--folder {folder} has a {_PAGE} already: name another folder")
     make_named_folder("--folder", folder)
     began = time.monotonic()
-    setting = _make_setting(flags, folder, device)
+    setting = make_setting(flags, folder, device)
     facts = describe_gpu_machine(device.index)
     command = shlex.join(["bash", "test/check_gpu.sh", *sys.argv[1:]])
     parts = [part for part in PARTS if part.name in (flags.parts or _NAMES)]
@@ -198,7 +198,7 @@ def _select(flags: CheckFlags) -> Device:
         raise UsageError(f"{words}: it takes a GPU and a torch with CUDA; {_TINY}") from error
 
 
-def _make_setting(flags: CheckFlags, folder: Path, device: Device) -> Setting:
+def make_setting(flags: CheckFlags, folder: Path, device: Device) -> Setting:
     """Return the setting, with the data and the model that are to be had."""
     if flags.size == "tiny":
         data, model = folder / "made" / "SST-2", folder / "made" / "model"
@@ -215,6 +215,7 @@ def _make_setting(flags: CheckFlags, folder: Path, device: Device) -> Setting:
 
 def main(words: Sequence[str]) -> int:
     """Parse the flags and check; returns the exit status."""
+    sys.stdout.reconfigure(errors="replace")  # A terminal without × is no reason to fail.
     return run_command(parser_of(CheckFlags, "check_gpu", __doc__), check, words)
 
 

@@ -2,23 +2,26 @@
 
 import json
 import re
+import shutil
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from helpers import ROOT, command, launch
 
 from tools import benchmark, check_gpu
-from tools.check.outcome import NotRun, StepFailure
+from tools.check.outcome import NotOnThisChip, NotRun, StepFailure
 from tools.cli.groups import parser_of
 from tools.gpu import parts
-from tools.gpu.profiles import read_trace
+from tools.gpu.profiles import kernels, read_trace
 from tools.gpu.programs import Ended, Programs
 from tools.gpu.setting import Setting
-from tools.gpu.speed import benchmark_words
+from tools.gpu.speed import benchmark_words, launcher_words
 from tools.gpu.trainings import accuracy, compare_losses, judge
 from tools.machine.device import Device
+from tools.run.flags import parse_flags
 
 pytestmark = pytest.mark.newer_torch("is not for the benchmark")
 
@@ -183,13 +186,18 @@ def test_losses_are_compared_to_the_bit():
 class OnPaper:
     """In the place of the programs: leaves the records that runs with these scores would."""
 
-    def __init__(self, scores):
-        self.scores = scores
+    def __init__(self, scores, reason=""):
+        self.scores, self.reason, self.data = scores, reason, set()
+
+    def run(self, name, words, at_most):
+        assert (name, words[2]) == ("demo", "tools.prepare_demo")
+        return Ended("", "", self.reason)
 
     def run_together(self, programs):
         for name, words in programs.items():
             flags = dict(zip(words[:-1], words[1:], strict=True))
             output = flags["--output_dir"]
+            self.data.add(flags["--data_dir"])
             output.mkdir(parents=True)
             (output / "model.safetensors").touch()
             score = self.scores[flags["--cuda_graphs"]][flags["--seed"] - 1]
@@ -218,6 +226,18 @@ def test_trainings_with_graphs_are_held_against_those_without(tmp_path, off, ver
     assert not list(tmp_path.glob("short/**/*.safetensors"))
 
 
+@pytest.mark.parametrize("reason", ["", "demo ended with status 1: no network"])
+def test_the_demonstration_is_trained_where_it_is_to_be_had(reason, tmp_path):
+    setting = Setting(tmp_path, "full", WithGraphs("cpu"), None, None)
+    programs = OnPaper(dict.fromkeys(("on", "off"), [0.7, 0.8, 0.75]), reason)
+    answer = accuracy(setting, programs)
+    (data,) = programs.data
+    assert (data == ROOT / "dataset/demo/SST-2") == (not reason)
+    assert (data / "train.tsv").is_relative_to(tmp_path) == bool(reason)
+    assert reason in answer.page
+    assert answer.words.endswith("losses the same to the bit with 3 of 3 seeds")
+
+
 def test_the_kernels_of_a_trace_are_added_up(tmp_path):
     def event(name, category, milliseconds, kind="X"):
         return {"name": name, "cat": category, "ph": kind, "ts": 1, "dur": 1000 * milliseconds}
@@ -230,6 +250,87 @@ def test_the_kernels_of_a_trace_are_added_up(tmp_path):
     file = tmp_path / "trace.json"
     file.write_text(json.dumps({"traceEvents": events}))
     assert read_trace(file) == {"gemm": (2, 5.0), "Memset (Device)": (1, 1.0)}
+
+
+class ProfileOnPaper:
+    """In the place of the programs: leaves what a profile of these kernels would."""
+
+    def __init__(self, folder, kernels):
+        self.folder, self.kernels = folder, kernels
+
+    def run(self, name, words, **variables):
+        assert name == f"profile-{words[words.index('--profile_of') + 1]}"
+        assert variables["TEARDOWN_CUPTI"] == "0"  # Else the profiler may crash with graphs.
+        milliseconds = sum(row[2] for row in self.kernels)
+        found = {
+            "step_ms": 4.0,
+            "kernels_ms": milliseconds,
+            "graphs": "2 graphs, recorded in 0.5 s",
+        }
+        file = self.folder / f"{name}.json"
+        file.write_text(json.dumps({**found, "kernels": self.kernels}))
+        return Ended("", "", "")
+
+
+def test_the_page_has_the_kernels_that_take_longest(tmp_path):
+    setting = Setting(tmp_path, "full", Device("cpu"), None, None)
+    names = [f"void kernel<{'a|b, ' * 30}>", *(f"k{index}" for index in range(16))]
+    programs = ProfileOnPaper(tmp_path, [(name, 2.0, 0.125) for name in names])
+    answer = kernels(setting, programs)
+    assert answer.words.startswith("32 × 14: 4.00 ms a step, and 2.12 ms of kernels in it; 440 × ")
+    assert answer.page.count("; 2 graphs, recorded in 0.5 s.") == 2
+    rows = answer.page.split("\n\n")[1].splitlines()
+    assert len(rows) == 2 + 15 + 1
+    assert rows[2].startswith("| `void kernel<a/b, a/b, ")
+    assert rows[2].endswith("…` | 0.125 | 5.9 % | 2 |")
+    assert rows[-1] == "| 2 others | 0.250 | 11.8 % | 4 |"
+    nothing = kernels(setting, ProfileOnPaper(tmp_path, []))
+    assert nothing.verdict == "fail"
+    assert (
+        "4.00 ms a step, and 0.00 ms of kernels in it; the profiler saw no kernel" in nothing.words
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "reason", "expected"),
+    [
+        ("22 passed in 9.9s\n", "", "22 passed in 9.9s"),
+        ("1 failed, 21 passed in 9s\n", "tests ended with status 1: x", StepFailure),
+        ("22 skipped in 2s\n", "", NotOnThisChip),
+        ("", "tests had not ended when its time was up", StepFailure),
+    ],
+)
+def test_the_verdict_of_the_gpu_tests(output, reason, expected, tmp_path):
+    setting = Setting(tmp_path, "tiny", Device("cpu"), None, None)
+    programs = SimpleNamespace(run=lambda name, words: Ended(output, "", reason))
+    if isinstance(expected, str):
+        assert parts.tests(setting, programs).words == expected
+    else:
+        last = output.strip() or reason
+        with pytest.raises(expected, match=f"{last}$"):
+            parts.tests(setting, programs)
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_data_and_model_are_found_where_the_launchers_find_them(
+    weights, tmp_path, sst2, pretrained, monkeypatch
+):
+    monkeypatch.setattr(check_gpu, "ROOT", tmp_path / "nowhere")
+    flags, _ = parser_of(check_gpu.CheckFlags, "check_gpu", "").parse(
+        ["--data_path", str(sst2.parent)]
+    )
+    own = tmp_path / "out"
+    assert check_gpu.make_setting(flags, own, Device("cpu")).model is None
+    model = sst2.parent / "prev_trained_model" / "albert_base_v2"
+    shutil.copytree(pretrained, model)
+    if not weights:
+        (model / "model.safetensors").unlink()
+    setting = check_gpu.make_setting(flags, own, Device("cpu"))
+    assert (setting.data, setting.model, setting.has_weights) == (sst2, model, weights)
+    words = launcher_words(setting, own / "launcher")
+    goals = parse_flags(list(map(str, words)))
+    assert goals.inputs.random_init != weights
+    assert (goals.training.batch_size, goals.training.fp16_opt_level) == (440, "O2")
 
 
 def test_without_pytest_the_tests_are_not_run(monkeypatch, tmp_path):

@@ -82,7 +82,7 @@ class Programs:
                     processes[name] = subprocess.Popen(
                         [str(word) for word in words],
                         cwd=ROOT,
-                        env=os.environ | variables,
+                        env=os.environ | {"PYTHONIOENCODING": "utf-8"} | variables,
                         start_new_session=True,
                         stdin=subprocess.DEVNULL,
                         stdout=output,

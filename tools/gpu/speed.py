@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from pathlib import Path
 
 from tools.check.outcome import FAIL, NoData
 from tools.cli.paths import ROOT
@@ -63,18 +64,26 @@ def _compare(setting: Setting, programs: Programs, name: str, comparison: Compar
     return Answer("; ".join(said), page)
 
 
+def launcher_words(setting: Setting, output: Path) -> list[object]:
+    """Return the flags of test/train_performance_1p.sh's run into ``output``, without its checkpoints."""
+    sizes = setting.sizes
+    return [
+        *("--task_name", "sst-2", "--do_train", "--data_dir", setting.data),
+        *("--model_name_or_path", setting.model, "--output_dir", output),
+        *("--batch_size", sizes.launcher_batch, "--max_seq_length", sizes.max_seq_length),
+        *("--learning_rate", 28e-5, "--num_train_epochs", 2, "--drop_last"),
+        *("--fp16", "--fp16_opt_level", "O2", "--amp_backend", "native"),
+        *("--logging_steps", 80, "--save_steps", 0, *setting.of_device),
+        *(() if setting.has_weights else ("--random_init",)),
+    ]
+
+
 def launcher(setting: Setting, programs: Programs) -> Answer:
-    """Train as test/train_performance_1p.sh does, but for its checkpoints: the first epoch, the second."""
+    """Train as the launchers do, and compare the speeds of the first epoch and the second."""
     if not (setting.data and setting.model):
         raise NoData("it needs SST-2 and a vocabulary: give --data_path and --model_path")
     output = setting.folder / "launcher"
-    words = [sys.executable, ROOT / "run_classifier.py", "--task_name", "sst-2", "--do_train"]
-    words += ["--data_dir", setting.data, "--model_name_or_path", setting.model]
-    words += ["--output_dir", output, "--batch_size", setting.sizes.launcher_batch]
-    words += ["--max_seq_length", setting.sizes.max_seq_length, "--drop_last"]
-    words += ["--learning_rate", 28e-5, "--num_train_epochs", 2, "--logging_steps", 80]
-    words += ["--save_steps", 0, "--fp16", "--fp16_opt_level", "O2", "--amp_backend", "native"]
-    words += [*setting.of_device, *(() if setting.has_weights else ("--random_init",))]
+    words = [sys.executable, ROOT / "run_classifier.py", *launcher_words(setting, output)]
     ended = programs.run("launcher", words).check()
     remove_weights(output)
     first, second = (record["fps"] for record in records_of(output, "epoch"))
