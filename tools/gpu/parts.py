@@ -49,10 +49,10 @@ def tests(setting: Setting, programs: Programs) -> Answer:
 
 # The tests come last, so that they have what time the others leave.
 PARTS = (
-    Part("speed32", "Speed at batch 32, and evaluation", speed.small_batches, 1.5),
+    Part("speed32", "Speed at batch 32, and evaluation", speed.small_batches, 2.0),
     Part("speed440", "Speed at batch 440", speed.large_batches, 2.0),
     Part("launcher", "The launchers' run", speed.launcher, 0.75),
-    Part("profile", "Kernels of a step in bf16", profiles.kernels, 0.5),
-    Part("accuracy", "What is learned with CUDA graphs and without", trainings.accuracy, 0.75),
-    Part("tests", f"The tests that need a GPU ({_TESTS})", tests, 2.5),
+    Part("profile", "Kernels of a step in bf16", profiles.kernels, 0.75),
+    Part("accuracy", "What is learned with CUDA graphs and without", trainings.accuracy, 1.0),
+    Part("tests", f"The tests that need a GPU ({_TESTS})", tests, 2.0),
 )

@@ -16,10 +16,11 @@ def records_of(output: Path, event: str) -> list[dict[str, Any]]:
     return [record for record in map(json.loads, lines) if record["event"] == event]
 
 
-def graphs_in(ended: Ended) -> str:
-    """Return what a run's log says of its CUDA graphs."""
-    found = re.findall(r"CUDA graphs: .*", ended.output + ended.errors)
-    return found[-1] if found else "CUDA graphs: none"
+def remarks_in(ended: Ended) -> str:
+    """Return what a run's log says of its CUDA graphs, and of fused kernels that do not work."""
+    text = f"{ended.output}\n{ended.errors}"
+    graphs = re.findall(r"CUDA graphs: .*", text) or ["CUDA graphs: none"]
+    return "; ".join([*re.findall(r"the fused kernels do not work.*", text)[:1], graphs[-1]])
 
 
 def remove_weights(output: Path) -> None:

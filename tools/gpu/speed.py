@@ -11,7 +11,7 @@ from tools.check.outcome import FAIL, NoData
 from tools.cli.paths import ROOT
 from tools.gpu.answer import Answer, table
 from tools.gpu.programs import Programs
-from tools.gpu.records import graphs_in, records_of, remove_weights
+from tools.gpu.records import records_of, remarks_in, remove_weights
 from tools.gpu.setting import Comparison, Setting
 
 
@@ -97,4 +97,4 @@ def launcher(setting: Setting, programs: Programs) -> Answer:
         ],
     )
     found = f"{first:.0f} and {second:.0f} samples/s, the first epoch {first / second:.2f} of the second"
-    return Answer(f"{found}; {graphs_in(ended)}", page)
+    return Answer(f"{found}; {remarks_in(ended)}", page)

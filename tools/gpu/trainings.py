@@ -15,7 +15,7 @@ from tools.check.outcome import FAIL, NOT_HERE, PASS
 from tools.cli.paths import ROOT
 from tools.gpu.answer import Answer, table
 from tools.gpu.programs import Programs
-from tools.gpu.records import graphs_in, records_of, remove_weights
+from tools.gpu.records import records_of, remarks_in, remove_weights
 from tools.gpu.setting import MADE_SHAPE, Setting
 
 _TASK = TASKS["sst-2"]
@@ -67,8 +67,8 @@ def accuracy(setting: Setting, programs: Programs) -> Answer:
     equal, found = judge(by_kind["on"], by_kind["off"])
     exact = sum(words == _SAME for words in same.values())
     found += f"; losses the same to the bit with {exact} of {len(same)} seeds"
-    graphs = graphs_in(ended[outputs["on", setting.sizes.seeds[0]].name])
-    return Answer(found, f"{found}.\n\n{graphs}. {page}", PASS if equal else FAIL)
+    remarks = remarks_in(ended[outputs["on", setting.sizes.seeds[0]].name])
+    return Answer(found, f"{found}.\n\n{remarks}. {page}", PASS if equal else FAIL)
 
 
 def _material(setting: Setting, programs: Programs) -> tuple[Path, Path, str]:
