@@ -12,10 +12,9 @@ from torch.autograd.function import once_differentiable
 from model.fused.parts import block_of
 from model.fused.sums import Sums
 
-# Longer sequences go to torch's attention.
-_MOST_KEYS = 128
+# Longer sequences go to torch's attention, which is as fast from here on (docs/benchmarks.md).
+_MOST_BYTES = 128  # of a column of keys
 _LEAST_BLOCK = 16  # The units for products take no smaller ones.
-_QUERIES = 64
 _MOST_PROGRAMS = 64
 
 
@@ -34,9 +33,9 @@ class FusedAttention:
         self._uses = 0
 
     @staticmethod
-    def takes(keys: int) -> bool:
-        """Return whether it is made for sequences of this length."""
-        return keys <= _MOST_KEYS
+    def takes(keys: int, dtype: torch.dtype) -> bool:
+        """Return whether it is made for sequences of this length: a program holds all their numbers."""
+        return keys * dtype.itemsize <= _MOST_BYTES
 
     def __call__(
         self, states: Tensor, mask: Tensor | None, queries: int, seed: Tensor | None
@@ -69,20 +68,20 @@ class _Use(torch.autograd.Function):
         batch, keys, width = states.shape
         heads = attention.heads
         size = width // 3 // heads
-        trains, drops = states.requires_grad, seed is not None
+        drops = seed is not None
         out = states.new_empty(batch, queries, width // 3)
-        log_sums = None
-        if trains:
-            log_sums = states.new_empty(batch, heads, queries, dtype=torch.float32)
-        blocks = _blocks(keys, size)
-        ctx.numbers = (queries, keys, heads, size, size**-0.5, attention.p if drops else 0.0)
-        ctx.choices = {"MASKED": mask is not None, "DROPS": drops, **blocks}
-        attention_forward[(heads, batch, -(-queries // blocks["QUERIES"]))](
-            *(states, mask, out, log_sums, seed),
-            *ctx.numbers,
-            TRAINS=trains,
-            **ctx.choices,
-            num_warps=_warps(blocks),
+        log_sums = states.new_empty(batch, heads, queries, dtype=torch.float32)
+        is_masked = int(mask is not None)
+        mask = (
+            mask.contiguous()
+            if is_masked
+            else torch.empty(1, dtype=torch.bool, device=states.device)
+        )
+        p = attention.p if drops else 0.0
+        ctx.numbers = (queries, keys, is_masked, heads, size, size**-0.5, p)
+        ctx.choices = {"DROPS": drops, **_blocks(keys, size)}
+        attention_forward[(heads, batch)](
+            *(states, mask, out, log_sums, seed), *ctx.numbers, **ctx.choices
         )
         ctx.attention, ctx.use = attention, use
         ctx.save_for_backward(states, mask, log_sums, seed)
@@ -103,26 +102,20 @@ class _Use(torch.autograd.Function):
             sums.parts = states.new_empty(programs, 1, width, dtype=torch.float32)
         attention_backward[(heads, sums.parts.shape[0])](
             *(gradient.contiguous(), states, mask, log_sums, to_states, sums.parts, seed),
-            *(batch, *ctx.numbers),
-            FIRST=begins,
+            *(batch, int(begins), *ctx.numbers),
             **ctx.choices,
-            num_warps=_warps(ctx.choices),
         )
         return to_states, None, None, None, None, None
 
 
 def _blocks(keys: int, size: int) -> dict[str, int]:
-    """Return how much a program takes at once."""
+    """Return how much a program takes at once, and with how many warps."""
     of_keys = max(_LEAST_BLOCK, block_of(keys))
     return {
         "KEYS": of_keys,
-        "QUERIES": min(_QUERIES, of_keys),
         "SIZE": max(_LEAST_BLOCK, block_of(size)),
+        "num_warps": 1 if of_keys == _LEAST_BLOCK else 4,
     }
-
-
-def _warps(blocks: dict[str, int]) -> int:
-    return 1 if blocks["KEYS"] <= 16 else 4 if blocks["KEYS"] <= 64 else 8
 
 
 def torch_attention(

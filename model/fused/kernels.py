@@ -61,7 +61,7 @@ def norm_forward(
         tl.store(scale + row, factor)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "is_first"])
 def norm_backward(
     gradient,
     total,
@@ -73,16 +73,16 @@ def norm_backward(
     to_z,
     sums,
     rows,
+    is_first,
     columns,
     p,
     DROPS: tl.constexpr,
-    FIRST: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Write the gradients of :func:`norm_forward`'s inputs, for every so many-th row.
 
     Add those of weight, bias, and of a bias that was added to ``z``, to this program's [3, columns] of
-    ``sums``; with FIRST, begin them.
+    ``sums``, or begin them if ``is_first``.
     """
     program = tl.program_id(0)
     column = tl.arange(0, BLOCK)
@@ -110,31 +110,32 @@ def norm_backward(
             tl.store(to_z + at, result.to(to_z.dtype.element_ty), mask=inside)
         of_z += result
     place = sums + program * 3 * columns + column
-    if not FIRST:
-        of_weight += tl.load(place, mask=inside, other=0.0)
-        of_bias += tl.load(place + columns, mask=inside, other=0.0)
-        of_z += tl.load(place + 2 * columns, mask=inside, other=0.0)
+    before = column < columns * (1 - is_first)
+    of_weight += tl.load(place, mask=before, other=0.0)
+    of_bias += tl.load(place + columns, mask=before, other=0.0)
+    of_z += tl.load(place + 2 * columns, mask=before, other=0.0)
     tl.store(place, of_weight, mask=inside)
     tl.store(place + columns, of_bias, mask=inside)
     tl.store(place + 2 * columns, of_z, mask=inside)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "is_first"])
 def gelu_backward(
     gradient,
     inputs,
     to_inputs,
     sums,
     rows,
+    is_first,
     columns,
     TANH: tl.constexpr,
-    FIRST: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Write the gradient of GELU's inputs, for some columns and every so many-th ROWS rows.
 
-    Add up its columns in this program's part of ``sums`` [programs, columns]; with FIRST, begin them.
+    Add up its columns in this program's part of ``sums`` [programs, columns], or begin them if
+    ``is_first``.
     TANH is the approximation with that function.
     """
     column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -159,6 +160,5 @@ def gelu_backward(
         tl.store(to_inputs + at, result.to(to_inputs.dtype.element_ty), mask=here)
         total += tl.sum(result, 0)
     place = sums + program * columns + column
-    if not FIRST:
-        total += tl.load(place, mask=inside, other=0.0)
+    total += tl.load(place, mask=column < columns * (1 - is_first), other=0.0)
     tl.store(place, total, mask=inside)

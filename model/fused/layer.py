@@ -51,7 +51,7 @@ class FusedLayer:
         attention, keys = self._attention, hidden.shape[1]
         queries = 1 if first_only else keys
         states, hidden = self._query_key_value(hidden)
-        if attention.takes(keys):
+        if attention.takes(keys, states.dtype):
             self._query_key_value.leave_bias_to(attention.sums, 0)
             context = attention(states, mask, queries, _seed(seeds, 0, attention.p))
         else:

@@ -13,7 +13,7 @@ from model.fused.sums import Sums
 
 _MOST_PROGRAMS = 1024
 _ROWS_OF_A_PROGRAM = 6
-_GELU_ROWS, _GELU_COLUMNS, _GELU_PROGRAMS = 16, 128, 64
+_GELU_ROWS, _GELU_COLUMNS, _GELU_PROGRAMS = 32, 128, 128
 
 
 def block_of(columns: int) -> int:
@@ -204,9 +204,8 @@ class _NormUse(torch.autograd.Function):
             norm.sums.parts = mean.new_empty(programs, 3, columns)
         norm_backward[(norm.sums.parts.shape[0],)](
             *(gradient, total, kept, weight, mean, scale, to_residual, to_z, norm.sums.parts),
-            *(rows, columns, norm.p),
+            *(rows, int(begins), columns, norm.p),
             DROPS=kept is not None,
-            FIRST=begins,
             BLOCK=block_of(columns),
         )
         return to_z, to_residual, None, None, None, None, None
@@ -251,9 +250,8 @@ class _GeluUse(torch.autograd.Function):
             programs = min(-(-ctx.gelu.most_rows // _GELU_ROWS), _GELU_PROGRAMS)
             sums.parts = inputs.new_empty(programs, 1, columns, dtype=torch.float32)
         gelu_backward[(-(-columns // _GELU_COLUMNS), sums.parts.shape[0])](
-            *(gradient, inputs, to_inputs, sums.parts, rows, columns),
+            *(gradient, inputs, to_inputs, sums.parts, rows, int(begins), columns),
             TANH=ctx.gelu.approximate == "tanh",
-            FIRST=begins,
             ROWS=_GELU_ROWS,
             BLOCK=_GELU_COLUMNS,
         )

@@ -31,10 +31,6 @@ PRECISIONS = {
 OVERFLOWS = (4, 5)
 
 
-# Without kernels whose random numbers are others.
-PLAIN = {"fused_kernels": "off"}
-
-
 class Training:
     """A small training, step by step, with graphs or without."""
 

@@ -206,7 +206,7 @@ class OnPaper:
             (output / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
             assert name == output.name
         return dict.fromkeys(
-            programs, Ended("CUDA graphs: 9 shapes", "the fused kernels do not work here", "")
+            programs, Ended("CUDA graphs: 9 shapes", "--fused_kernels auto: none, for x", "")
         )
 
 
@@ -224,7 +224,7 @@ def test_trainings_with_graphs_are_held_against_those_without(tmp_path, off, ver
     assert answer.verdict == verdict
     assert f"losses the same to the bit with {sum(map(float.__eq__, on, off))} of 2" in answer.words
     assert f"| 1 | {on[0]:.4f} | {off[0]:.4f} | " in answer.page
-    assert "the fused kernels do not work here; CUDA graphs: 9 shapes. " in answer.page
+    assert "--fused_kernels auto: none, for x; CUDA graphs: 9 shapes. " in answer.page
     assert not list(tmp_path.glob("short/**/*.safetensors"))
 
 

@@ -167,4 +167,4 @@ def test_what_has_no_graphs_says_so(tokenizer, caplog, flags, reason):
         Training(tokenizer, "on", **flags)
     caplog.set_level("INFO")
     assert not hasattr(Training(tokenizer, "auto", **flags).state, "graphs")
-    assert f"CUDA graphs: none, for {reason}" in caplog.text
+    assert f"--cuda_graphs auto: none, for {reason}" in caplog.text

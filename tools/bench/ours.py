@@ -53,6 +53,8 @@ class Ours:
             learning_rate=LEARNING_RATE,
             seed=SEED,
             torch_compile=contender.compiled,
+            fused_kernels="auto",
+            cuda_graphs="auto",
         )
         runtime = Runtime(self._device, Processes())
         plan = build_plan(flags, lengths, longest, runtime.processes)

@@ -118,7 +118,14 @@ def _build_step(
     config.set_task(_TASK.labels)
     seed_everything(_SEED)
     model = setting.device.place(build_model(config))
-    flags = TrainingFlags(bf16=True, batch_size=examples, learning_rate=1e-5, seed=_SEED)
+    flags = TrainingFlags(
+        bf16=True,
+        batch_size=examples,
+        learning_rate=1e-5,
+        seed=_SEED,
+        fused_kernels="auto",
+        cuda_graphs="auto",
+    )
     runtime = Runtime(setting.device, Processes())
     state = build_state(flags, runtime, model, _STEPS_OF_SCHEDULE, facts={})
     lengths = np.full(examples, width, np.int64)

@@ -17,10 +17,10 @@ def records_of(output: Path, event: str) -> list[dict[str, Any]]:
 
 
 def remarks_in(ended: Ended) -> str:
-    """Return what a run's log says of its CUDA graphs, and of fused kernels that do not work."""
+    """Return what a run's log says of its CUDA graphs, and of what there is none of."""
     text = f"{ended.output}\n{ended.errors}"
     graphs = re.findall(r"CUDA graphs: .*", text) or ["CUDA graphs: none"]
-    return "; ".join([*re.findall(r"the fused kernels do not work.*", text)[:1], graphs[-1]])
+    return "; ".join([*re.findall(r"--\w+ auto: none, for .*", text), graphs[-1]])
 
 
 def remove_weights(output: Path) -> None:

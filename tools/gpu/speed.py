@@ -73,6 +73,7 @@ def launcher_words(setting: Setting, output: Path) -> list[object]:
         *("--batch_size", sizes.launcher_batch, "--max_seq_length", sizes.max_seq_length),
         *("--learning_rate", 28e-5, "--num_train_epochs", 2, "--drop_last"),
         *("--fp16", "--fp16_opt_level", "O2", "--amp_backend", "native"),
+        *("--cuda_graphs", "auto", "--fused_kernels", "auto"),
         *("--logging_steps", 80, "--save_steps", 0, *setting.of_device),
         *(() if setting.has_weights else ("--random_init",)),
     ]

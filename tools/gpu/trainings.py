@@ -24,10 +24,18 @@ _DOWNLOAD_SECONDS = 25.0  # Where there is no network, pip may try for long.
 _OF_DEMO = (ROOT / "dataset/demo/SST-2", ROOT / "prev_trained_model/albert_demo")
 
 
+# By name, the flags of the runs that are compared.
+_KINDS = {
+    "on": ("--cuda_graphs", "on"),
+    "off": ("--cuda_graphs", "off"),
+    "fused": ("--cuda_graphs", "on", "--fused_kernels", "on"),
+}
+
+
 def accuracy(setting: Setting, programs: Programs) -> Answer:
     """Train in bf16 with several seeds, with graphs and without, all runs at the same time."""
     data, model, source = _material(setting, programs)
-    kinds = ("on", "off") if setting.device.has_graphs else ("off",)
+    kinds = tuple(_KINDS) if setting.device.has_graphs else ("off",)
     outputs = {
         (kind, seed): setting.folder / "short" / f"graphs_{kind}-seed_{seed}"
         for kind in kinds
@@ -39,7 +47,7 @@ def accuracy(setting: Setting, programs: Programs) -> Answer:
     words += setting.of_device
     ended = programs.run_together(
         {
-            output.name: [*words, "--cuda_graphs", kind, "--seed", seed, "--output_dir", output]
+            output.name: [*words, *_KINDS[kind], "--seed", seed, "--output_dir", output]
             for (kind, seed), output in outputs.items()
         }
     )
@@ -65,10 +73,12 @@ def accuracy(setting: Setting, programs: Programs) -> Answer:
         words_of_off = _mean_and_spread(by_kind["off"])
         return Answer(f"no graphs on this device; without them {words_of_off}", page, NOT_HERE)
     equal, found = judge(by_kind["on"], by_kind["off"])
+    as_equal, of_kernels = judge(by_kind["fused"], by_kind["off"])
+    found += f"; with fused kernels, too: {of_kernels}"
     exact = sum(words == _SAME for words in same.values())
     found += f"; losses the same to the bit with {exact} of {len(same)} seeds"
     remarks = remarks_in(ended[outputs["on", setting.sizes.seeds[0]].name])
-    return Answer(found, f"{found}.\n\n{remarks}. {page}", PASS if equal else FAIL)
+    return Answer(found, f"{found}.\n\n{remarks}. {page}", PASS if equal and as_equal else FAIL)
 
 
 def _material(setting: Setting, programs: Programs) -> tuple[Path, Path, str]:
@@ -129,5 +139,5 @@ def _page(seeds: Sequence[int], by_kind: dict[str, list[float]], same: dict[int,
         for index, seed in enumerate(seeds)
     ]
     rows.append(["mean ± spread", *map(_mean_and_spread, by_kind.values()), ""])
-    kinds = [f"accuracy, `--cuda_graphs {kind}`" for kind in by_kind]
+    kinds = [f"accuracy, `{' '.join(_KINDS[kind])}`" for kind in by_kind]
     return table(["seed", *kinds, "losses of all steps"], rows)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import math
 import os
 import resource
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,8 +27,6 @@ from tools.cli.errors import UsageError, error_line, first_line
 from tools.machine.cann import describe_cann
 from tools.machine.host_memory import keep_freed_memory
 from tools.machine.step_graphs import CudaRecorder, Recorder
-
-logger = logging.getLogger(__name__)
 
 _BACKENDS = {"npu": "hccl", "cuda": "nccl", "cpu": "gloo"}
 _FAST_BF16 = ("amx_bf16", "avx512_bf16")
@@ -93,10 +89,16 @@ class Device:
         """Whether kernels can be recorded here and run again without the host."""
         return self.type == "cuda" and CAN_CAPTURE
 
-    @property
-    def has_fused_kernels(self) -> bool:
-        """Whether model/fused works here; that is tried once, and said where it does not."""
-        return self.type == "cuda" and _fused_kernels_work(self.torch_device)
+    def why_no_fused_kernels(self) -> str | None:
+        """Return why model/fused does not work here, which is tried; None where it does."""
+        if self.type != "cuda":
+            return f"Triton makes no kernels for {self}"
+        try:
+            try_kernels(self.torch_device)
+        except Exception as error:
+            # Triton has many ways to fail: no compiler, an old GPU, another torch.
+            return error_line(error)
+        return None
 
     @property
     def evaluation_tokens(self) -> int:
@@ -166,13 +168,10 @@ class Device:
 
         What makes masks has the attribute ``mask_every_query`` (model/modeling_albert.py). A torch_npu
         before its 26.1 line hands a mask to the NPU's fused attention as it is, which broadcasts none.
-        What has kernels of its own for a GPU has the attribute ``fused``.
         """
         for module in model.modules():
             if hasattr(module, "mask_every_query"):
                 module.mask_every_query = self.type == "npu"
-            if hasattr(module, "fused"):
-                module.fused = self.has_fused_kernels
         return model.to(self.torch_device)
 
     def count(self) -> int:
@@ -210,21 +209,6 @@ class Device:
         if self.type == "cpu":
             return f"cpu ({torch.get_num_threads()} threads)"
         return f"{self.type}:{self.index} ({self._module.get_device_name(self.index)})"
-
-
-@cache
-def _fused_kernels_work(device: torch.device) -> bool:
-    try:
-        try_kernels(device)
-    except (
-        Exception
-    ) as error:  # Triton has many ways to fail: no compiler, an old GPU, another torch.
-        logger.warning(
-            "the fused kernels do not work here, and torch's own take their place: %s",
-            error_line(error),
-        )
-        return False
-    return True
 
 
 def select_device(

@@ -72,7 +72,7 @@ def build_state(
     device = runtime.device
     encoder = model.albert.encoder
     encoder.gradient_checkpointing = flags.gradient_checkpointing
-    encoder.fused = encoder.fused and flags.fused_kernels == "auto"
+    encoder.fused = _takes_fused_kernels(flags, device)
     _check_fused_optimizer(flags, device)
     graphed = _takes_graphs(flags, device)
     optimizer = build_optimizer(
@@ -111,8 +111,41 @@ def build_state(
     )
 
 
+def _takes_fused_kernels(flags: TrainingFlags, device: Device) -> bool:
+    """Return whether the layers are to be fused ones.
+
+    Raises:
+        UsageError: they are asked for, and cannot be.
+    """
+    if flags.fused_kernels == "off":
+        return False
+    if flags.torch_compile:
+        obstacle = "--torch_compile makes kernels of the same work"
+    elif flags.gradient_checkpointing:
+        obstacle = "--gradient_checkpointing computes layers twice"
+    elif uses_apex(flags.fp16, flags.amp_backend, device):
+        obstacle = "apex's mixed precision casts on its own (--amp_backend native does not)"
+    else:
+        obstacle = device.why_no_fused_kernels()
+    return _decide("fused_kernels", flags.fused_kernels, obstacle)
+
+
+def _decide(name: str, wanted: str, obstacle: str | None) -> bool:
+    """Return whether a flag that says ``auto`` or ``on`` gets what it asks for; log where it does not.
+
+    Raises:
+        UsageError: it says ``on``, and there is an obstacle.
+    """
+    if obstacle is None:
+        return True
+    if wanted == "on":
+        raise UsageError(f"--{name} on: {obstacle}; leave it out")
+    logger.info("--%s %s: none, for %s", name, wanted, obstacle)
+    return False
+
+
 def _takes_graphs(flags: TrainingFlags, device: Device) -> bool:
-    """Return whether the steps are to be CUDA graphs; log it where there can be some.
+    """Return whether the steps are to be CUDA graphs.
 
     Raises:
         UsageError: they are asked for, and cannot be.
@@ -131,13 +164,7 @@ def _takes_graphs(flags: TrainingFlags, device: Device) -> bool:
         obstacle = "apex's mixed precision decides on the host (--amp_backend native does not)"
     elif flags.fp16_opt_level == "O3":
         obstacle = "--fp16_opt_level O3 is not made for them"
-    if obstacle is None:
-        return True
-    if flags.cuda_graphs == "on":
-        raise UsageError(f"--cuda_graphs on: {obstacle}; leave it out")
-    if device.has_graphs:
-        logger.info("CUDA graphs: none, for %s", obstacle)
-    return False
+    return _decide("cuda_graphs", flags.cuda_graphs, obstacle)
 
 
 def _check_fused_optimizer(flags: TrainingFlags, device: Device) -> None:

@@ -11,6 +11,8 @@ from tools.cli.groups import flag
 from tools.cli.parser import Number
 from tools.precision.choice import PrecisionFlags
 
+_WHERE_THEY_GO = ("off", "auto", "on")
+
 
 @dataclass(frozen=True)
 class TrainingFlags(PrecisionFlags):
@@ -82,14 +84,14 @@ class TrainingFlags(PrecisionFlags):
         False, "let torch compile the network, which takes minutes; no gain on a CPU"
     )
     fused_kernels: str = flag(
-        "auto",
-        "what lies between the matrix products in kernels of its own: auto = on a GPU; in half precision "
-        "the hidden states are then in that",
-        choices=("auto", "off"),
+        "off",
+        "on a GPU what lies between the matrix products by kernels made for it; in half precision the "
+        "hidden states are then in that; auto = where they work",
+        choices=_WHERE_THEY_GO,
     )
     cuda_graphs: str = flag(
-        "auto",
-        "run the parts of a step as CUDA graphs, which do not wait for the host: auto = on a GPU, where "
-        "the other flags allow it",
-        choices=("auto", "on", "off"),
+        "off",
+        "run the parts of a step as CUDA graphs, which do not wait for the host; auto = where the other "
+        "flags allow it",
+        choices=_WHERE_THEY_GO,
     )
