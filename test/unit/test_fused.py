@@ -2,6 +2,9 @@
 
 import copy
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from model.configuration_albert import AlbertConfig
 from model.fused.layer import try_kernels
 from model.modeling_albert import AlbertForSequenceClassification
 
+HERE = Path(__file__).parent
 ON_GPU = torch.cuda.is_available()
 if not ON_GPU:
     os.environ["TRITON_INTERPRET"] = "1"  # It is read when Triton is imported.
@@ -185,3 +189,17 @@ def test_a_pass_that_failed_leaves_nothing_to_the_next():
 
 def test_the_kernels_can_be_tried():
     try_kernels(DEVICE)
+
+
+def test_the_kernels_compile_where_there_is_no_gpu(tmp_path):
+    """The interpreter takes what the compiler does not, such as a name of two types in a loop."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    result = subprocess.run(
+        [sys.executable, HERE / "compile_kernels.py", tmp_path],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 16

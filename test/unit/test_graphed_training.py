@@ -4,13 +4,18 @@ import copy
 
 import pytest
 import torch
+from forks import run_together
 from graphed import FAULTS, O2, OVERFLOWS, PRECISIONS, STEPS, Training, assert_same
+from helpers import write_sst2
 from tape import Tape
 
 from processors.loading import BatchBuilder, common_batches, load_steps
 from tools.bench.host_reads import HostReads
 from tools.cli.errors import UsageError
+from tools.machine.device import Device
 from tools.machine.step_graphs import InputBuffers, StepGraphs
+
+pytestmark = pytest.mark.newer_torch("has no graphs that these are")
 
 
 @pytest.mark.parametrize(("task", "accumulation"), [("sst-2", 3), ("sts-b", 1)])
@@ -168,3 +173,26 @@ def test_what_has_no_graphs_says_so(tokenizer, caplog, flags, reason):
     caplog.set_level("INFO")
     assert not hasattr(Training(tokenizer, "auto", **flags).state, "graphs")
     assert f"--cuda_graphs auto: none, for {reason}" in caplog.text
+
+
+def test_two_processes_with_graphs_learn_what_two_without_do(pretrained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = write_sst2(tmp_path / "SST-2", train=45, dev=8)
+    words = ["--do_train", "--device=cpu", "--data_dir", data, "--max_seq_length=32", "--batch_size=4",
+             "--num_train_epochs=2", "--learning_rate=1e-3", "--gradient_accumulation_steps=2",
+             "--model_name_or_path", pretrained, "--save_steps=0"]  # fmt: skip
+
+    def tape(rank):
+        Device.has_graphs = True
+        Device.graph_recorder = lambda device: Tape()
+
+    plain = [*words, "--output_dir=plain"]
+    graphed = [*words, "--cuda_graphs=on", "--output_dir=graphed"]
+    assert [end[0] for end in run_together([plain, plain], tmp_path)] == [0, 0]
+    ends = run_together([graphed, graphed], tmp_path, tape)
+    assert [end[0] for end in ends] == [0, 0], ends
+    assert "CUDA graphs: " in ends[0][1]
+    weights = [
+        (tmp_path / name / "model.safetensors").read_bytes() for name in ("plain", "graphed")
+    ]
+    assert weights[0] == weights[1]

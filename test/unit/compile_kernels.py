@@ -1,0 +1,54 @@
+"""Compile all kernels for a GPU of compute capability 8.0, which need not be there.
+
+python test/unit/compile_kernels.py FOLDER, which gets what Triton keeps.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ["TRITON_CACHE_DIR"] = sys.argv[1]
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from model.fused import attention_kernels, kernels
+
+TARGET = GPUTarget("cuda", 80, 32)
+NAMES = {
+    "*bf16": "z residual out total gradient inputs to_residual to_z to_inputs states to_states",
+    "*fp32": "weight bias mean scale sums log_sums",
+    "*i64": "seed",
+    "*i8": "kept",
+    "*i1": "mask",
+    "i32": "rows columns batch queries keys heads size is_masked is_first",
+    "fp32": "eps p factor",
+}
+TYPES = {name: kind for kind, names in NAMES.items() for name in names.split()}
+
+
+def compile_one(kernel, constants, **options):
+    names = kernel.arg_names
+    types = {name: "constexpr" if name in constants else TYPES[name] for name in names}
+    values = {(names.index(name),): value for name, value in constants.items()}
+    triton.compile(ASTSource(kernel, types, values), target=TARGET, options=options)
+    print(kernel.__name__, constants)
+
+
+for drops in (False, True):
+    without = {"DROPS": drops} if drops else {"DROPS": drops, "seed": None, "kept": None}
+    no_seed = {name: value for name, value in without.items() if name != "kept"}
+    no_kept = {name: value for name, value in without.items() if name != "seed"}
+    for trains in (True, False):
+        sums = {} if trains else {"mean": None, "scale": None}
+        constants = {**without, **sums, "TRAINS": trains, "BLOCK": 1024}
+        compile_one(kernels.norm_forward, constants)
+    compile_one(kernels.norm_backward, no_kept | {"BLOCK": 1024})
+    for keys, warps in ((16, 1), (64, 4)):
+        constants = {**no_seed, "KEYS": keys, "SIZE": 64}
+        compile_one(attention_kernels.attention_forward, constants, num_warps=warps)
+        compile_one(attention_kernels.attention_backward, constants, num_warps=warps)
+for tanh in (True, False):
+    compile_one(kernels.gelu_backward, {"TANH": tanh, "ROWS": 32, "BLOCK": 128})
