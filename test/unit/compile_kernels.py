@@ -37,18 +37,16 @@ def compile_one(kernel, constants, **options):
     print(kernel.__name__, constants)
 
 
-for drops in (False, True):
-    without = {"DROPS": drops} if drops else {"DROPS": drops, "seed": None, "kept": None}
-    no_seed = {name: value for name, value in without.items() if name != "kept"}
-    no_kept = {name: value for name, value in without.items() if name != "seed"}
-    for trains in (True, False):
-        sums = {} if trains else {"mean": None, "scale": None}
-        constants = {**without, **sums, "TRAINS": trains, "BLOCK": 1024}
-        compile_one(kernels.norm_forward, constants)
-    compile_one(kernels.norm_backward, no_kept | {"BLOCK": 1024})
-    for keys, warps in ((16, 1), (64, 4)):
-        constants = {**no_seed, "KEYS": keys, "SIZE": 64}
-        compile_one(attention_kernels.attention_forward, constants, num_warps=warps)
-        compile_one(attention_kernels.attention_backward, constants, num_warps=warps)
-for tanh in (True, False):
-    compile_one(kernels.gelu_backward, {"TANH": tanh, "ROWS": 32, "BLOCK": 128})
+DROPS = {"DROPS": True}
+NO_DROPS = {"DROPS": False, "seed": None}
+ATTENTION = {"KEYS": 32, "SIZE": 64}
+compile_one(kernels.norm_forward, DROPS | {"TRAINS": True, "BLOCK": 1024})
+compile_one(
+    kernels.norm_forward,
+    NO_DROPS | {"kept": None, "mean": None, "scale": None, "TRAINS": False, "BLOCK": 1024},
+)
+compile_one(kernels.norm_backward, DROPS | {"BLOCK": 1024})
+compile_one(kernels.gelu_backward, {"TANH": True, "ROWS": 32, "BLOCK": 128})
+compile_one(kernels.gelu_backward, {"TANH": False, "ROWS": 32, "BLOCK": 128})
+compile_one(attention_kernels.attention_forward, NO_DROPS | ATTENTION)
+compile_one(attention_kernels.attention_backward, DROPS | ATTENTION)

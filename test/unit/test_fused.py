@@ -126,11 +126,10 @@ def test_evaluation_has_no_dropout():
     torch.testing.assert_close(ours, logits, **CLOSE)
 
 
-@pytest.mark.parametrize("width", [5, 20])
-def test_dropout_follows_the_seed_and_so_do_its_gradients(width):
+def test_dropout_follows_the_seed_and_so_do_its_gradients():
     """Along its gradient the loss changes as that says, with the same random numbers."""
     _, fused = make(dropout=0.3)
-    inputs = batch(width, rows=2)
+    inputs = batch(rows=2)
 
     def loss(seed=3):
         torch.manual_seed(seed)
@@ -202,4 +201,4 @@ def test_the_kernels_compile_where_there_is_no_gpu(tmp_path):
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert len(result.stdout.splitlines()) == 16
+    assert len(result.stdout.splitlines()) == 7
