@@ -67,7 +67,12 @@ class SharedProjections(NamedTuple):
 
 
 class AlbertAttention(nn.Module):
-    """Multi-head self-attention with its residual connection and LayerNorm: [B, S, H] → [B, S, H]."""
+    """Multi-head self-attention with its residual connection and LayerNorm: [B, S, H] → [B, S, H].
+
+    Attributes:
+        as_products: compute it under autocast as two plain products, for a device whose own attention
+            has a slow backward pass there.
+    """
 
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
@@ -80,6 +85,7 @@ class AlbertAttention(nn.Module):
         self.dense = nn.Linear(size, size)
         self.LayerNorm = nn.LayerNorm(size, eps=config.layer_norm_eps)
         self.output_dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.as_products = False
 
     def joint_parameters(self) -> tuple[Tensor, Tensor]:
         """Return weight [3 H, H] and bias [3 H] of query, key and value as one linear map."""
@@ -104,7 +110,10 @@ class AlbertAttention(nn.Module):
         if first_only:  # The first token alone asks; it still sees all of them.
             query, hidden = query[:, :1], hidden[:, :1]
             mask = None if mask is None else mask[:, :, :1]
-        context = F.scaled_dot_product_attention(
+        attend = F.scaled_dot_product_attention
+        if self.as_products and autocast_dtype(query.device.type) is not None:
+            attend = attention_as_products
+        context = attend(
             *(self._split_heads(states) for states in (query, key, value)),
             attn_mask=mask,
             dropout_p=self.attention_dropout if self.training else 0.0,
@@ -115,6 +124,21 @@ class AlbertAttention(nn.Module):
     def _split_heads(self, states: Tensor) -> Tensor:
         """Return [B, S, H] states as [B, heads, S, H / heads]."""
         return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+def attention_as_products(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, dropout_p: float
+) -> Tensor:
+    """Return what ``F.scaled_dot_product_attention`` does: [B, heads, Q, D] of keys [B, heads, S, D].
+
+    Args:
+        attn_mask: bool, True where a key is seen; broadcast to [B, heads, Q, S].
+    """
+    scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask, torch.finfo(scores.dtype).min)
+    weights = F.dropout(scores.softmax(-1), dropout_p)
+    return weights.to(value.dtype) @ value
 
 
 class AlbertLayer(nn.Module):

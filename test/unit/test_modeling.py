@@ -5,9 +5,11 @@ import torch
 from helpers import DATA, golden_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from model import modeling_albert
 from model.configuration_albert import AlbertConfig
-from model.modeling_albert import AlbertForSequenceClassification
+from model.modeling_albert import AlbertForSequenceClassification, attention_as_products
 from model.weight_names import huggingface_key
+from tools.machine.device import Device
 
 GOLDENS = ("albert_sst2_tiny", "albert_stsb_tiny", "albert_two_groups_tiny")
 
@@ -150,3 +152,45 @@ def test_classifier_dropout_follows_the_reference():
     assert AlbertConfig().classifier_dropout == 0.1
     assert AlbertConfig(hidden_dropout_prob=0.3).classifier_dropout == 0.3
     assert AlbertConfig(classifier_dropout_prob=0.0).classifier_dropout == 0.0
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_as_products_is_attention(masked):
+    torch.manual_seed(0)
+    inputs = [torch.randn(3, 2, 7, 8, requires_grad=True) for _ in range(3)]
+    mask = None
+    if masked:
+        mask = (torch.arange(7) < torch.tensor([7, 3, 1])[:, None])[:, None, None, :]
+    results = []
+    for attend in (torch.nn.functional.scaled_dot_product_attention, attention_as_products):
+        result = attend(*inputs, attn_mask=mask, dropout_p=0.0)
+        results.append([result, *torch.autograd.grad(result.square().sum(), inputs)])
+    torch.testing.assert_close(results[1], results[0], atol=1e-5, rtol=1e-5)
+
+
+def test_a_cpu_with_amx_attends_by_products_in_bf16_alone(monkeypatch):
+    model, _, batch = golden_model(GOLDENS[0])
+    used = []
+    products = modeling_albert.attention_as_products
+    monkeypatch.setattr(
+        modeling_albert,
+        "attention_as_products",
+        lambda *a, **k: used.append(1) or products(*a, **k),
+    )
+    for units in ("avx512_bf16", "amx_bf16, avx512_bf16"):
+        monkeypatch.setattr(Device, "fast_bf16", units)
+        Device("cpu").place(model)
+        model(*batch)
+        assert not used
+        with torch.autocast("cpu", torch.bfloat16):
+            model(*batch)
+    assert len(used) == model.config.num_hidden_layers
+
+
+def test_dropout_of_attention_as_products_is_on_its_weights():
+    torch.manual_seed(0)
+    query = key = torch.zeros(1, 1, 200, 4)
+    value = torch.ones(1, 1, 200, 4)
+    sums = attention_as_products(query, key, value, None, 0.5)[..., 0]
+    assert sums.mean().item() == pytest.approx(1.0, abs=0.02)
+    assert sums.std().item() == pytest.approx((0.5 / 0.5 / 200) ** 0.5, rel=0.2)
