@@ -198,13 +198,14 @@ class AlbertTransformer(nn.Module):
         )
         layers, groups = config.num_hidden_layers, config.num_hidden_groups
         self.group_of_layer = [int(layer / (layers / groups)) for layer in range(layers)]
+        self.widest = config.intermediate_size
         self.gradient_checkpointing = False
         self.fused = False
 
     def forward(self, embeddings: Tensor, mask: Tensor | None, first_only: bool = False) -> Tensor:
         """Return the last hidden states: [B, S, H], or of the first token alone [B, 1, H]."""
         hidden = self.embedding_hidden_mapping_in(embeddings)
-        if self.fused and not self.gradient_checkpointing and not is_compiling():
+        if self.fused and self._can_fuse(hidden):
             return self._fused_layers(hidden, mask, first_only)
         groups = [
             [(layer, layer.shared_projections()) for layer in group.albert_layers]
@@ -218,6 +219,12 @@ class AlbertTransformer(nn.Module):
             else:
                 hidden = layer(*arguments)
         return hidden
+
+    def _can_fuse(self, hidden: Tensor) -> bool:
+        # The kernels count their numbers in 32 bits.
+        widest = max(self.widest, 3 * hidden.shape[-1])
+        fits = hidden.shape[0] * hidden.shape[1] * widest < 2**31
+        return fits and not self.gradient_checkpointing and not is_compiling()
 
     def _fused_layers(self, hidden: Tensor, mask: Tensor | None, first_only: bool) -> Tensor:
         dtype = autocast_dtype(hidden.device.type) or hidden.dtype

@@ -14,6 +14,7 @@ from model.fused.sums import Sums
 
 # Longer sequences go to torch's attention, which is as fast from here on (docs/benchmarks.md).
 _MOST_BYTES = 128  # of a column of keys
+_MOST_SIZE = 128
 _LEAST_BLOCK = 16  # The units for products take no smaller ones.
 _MOST_PROGRAMS = 64
 
@@ -32,10 +33,11 @@ class FusedAttention:
         self.sums, self.heads, self.p = Sums(), heads, p
         self._uses = 0
 
-    @staticmethod
-    def takes(keys: int, dtype: torch.dtype) -> bool:
-        """Return whether it is made for sequences of this length: a program holds all their numbers."""
-        return keys * dtype.itemsize <= _MOST_BYTES
+    def takes(self, states: Tensor) -> bool:
+        """Return whether a program can hold all numbers of a sequence, [B, S, 3 H], that a head has."""
+        _, keys, width = states.shape
+        dtype, size = states.dtype, width // 3 // self.heads
+        return keys * dtype.itemsize <= _MOST_BYTES and size <= _MOST_SIZE
 
     def __call__(
         self, states: Tensor, mask: Tensor | None, queries: int, seed: Tensor | None
@@ -49,7 +51,8 @@ class FusedAttention:
             seed: int64, of the random numbers; None where there is no dropout.
         """
         self._uses += 1
-        return _Use.apply(states, mask, self, queries, seed, self._uses)
+        p = self.p if seed is not None else 0.0
+        return _Use.apply(states, mask, self.sums, self._uses, queries, self.heads, p, seed)
 
 
 class _Use(torch.autograd.Function):
@@ -58,15 +61,16 @@ class _Use(torch.autograd.Function):
         ctx: Any,
         states: Tensor,
         mask: Tensor | None,
-        attention: FusedAttention,
-        queries: int,
-        seed: Tensor | None,
+        sums: Sums,
         use: int,
+        queries: int,
+        heads: int,
+        p: float,
+        seed: Tensor | None,
     ) -> Tensor:
         from model.fused.attention_kernels import attention_forward
 
         batch, keys, width = states.shape
-        heads = attention.heads
         size = width // 3 // heads
         drops = seed is not None
         out = states.new_empty(batch, queries, width // 3)
@@ -77,13 +81,12 @@ class _Use(torch.autograd.Function):
             if is_masked
             else torch.empty(1, dtype=torch.bool, device=states.device)
         )
-        p = attention.p if drops else 0.0
         ctx.numbers = (queries, keys, is_masked, heads, size, size**-0.5, p)
         ctx.choices = {"DROPS": drops, **_blocks(keys, size)}
         attention_forward[(heads, batch)](
             *(states, mask, out, log_sums, seed), *ctx.numbers, **ctx.choices
         )
-        ctx.attention, ctx.use = attention, use
+        ctx.sums, ctx.use, ctx.heads = sums, use, heads
         ctx.save_for_backward(states, mask, log_sums, seed)
         return out
 
@@ -94,7 +97,7 @@ class _Use(torch.autograd.Function):
 
         states, mask, log_sums, seed = ctx.saved_tensors
         batch, _, width = states.shape
-        sums, heads = ctx.attention.sums, ctx.attention.heads
+        sums, heads = ctx.sums, ctx.heads
         to_states = torch.empty_like(states)
         begins = sums.begins(ctx.use)
         if begins:
@@ -105,7 +108,7 @@ class _Use(torch.autograd.Function):
             *(batch, int(begins), *ctx.numbers),
             **ctx.choices,
         )
-        return to_states, None, None, None, None, None
+        return to_states, *[None] * 7
 
 
 def _blocks(keys: int, size: int) -> dict[str, int]:

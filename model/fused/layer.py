@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -51,7 +52,7 @@ class FusedLayer:
         attention, keys = self._attention, hidden.shape[1]
         queries = 1 if first_only else keys
         states, hidden = self._query_key_value(hidden)
-        if attention.takes(keys, states.dtype):
+        if attention.takes(states):
             self._query_key_value.leave_bias_to(attention.sums, 0)
             context = attention(states, mask, queries, _seed(seeds, 0, attention.p))
         else:
@@ -73,11 +74,17 @@ def _linear(linear: nn.Linear, dtype: torch.dtype) -> FusedLinear:
     return FusedLinear(linear.weight, linear.bias, dtype)
 
 
-def try_kernels(device: torch.device) -> None:
-    """Compile and run a kernel.
+def try_kernels(layer: nn.Module, dtype: torch.dtype) -> None:
+    """Compile and run what a training with these layers runs, on two short sequences.
+
+    Args:
+        layer: a :class:`model.modeling_albert.AlbertLayer`; it stays as it is.
 
     Raises:
         Exception: whatever stands in the way of that.
     """
-    norm = FusedNorm(nn.LayerNorm(8, device=device), 0.0)
-    norm(torch.randn(1, 1, 8, device=device), torch.zeros(1, 1, 8, device=device), None)
+    layer = copy.deepcopy(layer).train()
+    size, device = layer.ffn.in_features, layer.ffn.weight.device
+    hidden = torch.randn(2, 3, size, dtype=dtype, device=device, requires_grad=True)
+    seeds = torch.ones(3, dtype=torch.int64, device=device)
+    FusedLayer(layer, dtype)(hidden, None, False, seeds).sum().backward()

@@ -21,8 +21,41 @@ def block_of(columns: int) -> int:
     return 1 << (columns - 1).bit_length()
 
 
+class LinearSums(Sums):
+    """The gradients of a linear map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._of_bias: tuple[Sums, int] | None = None
+
+    def leave_bias_to(self, sums: Sums, index: int) -> None:
+        """Have the gradient of the bias added up by what comes next, in its parts' [:, index]."""
+        self._of_bias = sums, index
+
+    def add(self, use: int, inputs: Tensor, output_gradient: Tensor) -> None:
+        """Add the gradients of a use: [N, in] inputs, [N, out] gradients of its outputs."""
+        begins = self.begins(use)
+        if begins:
+            self.weight = output_gradient.t() @ inputs
+        else:
+            self.weight.addmm_(output_gradient.t(), inputs)
+        if self._of_bias is None:
+            column = output_gradient.sum(0, dtype=torch.float32)
+            self.parts = column if begins else self.parts.add_(column)
+
+    def gradients(self) -> tuple[Tensor, Tensor]:
+        """Return the sums of weight and bias, and begin anew."""
+        self.take()
+        if self._of_bias is None:
+            return self.weight, self.parts
+        sums, index = self._of_bias
+        return self.weight, sums.parts[:, index].sum(0)
+
+
 class FusedLinear:
     """A linear map, for all its uses in one forward pass.
+
+    Nodes of the graph know its sums alone: what held its weights, too, would be held by them for ever.
 
     Args:
         weight: [out, in].
@@ -31,15 +64,18 @@ class FusedLinear:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
-        self.sums, self._bias_sums = Sums(), None
-        self._weight, self._bias = weight.to(dtype), bias.to(dtype)
-        if torch.is_grad_enabled() and weight.requires_grad:
-            self._weight, self._bias = _LinearSource.apply(weight, bias, dtype, self)
+        self.sums: LinearSums | None = None
+        if _learns(weight, bias):
+            self.sums = LinearSums()
+            self._weight, self._bias = _LinearSource.apply(weight, bias, dtype, self.sums)
+        else:
+            self._weight, self._bias = weight.to(dtype), bias.to(dtype)
         self._uses = 0
 
     def leave_bias_to(self, sums: Sums, index: int) -> None:
-        """Have the gradient of the bias added up by what comes next, in its parts' [:, index]."""
-        self._bias_sums = sums, index
+        """Do as :meth:`LinearSums.leave_bias_to`, if the weights learn."""
+        if self.sums is not None:
+            self.sums.leave_bias_to(sums, index)
 
     def __call__(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Map [B, S, in] to [B, S, out]; return that, and the inputs for what else takes them.
@@ -47,27 +83,11 @@ class FusedLinear:
         So the product adds their gradients up. Whoever takes the second must let go of its gradient.
         """
         self._uses += 1
-        return _LinearUse.apply(inputs, self._weight, self._bias, self, self._uses)
+        return _LinearUse.apply(inputs, self._weight, self._bias, self.sums, self._uses)
 
-    def add(self, use: int, inputs: Tensor, output_gradient: Tensor) -> None:
-        """Add the gradients of a use: [N, in] inputs, [N, out] gradients of its outputs."""
-        sums = self.sums
-        begins = sums.begins(use)
-        if begins:
-            sums.weight = output_gradient.t() @ inputs
-        else:
-            sums.weight.addmm_(output_gradient.t(), inputs)
-        if self._bias_sums is None:
-            column = output_gradient.sum(0, dtype=torch.float32)
-            sums.parts = column if begins else sums.parts.add_(column)
 
-    def gradients(self) -> tuple[Tensor, Tensor]:
-        """Return the sums of weight and bias, and begin anew."""
-        self.sums.take()
-        if self._bias_sums is None:
-            return self.sums.weight, self.sums.parts
-        sums, index = self._bias_sums
-        return self.sums.weight, sums.parts[:, index].sum(0)
+def _learns(*parameters: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters)
 
 
 class _LinearSource(torch.autograd.Function):
@@ -75,16 +95,16 @@ class _LinearSource(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, weight: Tensor, bias: Tensor, dtype: torch.dtype, linear: FusedLinear
+        ctx: Any, weight: Tensor, bias: Tensor, dtype: torch.dtype, sums: LinearSums
     ) -> tuple[Tensor, Tensor]:
-        ctx.linear, ctx.dtypes = linear, (weight.dtype, bias.dtype)
+        ctx.sums, ctx.dtypes = sums, (weight.dtype, bias.dtype)
         ctx.set_materialize_grads(False)
         return weight.to(dtype, copy=True), bias.to(dtype, copy=True)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *_: None) -> tuple[Tensor, Tensor, None, None]:
-        weight, bias = ctx.linear.gradients()
+        weight, bias = ctx.sums.gradients()
         return weight.to(ctx.dtypes[0]), bias.to(ctx.dtypes[1]), None, None
 
 
@@ -93,9 +113,9 @@ class _LinearUse(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, linear: FusedLinear, use: int
+        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, sums: LinearSums | None, use: int
     ) -> tuple[Tensor, Tensor]:
-        ctx.linear, ctx.use = linear, use
+        ctx.sums, ctx.use = sums, use
         ctx.save_for_backward(inputs, weight)
         ctx.set_materialize_grads(False)
         return F.linear(inputs, weight, bias), inputs.view_as(inputs)
@@ -107,7 +127,8 @@ class _LinearUse(torch.autograd.Function):
     ) -> tuple[Tensor, None, None, None, None]:
         inputs, weight = ctx.saved_tensors
         flat = gradient.flatten(0, -2)
-        ctx.linear.add(ctx.use, inputs.flatten(0, -2), flat)
+        if ctx.sums is not None:
+            ctx.sums.add(ctx.use, inputs.flatten(0, -2), flat)
         if passed is None:
             return gradient @ weight, None, None, None, None
         passed.view(-1, passed.shape[-1]).addmm_(flat, weight)
@@ -123,11 +144,10 @@ class FusedNorm:
     """
 
     def __init__(self, norm: nn.LayerNorm, p: float) -> None:
-        self.sums, self.p, self.eps = Sums(), p, norm.eps
-        self.most_rows = 0  # of a use
+        self.sums, self.p, self._eps = Sums(), p, norm.eps
         self._weight, self._bias = norm.weight, norm.bias
-        if torch.is_grad_enabled() and norm.weight.requires_grad:
-            self._weight, self._bias = _NormSource.apply(norm.weight, norm.bias, self)
+        if _learns(norm.weight, norm.bias):
+            self._weight, self._bias = _NormSource.apply(norm.weight, norm.bias, self.sums)
         self._uses = 0
 
     def __call__(self, z: Tensor, residual: Tensor, seed: Tensor | None) -> Tensor:
@@ -137,22 +157,27 @@ class FusedNorm:
             seed: int64, of the random numbers; None where there is no dropout.
         """
         self._uses += 1
-        return _NormUse.apply(z, residual, self._weight, self._bias, self, self._uses, seed)
+        self.sums.most_rows = max(self.sums.most_rows, z.numel() // z.shape[-1])
+        numbers = (self._eps, self.p if seed is not None else 0.0)
+        trains = _learns(z, residual, self._weight, self._bias)
+        return _NormUse.apply(
+            *(z, residual, self._weight, self._bias),
+            *(self.sums, self._uses, seed, numbers, trains),
+        )
 
 
 class _NormSource(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, bias: Tensor, norm: FusedNorm) -> tuple[Tensor, Tensor]:
-        ctx.norm, ctx.dtypes = norm, (weight.dtype, bias.dtype)
+    def forward(ctx: Any, weight: Tensor, bias: Tensor, sums: Sums) -> tuple[Tensor, Tensor]:
+        ctx.sums, ctx.dtypes = sums, (weight.dtype, bias.dtype)
         ctx.set_materialize_grads(False)
         return weight.view_as(weight), bias.view_as(bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *_: None) -> tuple[Tensor, Tensor, None]:
-        sums = ctx.norm.sums
-        sums.take()
-        weight, bias = sums.parts[:, :2].sum(0)
+        ctx.sums.take()
+        weight, bias = ctx.sums.parts[:, :2].sum(0)
         return weight.to(ctx.dtypes[0]), bias.to(ctx.dtypes[1]), None
 
 
@@ -164,26 +189,28 @@ class _NormUse(torch.autograd.Function):
         residual: Tensor,
         weight: Tensor,
         bias: Tensor,
-        norm: FusedNorm,
+        sums: Sums,
         use: int,
         seed: Tensor | None,
+        numbers: tuple[float, float],
+        trains: bool,
     ) -> Tensor:
         from model.fused.kernels import norm_forward
 
         columns = z.shape[-1]
         rows = z.numel() // columns
-        trains, drops = any(ctx.needs_input_grad), seed is not None
+        drops = seed is not None
         residual, out = residual.contiguous(), torch.empty_like(z)
         kept = torch.empty_like(z, dtype=torch.int8) if drops else None
         mean, scale = z.new_empty(2, rows, dtype=torch.float32).unbind() if trains else (None, None)
         norm_forward[(rows,)](
             *(z, residual, out, kept, weight, bias, mean, scale, seed),
-            *(columns, norm.eps, norm.p if drops else 0.0),
+            *(columns, *numbers),
             DROPS=drops,
             TRAINS=trains,
             BLOCK=block_of(columns),
         )
-        ctx.norm, ctx.use, norm.most_rows = norm, use, max(norm.most_rows, rows)
+        ctx.sums, ctx.use, ctx.p = sums, use, numbers[1]
         # What is in the place of z now is the sum that was normalized.
         ctx.save_for_backward(z, kept, weight, mean, scale)
         return out
@@ -194,21 +221,21 @@ class _NormUse(torch.autograd.Function):
         from model.fused.kernels import norm_backward
 
         total, kept, weight, mean, scale = ctx.saved_tensors
-        norm, columns = ctx.norm, total.shape[-1]
+        sums, columns = ctx.sums, total.shape[-1]
         rows = total.numel() // columns
         gradient, to_residual = gradient.contiguous(), torch.empty_like(total)
         to_z = to_residual if kept is None else torch.empty_like(total)
-        begins = norm.sums.begins(ctx.use)
+        begins = sums.begins(ctx.use)
         if begins:
-            programs = min(-(-norm.most_rows // _ROWS_OF_A_PROGRAM), _MOST_PROGRAMS)
-            norm.sums.parts = mean.new_empty(programs, 3, columns)
-        norm_backward[(norm.sums.parts.shape[0],)](
-            *(gradient, total, kept, weight, mean, scale, to_residual, to_z, norm.sums.parts),
-            *(rows, int(begins), columns, norm.p),
+            programs = min(-(-sums.most_rows // _ROWS_OF_A_PROGRAM), _MOST_PROGRAMS)
+            sums.parts = mean.new_empty(programs, 3, columns)
+        norm_backward[(sums.parts.shape[0],)](
+            *(gradient, total, kept, weight, mean, scale, to_residual, to_z, sums.parts),
+            *(rows, int(begins), columns, ctx.p),
             DROPS=kept is not None,
             BLOCK=block_of(columns),
         )
-        return to_z, to_residual, None, None, None, None, None
+        return to_z, to_residual, *[None] * 7
 
 
 class FusedGelu:
@@ -219,40 +246,39 @@ class FusedGelu:
     """
 
     def __init__(self, approximate: str) -> None:
-        self.sums, self.approximate = Sums(), approximate
-        self.most_rows = 0
+        self.sums, self._approximate = Sums(), approximate
         self._uses = 0
 
     def __call__(self, inputs: Tensor) -> Tensor:
         self._uses += 1
-        return _GeluUse.apply(inputs, self, self._uses)
+        self.sums.most_rows = max(self.sums.most_rows, inputs.numel() // inputs.shape[-1])
+        return _GeluUse.apply(inputs, self.sums, self._uses, self._approximate)
 
 
 class _GeluUse(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, gelu: FusedGelu, use: int) -> Tensor:
-        rows = inputs.numel() // inputs.shape[-1]
-        ctx.gelu, ctx.use, gelu.most_rows = gelu, use, max(gelu.most_rows, rows)
+    def forward(ctx: Any, inputs: Tensor, sums: Sums, use: int, approximate: str) -> Tensor:
+        ctx.sums, ctx.use, ctx.approximate = sums, use, approximate
         ctx.save_for_backward(inputs)
-        return F.gelu(inputs, approximate=gelu.approximate)
+        return F.gelu(inputs, approximate=approximate)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         from model.fused.kernels import gelu_backward
 
         (inputs,) = ctx.saved_tensors
-        sums, columns = ctx.gelu.sums, inputs.shape[-1]
+        sums, columns = ctx.sums, inputs.shape[-1]
         rows = inputs.numel() // columns
         gradient, to_inputs = gradient.contiguous(), torch.empty_like(inputs)
         begins = sums.begins(ctx.use)
         if begins:
-            programs = min(-(-ctx.gelu.most_rows // _GELU_ROWS), _GELU_PROGRAMS)
+            programs = min(-(-sums.most_rows // _GELU_ROWS), _GELU_PROGRAMS)
             sums.parts = inputs.new_empty(programs, 1, columns, dtype=torch.float32)
         gelu_backward[(-(-columns // _GELU_COLUMNS), sums.parts.shape[0])](
             *(gradient, inputs, to_inputs, sums.parts, rows, int(begins), columns),
-            TANH=ctx.gelu.approximate == "tanh",
+            TANH=ctx.approximate == "tanh",
             ROWS=_GELU_ROWS,
             BLOCK=_GELU_COLUMNS,
         )
-        return to_inputs, None, None
+        return to_inputs, None, None, None

@@ -11,11 +11,13 @@ class Sums:
     Attributes:
         weight: [out, in], or None before the first use that the backward pass meets.
         parts: [programs, k, n] fp32, the parts of sums over rows.
+        most_rows: of a use.
     """
 
     def __init__(self) -> None:
         self.weight: Tensor | None = None
         self.parts: Tensor | None = None
+        self.most_rows = 0
         self._reached = 0
 
     def begins(self, use: int) -> bool:

@@ -49,8 +49,10 @@ class Tape:
 class TapeDevice(Device):
     """The CPU as a device that has fp16 and graphs."""
 
-    has_graphs = True
     has_fp16 = True
+
+    def why_no_graphs(self):
+        return None
 
     def graph_recorder(self):
         return Tape()

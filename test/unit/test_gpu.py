@@ -78,11 +78,14 @@ def cuda():
     torch.cuda.set_stream(stream)
 
 
-@pytest.mark.parametrize("task", ["sst-2", "sts-b"])
+@pytest.mark.parametrize(
+    ("task", "fused_kernels"), [("sst-2", "off"), ("sts-b", "off"), ("sst-2", "on")]
+)
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_graphs_take_the_steps_of_the_loop(tokenizer, cuda, precision, task):
+def test_graphs_take_the_steps_of_the_loop(tokenizer, cuda, precision, task, fused_kernels):
     """To the bit, with dropout, masks, accumulation, and overflows."""
     own = {"task": task, "accumulation": 2, "device": cuda, **PRECISIONS[precision]}
+    own["fused_kernels"] = fused_kernels
     overflows = OVERFLOWS if precision.startswith("O") else ()
     plain = Training(tokenizer, "off", **own).go_on(overflows=overflows)
     graphed = Training(tokenizer, "auto", **own).go_on(overflows=overflows)
@@ -125,7 +128,8 @@ def test_a_fault_that_a_graph_would_hide_is_found(tokenizer, cuda):
 def test_a_graphed_run_that_was_stopped_ends_as_one_that_was_not(
     run_classifier, pretrained, tmp_path
 ):
-    own = (*FLAGS, "--bf16", "--data_dir", write_sst2(tmp_path / "data"))
+    own = (*FLAGS, "--bf16", "--cuda_graphs", "on", "--fused_kernels", "on")
+    own += ("--data_dir", write_sst2(tmp_path / "data"))
     own += ("--model_name_or_path", pretrained, "--output_dir", "run")
     straight = run_classifier(*own)
     assert straight.returncode == 0, straight.stderr
@@ -133,5 +137,6 @@ def test_a_graphed_run_that_was_stopped_ends_as_one_that_was_not(
     before = losses(tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoint-30")
     resumed = run_classifier(*own, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
     assert "done = 15" in resumed.stdout
     assert losses(tmp_path / "run") == before

@@ -139,7 +139,7 @@ def _build_step(
         state.update()
 
     def graphs() -> str:
-        if not setting.device.has_graphs:
+        if setting.device.why_no_graphs():
             return "no graphs on this device"
         return f"{state.graphs.count} graphs, recorded in {state.graphs.seconds:.1f} s"
 

@@ -85,17 +85,30 @@ class Device:
         """Whether torch.compile makes kernels for this device by itself; an NPU's need torchair."""
         return self.type != "npu"
 
-    @property
-    def has_graphs(self) -> bool:
-        """Whether kernels can be recorded here and run again without the host."""
-        return self.type == "cuda" and CAN_CAPTURE
+    def why_no_graphs(self) -> str | None:
+        """Return why kernels cannot be recorded here and run again without the host; None if they can."""
+        if self.type != "cuda":
+            return f"{self} has none"
+        return (
+            None
+            if CAN_CAPTURE
+            else f"they need torch 2.4 or later, and this is {torch.__version__}"
+        )
 
-    def why_no_fused_kernels(self) -> str | None:
-        """Return why model/fused does not work here, which is tried; None where it does."""
+    def why_no_fused_kernels(self, layer: nn.Module, dtype: torch.dtype) -> str | None:
+        """Return why model/fused does not work here, which is tried; None where it does.
+
+        Args:
+            layer: of the model, on this device.
+            dtype: that its products are in.
+        """
         if self.type != "cuda":
             return f"Triton makes no kernels for {self}"
+        if not CAN_CAPTURE:
+            return f"they need torch 2.4 or later, and this is {torch.__version__}"
         try:
-            try_kernels(self.torch_device)
+            try_kernels(layer, dtype)
+            self.synchronize()
         except Exception as error:
             # Triton has many ways to fail: no compiler, an old GPU, another torch.
             return error_line(error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from types import ModuleType
 from typing import Protocol
 
@@ -50,8 +51,11 @@ class CudaRecorder:
         graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
         try:
             piece()
-        finally:
-            graph.capture_end()
+        except BaseException:
+            with suppress(RuntimeError):  # What a failed recording says is less than why it failed.
+                graph.capture_end()
+            raise
+        graph.capture_end()
         graph.replay()
         return graph.replay
 

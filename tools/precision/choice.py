@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -90,6 +91,13 @@ def uses_apex(fp16: bool, amp_backend: str, device: Device) -> bool:
     if amp_backend == "apex":
         raise UsageError(f"--amp_backend apex: {reason}; --amp_backend native needs none")
     return False
+
+
+def half_type(flags: PrecisionFlags) -> torch.dtype | None:
+    """Return the type of the products on an accelerator; None for fp32."""
+    if flags.bf16:
+        return torch.bfloat16
+    return torch.float16 if flags.fp16 and flags.fp16_opt_level != "O0" else None
 
 
 def build_precision(

@@ -111,8 +111,6 @@ class MasterWeights(_HalfModel):
         for half, master in zip(self._halves, masters, strict=True):
             if half.grad is not None:
                 master.grad = half.grad.float()
-                if self._kept is None:
-                    half.grad = None
         stepped = super().step(max_norm)
         if stepped is not False:
             with torch.no_grad():
@@ -121,7 +119,10 @@ class MasterWeights(_HalfModel):
 
     def drop_gradients(self) -> None:
         self.optimizer.zero_grad()
-        super().drop_gradients()
+        if self._kept is None:
+            self.model.zero_grad()
+        else:
+            self._kept.zero()
 
 
 class HalfWeights(_HalfModel):

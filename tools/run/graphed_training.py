@@ -20,8 +20,6 @@ logger = logging.getLogger(__name__)
 
 # An optimizer of these takes its rate from the device, and leaves a step after an overflow out there.
 GRAPHED_OPTIMIZERS = ("lamb", "adamw")
-# The state of an optimizer's groups that graphs need otherwise than a run without.
-_OF_GRAPHS = ("lr", "fused", "foreach", "capturable")
 
 
 class GraphedTrainingState(TrainingState):
@@ -96,9 +94,3 @@ class GraphedTrainingState(TrainingState):
         ):
             group["lr"] = rate
         return state
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        groups = self.precision.optimizer.param_groups
-        for saved, own in zip(state["optimizer"]["param_groups"], groups, strict=True):
-            saved.update({name: own[name] for name in _OF_GRAPHS if name in own})
-        super().load_state_dict(state)

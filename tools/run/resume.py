@@ -16,8 +16,8 @@ MAY_CHANGE = {
     "batch_size": "the global batch is compared, which another number of processes can make, too",
     "amp_backend": "what it chose is compared, as the precision in use",
     "gradient_checkpointing": "it computes the same numbers in less memory",
-    "fused_kernels": "they compute the same, to rounding",
-    "cuda_graphs": "a graph runs the kernels of a step without one",
+    "fused_kernels": "they compute the same to rounding, with other random numbers for dropout",
+    "cuda_graphs": "the steps are the same, to the bit with LAMB and to rounding with AdamW",
     "stop_point": "it says when a run ends and changes no step of it",
 }
 

@@ -7,17 +7,18 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 
 from callback.lr_scheduler import DeviceSchedule, build_schedule
 from callback.optimization import build_optimizer
-from model.modeling_albert import AlbertForSequenceClassification
+from model.modeling_albert import AlbertForSequenceClassification, AlbertTransformer
 from processors.batching import TrainingPlan
 from tools.cli.errors import UsageError
 from tools.machine.compilation import Compilation
 from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
-from tools.precision.choice import build_precision, uses_apex
+from tools.precision.choice import build_precision, half_type, uses_apex
 from tools.run.flags import TrainingFlags
 from tools.run.graphed_training import GRAPHED_OPTIMIZERS, GraphedTrainingState
 from tools.run.resume import Settings, resume_settings
@@ -72,7 +73,7 @@ def build_state(
     device = runtime.device
     encoder = model.albert.encoder
     encoder.gradient_checkpointing = flags.gradient_checkpointing
-    encoder.fused = _takes_fused_kernels(flags, device)
+    encoder.fused = _takes_fused_kernels(flags, device, encoder)
     _check_fused_optimizer(flags, device)
     graphed = _takes_graphs(flags, device)
     optimizer = build_optimizer(
@@ -111,7 +112,7 @@ def build_state(
     )
 
 
-def _takes_fused_kernels(flags: TrainingFlags, device: Device) -> bool:
+def _takes_fused_kernels(flags: TrainingFlags, device: Device, encoder: AlbertTransformer) -> bool:
     """Return whether the layers are to be fused ones.
 
     Raises:
@@ -126,7 +127,8 @@ def _takes_fused_kernels(flags: TrainingFlags, device: Device) -> bool:
     elif uses_apex(flags.fp16, flags.amp_backend, device):
         obstacle = "apex's mixed precision casts on its own (--amp_backend native does not)"
     else:
-        obstacle = device.why_no_fused_kernels()
+        layer = encoder.albert_layer_groups[0].albert_layers[0]
+        obstacle = device.why_no_fused_kernels(layer, half_type(flags) or torch.float32)
     return _decide("fused_kernels", flags.fused_kernels, obstacle)
 
 
@@ -152,19 +154,21 @@ def _takes_graphs(flags: TrainingFlags, device: Device) -> bool:
     """
     if flags.cuda_graphs == "off":
         return False
-    obstacle = None
-    if not device.has_graphs:
-        obstacle = f"{device} has none, or torch is older than 2.4"
-    elif flags.optimizer not in GRAPHED_OPTIMIZERS:
-        others = " and ".join(GRAPHED_OPTIMIZERS)
-        obstacle = f"--optimizer {flags.optimizer} decides on the host ({others} do not)"
-    elif flags.gradient_checkpointing:
-        obstacle = "--gradient_checkpointing reads the state of the random numbers"
-    elif uses_apex(flags.fp16, flags.amp_backend, device):
-        obstacle = "apex's mixed precision decides on the host (--amp_backend native does not)"
-    elif flags.fp16_opt_level == "O3":
-        obstacle = "--fp16_opt_level O3 is not made for them"
+    obstacle = device.why_no_graphs() or _obstacle_to_graphs(flags, device)
     return _decide("cuda_graphs", flags.cuda_graphs, obstacle)
+
+
+def _obstacle_to_graphs(flags: TrainingFlags, device: Device) -> str | None:
+    if flags.optimizer not in GRAPHED_OPTIMIZERS:
+        others = " and ".join(GRAPHED_OPTIMIZERS)
+        return f"--optimizer {flags.optimizer} decides on the host ({others} do not)"
+    if flags.gradient_checkpointing:
+        return "--gradient_checkpointing reads the state of the random numbers"
+    if uses_apex(flags.fp16, flags.amp_backend, device):
+        return "apex's mixed precision decides on the host (--amp_backend native does not)"
+    if flags.fp16 and flags.fp16_opt_level == "O3":
+        return "--fp16_opt_level O3 is not made for them"
+    return None
 
 
 def _check_fused_optimizer(flags: TrainingFlags, device: Device) -> None:

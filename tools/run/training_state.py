@@ -19,6 +19,8 @@ from tools.machine.seeds import seed_step
 from tools.precision.base import Precision
 from tools.run.resume import Settings, resuming
 
+_OF_THIS_RUN = ("fused", "foreach", "capturable")
+
 
 class TrainingState:
     """The network and all that a step changes with it.
@@ -114,6 +116,10 @@ class TrainingState:
         Raises:
             KeyError, ValueError: the state is of a run with other settings or parts.
         """
+        # How an optimizer computes is this run's choice, whatever it was there.
+        groups = self.precision.optimizer.param_groups
+        for saved, own in zip(state["optimizer"]["param_groups"], groups, strict=False):
+            saved.update({name: own[name] for name in _OF_THIS_RUN if name in own})
         for name, part in self._stateful.items():
             part.load_state_dict(state[name])
         self.global_step = state["global_step"]
