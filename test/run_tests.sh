@@ -47,6 +47,7 @@ if [ "${1:-}" = --oldest ]; then
 else
     use_python requirements-test.txt
     try_requirements tensorflow requirements-tensorflow.txt "the tests that need TensorFlow"
+    try_requirements triton requirements-triton.txt "the tests that need Triton"
 fi
 cd "$ROOT"
 exec "$PYTHON" -m pytest --numprocesses logical --dist worksteal "$@"

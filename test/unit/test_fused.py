@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 ON_GPU = torch.cuda.is_available()
 if not ON_GPU:
     os.environ["TRITON_INTERPRET"] = "1"  # It is read when Triton is imported.
-pytest.importorskip("triton", reason="triton is not installed (requirements-test.txt)")
+pytest.importorskip("triton", reason="triton is not installed (requirements-triton.txt)")
 DEVICE = torch.device("cuda" if ON_GPU else "cpu")
 # A GPU's products are in TF32.
 # The interpreter knows no bf16.

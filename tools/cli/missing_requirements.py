@@ -3,9 +3,9 @@
 python tools/cli/missing_requirements.py constraints.txt requirements.txt …
 
 Each requirement that this Python does not satisfy is printed on a line, pinned to its version in
-constraints.txt, or in constraints-oldest.txt beside it where an old torch is installed. What is installed
-and satisfies its lower bound stays as it is: a torch that was built for this machine's accelerator must
-not be replaced by the tested one.
+constraints.txt, or in constraints-oldest.txt beside it where an old torch is installed; to its bound, if
+that file does not name it. What is installed and satisfies its lower bound stays as it is: a torch that
+was built for this machine's accelerator must not be replaced by the tested one.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main(constraints: Path, files: list[Path]) -> None:
     pins = dict(_requirements(constraints))
     for name, bound in (pair for file in files for pair in _requirements(file)):
         if not is_satisfied(name, bound):
-            print(f"{name}=={pins[name]}")
+            print(f"{name}=={pins.get(name, bound)}")
 
 
 if __name__ == "__main__":
