@@ -72,7 +72,7 @@ def _save_with_vocabulary(
     model: AlbertForSequenceClassification, tokenizer: AlbertTokenizer, folder: Path, layout: str
 ) -> None:
     """Write both; the model's configuration says which vocabulary it is."""
-    model.config.set_vocabulary(digest(tokenizer.vocabulary_bytes))
+    model.config.set_vocabulary(tokenizer.digest)
     save_model(model, folder, layout)
     save_tokenizer(tokenizer, folder)
 

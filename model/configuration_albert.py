@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,9 +14,12 @@ from model.file_names import CONFIG_NAME
 from model.json_files import read_json_object, shown
 from model.machine_memory import machine_memory
 
-# These are this project's own in config.json; other tools leave them alone.
+# These are this project's own in config.json; other tools leave them alone. The digest of a
+# vocabulary holds for the vocab_size beside it.
 _PAIRS_KEY = "sentence_pairs"
 VOCABULARY_KEY = "vocabulary_sha256"
+_SIZE_KEY = "vocabulary_size"
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 HIDDEN_ACTS = ("gelu", "gelu_new", "relu", "silu", "swish", "tanh")
 PROBLEM_TYPES = ("single_label_classification", "regression")
 
@@ -128,12 +132,23 @@ class AlbertConfig:
                 f"num_hidden_layers {self.num_hidden_layers} × inner_group_num {self.inner_group_num} "
                 f"are more layers than the {_MOST_LAYERS} that are taken"
             )
+        self._check_vocabulary_keys()
         if self.id2label and self.id2label.keys() != set(range(self.num_labels)):
             numbers = shown(sorted(self.id2label))
             raise ValueError(
                 f"num_labels is {self.num_labels}, but id2label names the classes {numbers}: one of the "
                 "two is wrong"
             )
+
+    def _check_vocabulary_keys(self) -> None:
+        sha256, size = self.extra.get(VOCABULARY_KEY), self.extra.get(_SIZE_KEY)
+        remedy = f"correct it, or take {VOCABULARY_KEY} and {_SIZE_KEY} out"
+        if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+            raise ValueError(
+                f"{VOCABULARY_KEY} is {shown(sha256)}, not 64 hexadecimal digits: {remedy}"
+            )
+        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+            raise ValueError(f"{_SIZE_KEY} is {shown(size)}, not a whole number above 0: {remedy}")
 
     @property
     def classifier_dropout(self) -> float:
@@ -156,15 +171,21 @@ class AlbertConfig:
 
     @property
     def vocabulary_sha256(self) -> str | None:
-        """The SHA-256 of the ``spiece.model`` that the model was saved with; None if that is not said."""
+        """The digest of the vocabulary that the model was saved with; None if that is not said.
+
+        It is :func:`model.sentencepiece_file.vocabulary_digest`'s, not that of the file's bytes. It says
+        nothing any more where ``vocab_size`` is another than then: other tools extend a vocabulary, and
+        write back what they do not know.
+        """
         value = self.extra.get(VOCABULARY_KEY)
-        return value if isinstance(value, str) else None
+        return value.lower() if value and self.extra.get(_SIZE_KEY) == self.vocab_size else None
 
     def set_vocabulary(self, sha256: str | None) -> None:
         """Say with which vocabulary the model works; None: with any, as before it is trained."""
-        self.extra.pop(VOCABULARY_KEY, None)
+        for key in (VOCABULARY_KEY, _SIZE_KEY):
+            self.extra.pop(key, None)
         if sha256 is not None:
-            self.extra[VOCABULARY_KEY] = sha256
+            self.extra |= {VOCABULARY_KEY: sha256, _SIZE_KEY: self.vocab_size}
 
     def set_task(self, labels: Sequence[str] | None, has_pairs: bool | None = None) -> None:
         """Make this a classifier into ``labels``, or a regression (one output) if that is None.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,18 @@ import numpy as np
 import sentencepiece
 
 from model.file_kinds import read_head, what_else_it_is
+from model.files import digest
 
 _MOST_BYTES = 2**28  # ALBERT's has 760 kB.
+_ALL_BITS = 2**64 - 1
+# These numbers of protobuf's fields are SentencePiece's; each has its default beside it.
+_OF_PIECE = {1: b"", 2: b"\0\0\0\0", 3: 1}  # text, score, type
+_OF_NORMALIZER = {2: b"", 3: 1, 4: 1, 5: 1}  # rules, a space before, fewer spaces, spaces as "▁"
+_OF_TRAINER = {
+    3: 1,
+    24: 0,
+    35: 0,
+}  # unigram or another kind, "▁" after a word, bytes for the unknown
 _GET_IT = "get the spiece.model that came with the weights"
 
 
@@ -57,6 +68,41 @@ def charsmap(model: bytes) -> bytes:
 
 def _charsmap_in(normalizer: bytes, otherwise: bytes) -> bytes:
     return next((value for number, value in _fields(normalizer) if number == 2), otherwise)
+
+
+def vocabulary_digest(model: bytes) -> str:
+    """Return the SHA-256 of what makes ids of a text, in a serialized SentencePiece model.
+
+    That is every piece's text, score and type in their order; how texts are normalized; and of what the
+    model was trained with the kind of the model, on which side of a word "▁" is, and whether bytes stand
+    for what is unknown. With what else is in the file, or how it is written, it does not change.
+
+    Raises:
+        ValueError: it is no message of protobuf.
+    """
+    normalizer, trainer = dict(_OF_NORMALIZER), dict(_OF_TRAINER)
+    content = []
+    for field, value in _fields(model):
+        if field == 1:
+            text, score, kind = _values(value, _OF_PIECE).values()
+            content.append(struct.pack("<Q4sQ", len(text), score, kind & _ALL_BITS) + text)
+        elif field == 2:
+            trainer = _values(value, trainer)
+        elif field == 3:
+            normalizer = _values(value, normalizer)
+    rules = normalizer.pop(2)
+    content.append(repr((len(content), normalizer, trainer)).encode() + rules)
+    return digest(b"".join(content))
+
+
+def _values(message: bytes, otherwise: dict[int, bytes | int]) -> dict[int, bytes | int]:
+    """Return the fields of a message that ``otherwise`` has, which says what stands for a missing one."""
+    values = dict(otherwise)
+    for number, _, value in _all_fields(message):
+        # What is of another type is not the field that SentencePiece knows.
+        if number in values and type(value) is type(values[number]):
+            values[number] = value
+    return values
 
 
 def _check_parts(model: bytes) -> None:
@@ -112,18 +158,32 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
     Raises:
         ValueError: it is none.
     """
+    for number, kind, value in _all_fields(message):
+        if kind == 2:
+            yield number, value
+
+
+def _all_fields(message: bytes) -> Iterator[tuple[int, int, bytes | int]]:
+    """Yield the number, the kind on the wire and the value of each field of a protobuf message.
+
+    Raises:
+        ValueError: it is none.
+    """
     position, end = 0, len(message)
     while position < end:
         key, position = _varint(message, position)
         kind = key & 7
         if kind == 2:
             length, position = _varint(message, position)
-            yield key >> 3, message[position : position + length]
+            yield key >> 3, kind, message[position : position + length]
             position += length
         elif kind == 0:
-            _, position = _varint(message, position)
+            value, position = _varint(message, position)
+            yield key >> 3, kind, value
         elif kind in (1, 5):
-            position += 8 if kind == 1 else 4
+            length = 8 if kind == 1 else 4
+            yield key >> 3, kind, message[position : position + length]
+            position += length
         else:
             raise ValueError(f"a field of the unknown kind {kind}")
 

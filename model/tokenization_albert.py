@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 import unicodedata
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from model.configuration_albert import VOCABULARY_KEY, AlbertConfig
-from model.file_names import CONFIG_NAME, VOCABULARY_NAMES
-from model.files import digest, find_file
+from model.file_names import VOCABULARY_NAMES
+from model.files import find_file
 from model.json_files import read_json_object, shown
-from model.sentencepiece_file import read_sentencepiece
+from model.sentencepiece_file import read_sentencepiece, vocabulary_digest
 
 logger = logging.getLogger(__name__)
 
@@ -35,44 +36,68 @@ def find_vocabulary(folder: str | Path) -> Path:
     return find_file(folder, VOCABULARY_NAMES, "vocabulary")
 
 
-def check_vocabulary(config: AlbertConfig, tokenizer: AlbertTokenizer) -> None:
+def check_vocabulary(
+    config: AlbertConfig,
+    tokenizer: AlbertTokenizer,
+    source: Path,
+    config_flag: str | None = None,
+    vocabulary_flag: str | None = None,
+) -> None:
     """See that the model knows every piece of the vocabulary; a warning tells of a smaller one.
+
+    Args:
+        source, config_flag, vocabulary_flag: as :func:`check_same_vocabulary`.
 
     Raises:
         ValueError: the vocabulary has more pieces than the model, or is not the one that the model says.
     """
-    if tokenizer.vocab_size <= config.vocab_size:
-        check_same_vocabulary(config, tokenizer.vocabulary, tokenizer.vocabulary_bytes)
+    named = _named(tokenizer.vocabulary, vocabulary_flag)
+    if tokenizer.vocab_size > config.vocab_size:
+        raise ValueError(
+            f"{named} has {tokenizer.vocab_size} pieces, but the model's vocab_size is "
+            f"{config.vocab_size} in {_named(source, config_flag)}: give the vocabulary that came with it"
+        )
+    check_same_vocabulary(config, tokenizer, source, config_flag, vocabulary_flag)
     if tokenizer.vocab_size < config.vocab_size:
         logger.warning(
             "%s has %d pieces, fewer than the model's vocab_size %d: is it the model's own?",
-            tokenizer.vocabulary,
+            named,
             tokenizer.vocab_size,
             config.vocab_size,
         )
-    if tokenizer.vocab_size > config.vocab_size:
-        raise ValueError(
-            f"{tokenizer.vocabulary} has {tokenizer.vocab_size} pieces, "
-            f"but the model's vocab_size is {config.vocab_size}: give the vocabulary that came with it"
-        )
 
 
-def check_same_vocabulary(config: AlbertConfig, path: Path, content: bytes) -> None:
-    """See that a vocabulary is the one that the model was saved with, if its configuration says which.
+def check_same_vocabulary(
+    config: AlbertConfig,
+    tokenizer: AlbertTokenizer,
+    source: Path,
+    config_flag: str | None = None,
+    vocabulary_flag: str | None = None,
+) -> None:
+    """See that a vocabulary is the one that the configuration was saved with, if that says which.
 
     Another of the same size would be read as if it were that one, and every result be nonsense.
 
     Args:
-        path, content: of the vocabulary.
+        source: the file that ``config`` was read from.
+        config_flag, vocabulary_flag: what names the configuration, and the vocabulary, where a flag of its
+            own does.
 
     Raises:
         ValueError: it is another.
     """
-    if config.vocabulary_sha256 not in (None, digest(content)):
+    if config.vocabulary_sha256 not in (None, tokenizer.digest):
+        other = f", or leave {config_flag} out" if config_flag else ""
         raise ValueError(
-            f"{path} is not the vocabulary that the model was trained with, whose SHA-256 its "
-            f"{CONFIG_NAME} has ({VOCABULARY_KEY}): give the {VOCABULARY_NAMES[0]} that was saved with it"
+            f"{_named(tokenizer.vocabulary, vocabulary_flag)} is not the vocabulary that "
+            f"{_named(source, config_flag)} was saved with, as its {VOCABULARY_KEY} tells: give the "
+            f"{VOCABULARY_NAMES[0]} that was saved with it{other}; or, if it was changed on purpose, take "
+            f"{VOCABULARY_KEY} out of {source}"
         )
+
+
+def _named(path: Path, flag: str | None) -> str:
+    return f"{path} ({flag})" if flag else str(path)
 
 
 def clean_text(text: str, do_lower_case: bool = True) -> str:
@@ -112,6 +137,11 @@ class AlbertTokenizer:
         # Of these ids encode_flat takes a second look.
         self._needs_care = np.zeros(self.vocab_size, dtype=bool)
         self._needs_care[[self.unk_id, *self.resplit]] = True
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells it from other vocabularies (:func:`model.sentencepiece_file.vocabulary_digest`)."""
+        return vocabulary_digest(self.vocabulary_bytes)
 
     def _special(self, token: str) -> int:
         index = self.sentencepiece.PieceToId(token)

@@ -22,7 +22,7 @@ import numpy as np
 from callback.checkpointing import MODEL_FILES
 from model.checkpoint import WEIGHTS_NAMES, save_model
 from model.file_kinds import is_zip, read_head, what_it_is
-from model.files import digest, move_files, temporary_folder
+from model.files import move_files, temporary_folder
 from model.google_albert import (
     CLASSIFIER,
     GOOGLE_CONFIG_NAME,
@@ -158,11 +158,11 @@ def convert(flags: ConvertFlags) -> None:
     tokenizer = AlbertTokenizer(
         flags.vocabulary or find_beside(checkpoint, VOCABULARY_NAMES, "--vocabulary")
     )
-    check_vocabulary(config, tokenizer)
+    check_vocabulary(config, tokenizer, config_path)
     variables = read_variables(checkpoint)
     model = build_from_variables(variables, config, checkpoint, config_path)
     with_classifier = CLASSIFIER["classifier.weight"] in variables
-    config.set_vocabulary(digest(tokenizer.vocabulary_bytes))
+    config.set_vocabulary(tokenizer.digest)
     with temporary_folder(folder) as scratch:
         save_model(model, scratch, with_classifier=with_classifier)
         save_tokenizer(tokenizer, scratch)

@@ -32,11 +32,16 @@ _OF_WORDS = ("spm_model_file", "vocab_file", "tokenizer_name")
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where a model's parts are; ``weights`` is a folder, or None for random weights."""
+    """Where a model's parts are; ``weights`` is a folder, or None for random weights.
+
+    The flags are those that name the configuration, and the vocabulary, where they are not the folder's.
+    """
 
     config: Path
     vocabulary: Path
     weights: Path | None
+    config_flag: str | None = None
+    vocabulary_flag: str | None = None
 
 
 def find_inputs(flags: Flags) -> ModelFiles:
@@ -148,7 +153,8 @@ def _find_model(
         ]
     if missing:
         return None, missing
-    return ModelFiles(config, vocabulary, None if random else weights.parent), []
+    folder = None if random else weights.parent
+    return ModelFiles(config, vocabulary, folder, of_config, of_words), []
 
 
 def _missing_data(task: Task, data_dir: Path, splits: list[str]) -> list[str]:

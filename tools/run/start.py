@@ -19,6 +19,7 @@ from callback.checkpointing import (
 from callback.history import History
 from model.checkpoint import OutputsError, build_model, load_model, outputs
 from model.configuration_albert import AlbertConfig
+from model.file_names import CONFIG_NAME
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenization_albert import AlbertTokenizer, check_vocabulary
 from processors.features import Features, load_features
@@ -164,7 +165,10 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     check_sizes(config, task, inputs.max_seq_length)
     if not run.resume_from and not run.files.weights:
         config.set_vocabulary(None)  # Random weights learn any.
-    check_vocabulary(config, tokenizer)
+    source, flag = run.files.config, run.files.config_flag
+    if run.resume_from:
+        source, flag = run.resume_from / CONFIG_NAME, None
+    check_vocabulary(config, tokenizer, source, flag, run.files.vocabulary_flag)
     seed_everything(flags.training.seed)  # A new classifier starts from random weights.
     # The model comes before the data, which take minutes to tokenize.
     model = _load_model(run, config, task, named)
