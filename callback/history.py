@@ -58,6 +58,15 @@ class History:
 
         self._filter(keep)
 
+    def has_end(self) -> bool:
+        """Return whether the file has the record of a training's end."""
+        if self.path is None or not self.path.is_file():
+            return False
+        with self.path.open("rb") as file:
+            # Most lines are of steps, and need no closer look.
+            records = (_parse(line) for line in file if b"training" in line)
+            return any(record and record["event"] == _OF_THE_END[0] for record in records)
+
     def drop_end(self) -> None:
         """Drop the records of the end of a training which now goes on."""
         if any(self.has(event) for event in _OF_THE_END):

@@ -73,13 +73,20 @@ def find_weights(folder: str | Path) -> Path:
         FileNotFoundError: there is none; says what is there in its place.
     """
     folder = Path(folder)
-    candidates = [folder / name for name in (*WEIGHTS_NAMES, *INDEX_NAMES)]
-    for path in candidates:
+    for path in _candidates(folder):
         if path.is_file():
             return path
     looked = f"no weights in {folder}: looked for {' and '.join(WEIGHTS_NAMES)}"
-    reasons = [*filter(None, map(why_missing, candidates)), *_other_weights(folder)]
-    raise FileNotFoundError("; ".join([looked, *reasons[:2]]))
+    raise FileNotFoundError("; ".join([looked, *in_place_of_weights(folder)[:2]]))
+
+
+def in_place_of_weights(folder: Path) -> list[str]:
+    """Return what is said of all in ``folder`` that has the name of weights, or is of another program."""
+    return [*filter(None, map(why_missing, _candidates(folder))), *_other_weights(folder)]
+
+
+def _candidates(folder: Path) -> list[Path]:
+    return [folder / name for name in (*WEIGHTS_NAMES, *INDEX_NAMES)]
 
 
 def _other_weights(folder: Path) -> Iterator[str]:

@@ -5,9 +5,11 @@ import shutil
 import pytest
 import torch
 
-from callback.checkpointing import save_checkpoint
+from callback.checkpointing import save_checkpoint, save_final
 from model.checkpoint import build_model, save_model
 from model.configuration_albert import AlbertConfig
+from model.tokenizer_export import save_tokenizer
+from tools import predict
 from tools.cli.errors import UsageError
 from tools.run.trained import check_trained
 
@@ -38,9 +40,14 @@ def test_what_is_no_folder_is_named(tmp_path):
     assert "is a link to gone, which is not there" in refusal(tmp_path / "link")
 
 
-def test_a_part_that_is_missing_is_named(tmp_path, classifier):
+def test_a_part_that_is_missing_is_named(tmp_path, classifier, tokenizer):
     assert f"no weights in {tmp_path}: looked for" in refusal(tmp_path)
     save_model(classifier, tmp_path)
+    words = (
+        f"weights, but no vocabulary in {tmp_path}: looked for spiece.model and 30k-clean.model: "
+    )
+    assert refusal(tmp_path).startswith(f"{words}put the spiece.model of the model it came from")
+    save_tokenizer(tokenizer, tmp_path)
     check_trained(tmp_path, "--model")
     (tmp_path / "config.json").unlink()
     assert refusal(tmp_path) == "weights, but no config.json: put theirs beside them"
@@ -72,13 +79,58 @@ def test_the_newest_checkpoint_of_a_training_that_did_not_end_is_named(
     assert f"name the newest, {tmp_path / 'checkpoint-2'}, or" in refusal(tmp_path)
 
 
-def test_a_folder_of_folders_names_those_with_models(tmp_path, classifier):
-    for name in ("previous/9", "previous/10", "SST-2", "none"):
+def test_weights_that_were_not_copied_along_are_missing(tmp_path, classifier, tokenizer):
+    nothing = f"no trained classifier: no weights in {tmp_path}: looked for model.safetensors and "
+    words = f"{nothing}pytorch_model.bin; its training has ended: copy its weights there again"
+    (tmp_path / "training_args.json").write_text("{}")
+    history = tmp_path / "metrics.jsonl"
+    history.write_text('{"event": "step", "step": 1}\n{"event": "note", "of": "training"}\n')
+    assert "its training has not ended" in refusal(tmp_path)
+    with history.open("a") as file:
+        file.write('{"event": "training", "seconds": 3}\n{"event": "ev')
+    assert refusal(tmp_path) == words
+    save_checkpoint(tmp_path, 2, classifier, tokenizer, torch.nn.Identity())
+    ways = f", or name its newest checkpoint, {tmp_path / 'checkpoint-2'}, or go on with --resume"
+    assert refusal(tmp_path) == words + ways
+    # A checkpoint, or a model without the records of its training.
+    folder = tmp_path / "checkpoint-2"
+    (folder / "model.safetensors").unlink()
+    assert refusal(folder).endswith("; the rest of a model is there: copy its weights there again")
+    (folder / "model.safetensors").symlink_to("gone")
+    assert refusal(folder).endswith(
+        "is a link to gone, which is not there: copy or download it again"
+    )
+
+
+def test_a_folder_of_folders_names_those_with_models(tmp_path, classifier, tokenizer, pretrained):
+    for name in ("previous/9", "previous/10", "SST-2", "none", ".writing"):
         (tmp_path / name).mkdir(parents=True)
-    save_model(classifier, tmp_path / "SST-2")
-    shutil.copytree(tmp_path / "SST-2", tmp_path / "previous" / "10", dirs_exist_ok=True)
-    words = f"what has weights is {tmp_path / 'previous' / '10'}, {tmp_path / 'SST-2'}: name that"
-    assert words in refusal(tmp_path)
+    save_final(tmp_path / "SST-2", classifier, tokenizer)
+    for name in ("previous/9", "previous/10", ".writing", "demo/STS-B", "far/too/far"):
+        shutil.copytree(tmp_path / "SST-2", tmp_path / name, dirs_exist_ok=True)
+    for name in ("config.json", "spiece.model", "model.safetensors"):
+        shutil.copytree(tmp_path / "SST-2", tmp_path / f"no-{name}")
+        (tmp_path / f"no-{name}" / name).unlink()
+    shutil.copytree(pretrained, tmp_path / "pretrained")
+    names = ("previous/10", "SST-2", "demo/STS-B")
+    there = ", ".join(str(tmp_path / name) for name in names)
+    assert refusal(tmp_path).endswith(f"what has a trained model is {there}: name that")
+    for name in names:
+        check_trained(tmp_path / name, "--model")
+    shutil.copytree(tmp_path / "SST-2", tmp_path / "demo" / "RTE")
+    assert refusal(tmp_path).endswith(f"{tmp_path / 'demo' / 'RTE'} …: name that")
+
+
+def test_a_trained_model_without_its_vocabulary(refused, sst2, tmp_path, classifier, capsys):
+    save_model(classifier, tmp_path / "out")
+    remedy = "put the spiece.model of the model it came from beside them"
+    line = refused("--data_dir", sst2, "--do_eval", "--output_dir=out", status=2)
+    assert f"no vocabulary in out: looked for spiece.model and 30k-clean.model; {remedy}" in line
+    line = refused("--data_dir", sst2, "--do_eval", "--output_dir=out", "--vocab_file=no", status=2)
+    assert "no is missing (--vocab_file)" in line
+    assert remedy not in line
+    assert predict.main(["--model", str(tmp_path / "out"), "a film"]) == 2
+    assert remedy in capsys.readouterr().err
 
 
 def test_an_evaluation_says_it_too(refused, sst2, tmp_path, classifier, tokenizer):

@@ -20,7 +20,7 @@ from tools.cli.paths import DEFAULT_MODEL
 from tools.run.flags import Flags, InputFlags
 from tools.run.launcher_inputs import missing_of_model
 from tools.run.remedies import PUBLISHED_MODEL, download_command, listed
-from tools.run.trained import why_untrained
+from tools.run.trained import NEEDS_VOCABULARY, why_untrained
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,10 @@ def find_inputs(flags: Flags) -> ModelFiles:
         remedies = _remedies(
             task, inputs.data_dir if no_data else None, folder if lacks_model else None
         )
+        named = any(getattr(inputs, name) for name in _OF_WORDS)
+        if no_model and not (goals.do_train or named):
+            lacks_words = VOCABULARY_NAMES[0] in missing_of_model(folder)
+            remedies += [NEEDS_VOCABULARY] if lacks_words else []
         raise UsageError("; ".join([*no_data, *no_model, *remedies]))
     return files
 
