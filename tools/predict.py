@@ -33,8 +33,6 @@ from model.file_names import CONFIG_NAME
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenization_albert import AlbertTokenizer, check_vocabulary, find_vocabulary
 from processors.features import Features, build_features
-from processors.metrics import classes_or_scores
-from processors.reading import Examples
 from processors.sentences import (
     Sentences,
     sentences_of_lines,
@@ -50,7 +48,7 @@ from tools.cli.program import run_command
 from tools.cli.streams import say
 from tools.machine.device import Device, select_device
 from tools.machine.process_flags import DEVICES
-from tools.run.data_facts import count_unknown, warn_if_all_alike, warn_of_unknown
+from tools.run.data_facts import OutputRange, count_unknown, warn_of_unknown
 from tools.run.data_flags import ENCODING_HELP, column_names, text_encoding
 from tools.run.scoring import compute_logits
 from tools.run.trained import check_trained
@@ -154,36 +152,23 @@ def predict(flags: PredictFlags) -> None:
         part = sentences.part(start, start + _CHUNK)
         for record in classify(part, model, tokenizer, device, flags.batch_size, length, seen):
             say(json.dumps(record, ensure_ascii=False))
-    labels = None if config.num_labels == 1 else config.labels
     warn_of_unknown("the input", seen.unknown, seen.tokens, "--model")
-    # The same text has the same result, however often it comes.
-    warn_if_all_alike("the input", np.array([*seen.results.values()]), labels)
+    seen.outputs.warn_if_alike("the input")
 
 
 @dataclass
 class Seen:
-    """What was classified so far: how many tokens were unknown and how many there were, and each result.
-
-    A result, by its texts, is the number of a class, or the number that is predicted.
-    """
+    """What was classified so far: how many tokens were unknown, how many there were, and the outputs."""
 
     unknown: int = 0
     tokens: int = 0
-    results: dict[tuple[str, ...], float] = field(default_factory=dict)
+    outputs: OutputRange = field(default_factory=OutputRange)
 
-    def add(
-        self,
-        examples: Examples,
-        features: Features,
-        tokenizer: AlbertTokenizer,
-        logits: np.ndarray,
-    ) -> None:
-        """Count N examples, their features, and their [N, num_labels] logits."""
+    def add(self, features: Features, tokenizer: AlbertTokenizer, logits: np.ndarray) -> None:
+        """Count N examples and their [N, num_labels] logits."""
         unknown, tokens = count_unknown(features, tokenizer)
         self.unknown, self.tokens = self.unknown + unknown, self.tokens + tokens
-        columns = filter(None, (examples.texts_a, examples.texts_b))
-        texts = zip(*columns, strict=True)
-        self.results |= zip(texts, classes_or_scores(logits).tolist(), strict=True)
+        self.outputs.add(features, logits)
 
 
 def classify(
@@ -211,7 +196,7 @@ def classify(
         tokens = 0 if batch_size else device.evaluation_tokens
         size = batch_size or _BATCH_SIZE
         logits = compute_logits(model, features, device, size, max_seq_length, tokens=tokens)
-        seen.add(examples, features, tokenizer, logits)
+        seen.add(features, tokenizer, logits)
         records = iter(prediction_records(logits, labels))
     nothing = {"prediction": None, "score" if labels is None else "probabilities": None}
     for number, texts, full in zip(sentences.ids, sentences.texts, has_text, strict=True):

@@ -1,11 +1,14 @@
 """The log says what the classes are, and warns where a figure is not what it looks like."""
 
 import numpy as np
+import pytest
 import torch
+from helpers import write_sst2
 
+from processors.features import Features
 from processors.glue import TASKS
 from tools.run import scoring
-from tools.run.data_facts import describe_labels
+from tools.run.data_facts import OutputRange, describe_labels
 
 TRAIN = ("--do_train", "--max_steps=1", "--output_dir=out")
 
@@ -43,6 +46,7 @@ def test_texts_of_another_language_are_warned_of(program, sst2, capsys):
     assert program(*TRAIN, "--data_dir", sst2) == 0
     output = capsys.readouterr().out
     assert "% of the tokens of train are unknown to the vocabulary (<unk>)" in output
+    assert "perhaps it is of another language, or of texts of another kind" in output
     assert "--model_name_or_path" in output
 
 
@@ -50,7 +54,7 @@ def make_all_alike(monkeypatch):
     batch_logits = scoring.batch_logits
     one = torch.tensor([0.0, 99.0])
     monkeypatch.setattr(
-        scoring, "batch_logits", lambda *args: (x + one for x in batch_logits(*args))
+        scoring, "batch_logits", lambda *args: (0 * x + one for x in batch_logits(*args))
     )
 
 
@@ -61,10 +65,14 @@ def test_predictions_that_are_all_alike_are_warned_of_once(program, sst2, capsys
     assert capsys.readouterr().out.count("warning: all 30 predictions of dev are 1: ") == 1
 
 
-def test_a_submission_of_one_class_alone_is_warned_of(program, sst2, capsys, monkeypatch):
+def test_a_submission_of_outputs_all_alike_is_warned_of(program, sst2, capsys, monkeypatch):
     make_all_alike(monkeypatch)
+    write_sst2(sst2, test=40)  # Some come twice.
     assert program(*TRAIN, "--do_predict", "--data_dir", sst2) == 0
-    assert capsys.readouterr().out.count("warning: all 10 predictions of test are 1: ") == 1
+    output = capsys.readouterr().out
+    assert (
+        output.count("different inputs of test are nearly the same: the model does not tell") == 1
+    )
     lines = (sst2 / "test.tsv").read_text().splitlines()
     chinese = [f"{line.split()[0]}\t这 部 电影 很 好 啊 这 部" for line in lines[1:]]
     (sst2 / "test.tsv").write_text("\n".join([lines[0], *chinese[:9]]) + "\n", encoding="utf-8")
@@ -72,10 +80,39 @@ def test_a_submission_of_one_class_alone_is_warned_of(program, sst2, capsys, mon
     assert program("--model_name_or_path=out", *predict_only) == 0
     output = capsys.readouterr().out
     assert "% of the tokens of test are unknown to the vocabulary (<unk>)" in output
-    assert "predictions of test" not in output  # So few may well be of one class.
+    assert "inputs of test" not in output  # To the model they are one text.
 
 
 def test_a_task_of_two_test_files_scores_both():
     assert len(TASKS["mnli"].suffixes) == len(TASKS["mnli"].submissions) == 2
     for task in TASKS.values():
         assert len(task.suffixes) >= len(task.submission_names)
+
+
+def features_of(ids):
+    """Return examples of a token each."""
+    ids = np.array(ids, np.int32)
+    return Features(ids, np.arange(len(ids) + 1), np.ones(len(ids), np.int32), np.array([]))
+
+
+@pytest.mark.parametrize(
+    ("logits", "warns"),
+    [
+        (np.linspace([-4.5, 4.5], [-4.6, 4.6], 11), False),  # 11 good films: p is 0.9999 and varies
+        (np.tile([-1.375, 1.375], (11, 1)) * np.linspace(0.98, 1.02, 11)[:, None], False),  # 0.94
+        (np.tile([-1.375, 1.375], (11, 1)), True),
+        (np.linspace([0.0, 0.001], [0.001, 0.0], 11), True),  # two classes, by chance
+        (np.linspace([0.0, 0.0], [5.0, 5.0], 11), True),  # the probabilities are the same
+        (np.linspace([1.0, 1.0, 2.0], [1.0, 1.1, 2.0], 11), False),
+        (np.linspace([2.5], [2.501], 11), True),
+        (np.linspace([1990.0], [1995.0], 11), False),
+        (np.linspace([0.001], [0.002], 11), False),
+        (np.tile([-1.375, 1.375], (9, 1)), False),  # few
+    ],
+)
+def test_where_no_labels_are_known_outputs_that_vary_are_believed(caplog, logits, warns):
+    outputs = OutputRange()
+    outputs.add(features_of(range(4)), logits[:4])
+    outputs.add(features_of(range(4, len(logits))), logits[4:])
+    outputs.warn_if_alike("the input")
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * warns

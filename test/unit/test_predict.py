@@ -320,17 +320,42 @@ def warnings_of(caplog):
     return found
 
 
-def test_results_that_are_all_alike_are_warned_of_once(small_model, ask, monkeypatch, caplog):
+def test_outputs_that_are_all_alike_are_warned_of_once(small_model, ask, monkeypatch, caplog):
     monkeypatch.setattr(predict, "_CHUNK", 4)
     folder = small_model(False)
     model = load_model(folder, AlbertConfig.from_file(folder))
-    model.classifier.bias.data += torch.tensor([0.0, 99.0])
+    model.classifier.bias.data += torch.tensor([0.0, 9.0])
     save_model(model, folder)
-    texts = [f"a film with {number} scenes" for number in range(12)]
+    texts = [
+        f"a {word} film"
+        for word in (
+            "good",
+            "bad",
+            "fine",
+            "dull",
+            "new",
+            "old",
+            "sad",
+            "big",
+            "poor",
+            "great",
+            "bold",
+            "rare",
+        )
+    ]
+    _, found, _ = ask(folder, *texts)
+    # All of one class, of which the model is sure: they may well be.
+    assert {record["prediction"] for record in found} == {"good"}
+    assert warnings_of(caplog) == []
+    model.classifier.weight.data *= 0.001
+    save_model(model, folder)
     status, found, _ = ask(folder, *texts)
     assert (status, len(found)) == (0, 12)
     (line,) = warnings_of(caplog)
-    assert 'all 12 predictions of the input are "good": the model does not tell its' in line
+    assert (
+        "the outputs for the 12 different inputs of the input are nearly the same: the model"
+        in line
+    )
     for few in (texts[:9], texts[:9] * 2):  # One text has one result.
         ask(folder, *few)
         assert warnings_of(caplog) == []
@@ -341,7 +366,7 @@ def test_texts_of_another_language_are_warned_of_once(small_model, ask, monkeypa
     folder = small_model(False)
     ask(folder, *["\u8fd9 \u90e8 \u7535\u5f71"] * 3)
     (line,) = warnings_of(caplog)
-    assert "50 % of the tokens of the input are unknown to the vocabulary (<unk>): it is" in line
+    assert "50 % of the tokens of the input are unknown to the vocabulary (<unk>): perhaps" in line
     assert "give --model a model of theirs" in line
     ask(folder, "a fine film by the sea \u2603")
     assert warnings_of(caplog) == []  # A rare sign is no other language.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,8 +21,14 @@ _MOST_CLASSES = 10
 _MUCH_UNKNOWN = 0.1
 # Of so few tokens a rare sign is a large share, and only a larger one tells of a language.
 _FEW_TOKENS, _MUCH_OF_FEW = 100, 0.4
-# Fewer inputs of which nobody knows the classes may well be all of one.
-_MANY_PREDICTIONS = 10
+_TRAIN_BETTER = "train it for longer, or with another --learning_rate or --seed"
+# Fewer inputs may well be much alike.
+_MANY_INPUTS = 10
+# Of log odds, which tell apart what a model is sure of, too. Those of the demonstration's model lie 4 and
+# more apart for sentences of one class, and 0.003 after its first three steps.
+_SAME_ODDS = 0.01
+# Numbers are of any size. This is a share of the largest one.
+_SAME_SHARE = 0.001
 
 
 def log_data_facts(
@@ -48,8 +56,8 @@ def warn_of_unknown(name: str, unknown: int, tokens: int, flag: str) -> None:
     share = unknown / max(1, tokens)
     if share > (_MUCH_UNKNOWN if tokens >= _FEW_TOKENS else _MUCH_OF_FEW):
         logger.warning(
-            "%.0f %% of the tokens of %s are unknown to the vocabulary (<unk>): it is of another "
-            "language than the texts; give %s a model of theirs",
+            "%.0f %% of the tokens of %s are unknown to the vocabulary (<unk>): perhaps it is of "
+            "another language, or of texts of another kind; give %s a model of theirs",
             100 * share,
             name,
             flag,
@@ -60,28 +68,61 @@ def warn_if_all_alike(
     name: str,
     predictions: np.ndarray,
     classes: Sequence[str] | None,
-    labels: np.ndarray | None = None,
+    labels: np.ndarray,
 ) -> None:
     """Warn where the [N] predictions of ``name`` are all the same, and what they should be is not.
 
     Args:
         classes: by number; None for a number itself.
-        labels: [N] what the predictions should be; None where nobody knows, so that only many tell.
+        labels: [N] what the predictions should be. Where nobody knows, see :class:`OutputRange`.
     """
-    if labels is None:
-        is_right = len(predictions) < _MANY_PREDICTIONS
-    else:
-        is_right = len(labels) < 2 or np.ptp(labels) == 0
-    if is_right or np.ptp(predictions) > 0:
+    if len(labels) < 2 or np.ptp(labels) == 0 or np.ptp(predictions) > 0:
         return
     value = predictions[0]
     logger.warning(
-        "all %d predictions of %s are %s: the model does not tell its examples apart; train it for "
-        "longer, or with another --learning_rate or --seed",
+        "all %d predictions of %s are %s: the model does not tell its examples apart; %s",
         len(predictions),
         name,
         f"{value:g}" if classes is None else quoted(classes[int(value)]),
+        _TRAIN_BETTER,
     )
+
+
+@dataclass
+class OutputRange:
+    """How far a model's outputs for different inputs lie apart, where nobody knows what they should be.
+
+    That all are of one class says nothing then: the texts may well be.
+    """
+
+    _inputs: set[int] = field(default_factory=set)
+    _low: np.ndarray | float = math.inf
+    _high: np.ndarray | float = -math.inf
+
+    def add(self, features: Features, logits: np.ndarray) -> None:
+        """Count N examples and their [N, C] outputs; the same text counts once, however often it comes."""
+        bounds = zip(features.offsets[:-1], features.offsets[1:], strict=True)
+        self._inputs.update(hash(features.input_ids[a:b].tobytes()) for a, b in bounds)
+        if logits.shape[1] > 1:  # The classes' probabilities depend on the differences alone.
+            logits = logits - logits.mean(axis=1, keepdims=True)
+        self._low = np.minimum(self._low, logits.min(axis=0, initial=math.inf))
+        self._high = np.maximum(self._high, logits.max(axis=0, initial=-math.inf))
+
+    def warn_if_alike(self, name: str) -> None:
+        """Warn where the outputs for the many different inputs of ``name`` are nearly the same."""
+        if len(self._inputs) < _MANY_INPUTS:
+            return
+        low, high = np.asarray(self._low), np.asarray(self._high)
+        # Of two classes each has half of the difference, and of more at least that of the largest.
+        same = _SAME_ODDS / 2 if low.size > 1 else _SAME_SHARE * np.abs([low, high]).max()
+        if (high - low <= same).all():
+            logger.warning(
+                "the outputs for the %d different inputs of %s are nearly the same: the model does not "
+                "tell them apart; %s",
+                len(self._inputs),
+                name,
+                _TRAIN_BETTER,
+            )
 
 
 def describe_labels(name: str, labels: np.ndarray, classes: Sequence[str] | None) -> str:

@@ -20,7 +20,7 @@ from processors.metrics import classes_or_scores, compute_metrics
 from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
-from tools.run.data_facts import warn_if_all_alike
+from tools.run.data_facts import OutputRange, warn_if_all_alike
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,9 @@ class Scorer:
         for suffix, (name, examples) in zip(self._task.suffixes, tests, strict=False):
             logits = self._logits(model, examples)
             if self._runtime.is_main:
-                warn_if_all_alike(f"test{suffix}", classes_or_scores(logits), self._task.labels)
+                outputs = OutputRange()
+                outputs.add(examples, logits)
+                outputs.warn_if_alike(f"test{suffix}")
             yield name, logits
 
     def _logits(
