@@ -6,8 +6,9 @@ import logging
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 from processors.glue import CORRELATIONS, Task
@@ -23,6 +24,7 @@ _FEW_ROWS = 10
 # Classes that are called by whole numbers are seldom more.
 _MANY_NUMBERS = 50
 _WHOLE_NUMBER = re.compile(r"\+?(-?[0-9]+)(?:\.0*)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _JOINERS = "\u200c\u200d"
 
 
@@ -61,11 +63,13 @@ def with_labels(task: Task, data_dir: str | Path) -> Task:
     """Return ``task`` with the class names that its training file has, numbers in their own order.
 
     One warning tells of classes that may be none: many numbers, or most of them with one row alone.
+    Another one tells of classes that are the same number and not written alike, as 1.5 and 1.50, 1 and 01,
+    or 1000 and 1e3: they stay two classes, for versions and codes are told apart so.
 
     Raises:
         FileNotFoundError, ValueError: the file cannot be read, a label is empty, all are the same, each of
-            many rows has another, or two look alike: they differ in spaces or case only, in how the same
-            letters are stored, or as 1 and 1.0 do.
+            many rows has another number, or two look alike: they differ in spaces or case only, in how the
+            same letters are stored, or as 1 and 1.0 do, which are the same whole number for sure.
     """
     path = task.paths(data_dir, "train")[0]
     counts, first_lines = {}, {}
@@ -85,6 +89,7 @@ def with_labels(task: Task, data_dir: str | Path) -> Task:
         raise one_class_alone(path, task.label, labels[0])
     _refuse_look_alikes(path, counts, first_lines)
     _question_classes(path, task.label, counts)
+    _question_numbers(path, task.label, counts, first_lines)
     return replace(task, labels=tuple(sorted(counts, key=_order)))
 
 
@@ -96,14 +101,40 @@ def _refuse_look_alikes(
         key = _without_zeros(_without_spaces_and_case(_same_letters(name)))
         twin = seen.setdefault(key, name)
         if twin != name:
-            described = [
-                f"{each!r} ({counts[each]} rows, first on line {first_lines[each]})"
-                for each in (twin, name)
-            ]
+            described = _described((twin, name), counts, first_lines)
             raise ValueError(
-                f"{path}: the classes {' and '.join(described)} differ in {_difference(twin, name)} only: "
+                f"{path}: the classes {described} differ in {_difference(twin, name)} only: "
                 "spell them alike, or give them names that differ"
             )
+
+
+def _described(
+    names: Sequence[str], counts: Mapping[str, int], first_lines: Mapping[str, int]
+) -> str:
+    return " and ".join(
+        f"{name!r} ({counts[name]} rows, first on line {first_lines[name]})" for name in names
+    )
+
+
+def _question_numbers(
+    path: Path, label: str, counts: Mapping[str, int], first_lines: Mapping[str, int]
+) -> None:
+    """Warn, once, of classes that are the same number."""
+    same: dict[Decimal, list[str]] = {}
+    for name in counts:
+        usual = _without_spaces_and_case(_same_letters(name))
+        if _NUMBER.fullmatch(usual):
+            same.setdefault(Decimal(usual), []).append(name)
+    pairs = [names for names in same.values() if len(names) > 1]
+    if pairs:
+        logger.warning(
+            "%s: the classes %s in column %r are the same number%s: if they are one class, spell "
+            "them alike",
+            path,
+            _described(pairs[0], counts, first_lines),
+            label,
+            f" (and {len(pairs) - 1} more are such)" if pairs[1:] else "",
+        )
 
 
 def _difference(name: str, twin: str) -> str:
@@ -120,15 +151,15 @@ def _question_classes(path: Path, label: str, counts: Mapping[str, int]) -> None
     """Refuse classes that cannot be meant as such, and warn of those that may not be.
 
     Raises:
-        ValueError: each of many rows has a class of its own.
+        ValueError: each of many rows has a number of its own.
     """
     rows, alone = sum(counts.values()), sum(count == 1 for count in counts.values())
     are_numbers = not any(text for text, *_ in map(_order, counts))
     other_column = "name the column of the classes with --label_column"
-    if rows == alone > _FEW_ROWS:
+    if are_numbers and rows == alone > _FEW_ROWS:
         raise ValueError(
-            f"{path}: each of the {rows} rows has another {label}: {other_column}"
-            f"{', or predict the numbers with --regression' if are_numbers else ''}"
+            f"{path}: each of the {rows} rows has another number for its {label}: predict the numbers "
+            f"with --regression, or {other_column}"
         )
     are_whole = all(map(_WHOLE_NUMBER.fullmatch, counts))
     if are_numbers and len(counts) > (_MANY_NUMBERS if are_whole else _FEW_ROWS):
@@ -138,6 +169,15 @@ def _question_classes(path: Path, label: str, counts: Mapping[str, int]) -> None
             path,
             len(counts),
             label,
+        )
+    elif rows == alone > _FEW_ROWS:
+        logger.warning(
+            "%s: each of the %d rows has a class of its own in column %r: is it the right column? If "
+            "not, %s",
+            path,
+            rows,
+            label,
+            other_column,
         )
     elif alone > max(_FEW_ROWS, len(counts) / 2):
         logger.warning(
