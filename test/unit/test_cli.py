@@ -14,7 +14,7 @@ from helpers import ROOT, command
 
 from tools.cli.errors import USAGE_STATUS, UsageError
 from tools.cli.groups import flag, parser_of
-from tools.cli.parser import Number, Parser, folder
+from tools.cli.parser import Number, Parser, any_word
 from tools.cli.program import run_command, run_program
 
 
@@ -97,13 +97,12 @@ def test_wrong_usage_is_one_line_before_the_command_starts(capsys, words, line):
     assert said.count("\n") == 1
 
 
-def test_a_folder_and_an_argument_may_be_empty():
-    """A folder's default holds where a script's variable has none; a text may be any."""
+def test_words_that_say_nothing_and_arguments_may_be_empty():
     parser = Parser("copy")
-    parser.add_argument("--out", type=folder, default=None)
+    parser.add_argument("--kind", type=any_word)
     parser.add_argument("text")
-    flags, _ = parser.parse(["--out=", ""])
-    assert (flags.out, flags.text) == (None, "")
+    flags, _ = parser.parse(["--kind=", ""])
+    assert (flags.kind, flags.text) == ("", "")
 
 
 PROGRAM = """

@@ -107,7 +107,7 @@ def test_missing_files_are_one_line_with_the_remedy(tmp_path):
         (["--do_train", "--do_lower_case", "--no_do_lower_case"], "contradict each other"),
         (
             ["--do_train", "--save_steps=0", "--save_total_limit=3"],
-            "and --save_steps 0 writes none",
+            "and --save_steps 0 writes none: give --save_steps=N as well, or leave it out",
         ),
         (["--do_eval", "--save_total_limit=3"], "--save_total_limit needs --do_train"),
         (["--do_eval", "--gradient_checkpointing"], "--gradient_checkpointing needs --do_train"),
@@ -129,6 +129,9 @@ def test_missing_files_are_one_line_with_the_remedy(tmp_path):
             ["--do_train", "--spm_model_file=no"],
             "no is missing (--spm_model_file): correct that, or",
         ),
+        (["--do_train", "--output_dir", ""], "--output_dir: its value is empty: give it one, or"),
+        (["--do_train", "--data_dir="], "--data_dir: its value is empty"),
+        (["--do_train", "--model_name_or_path="], "--model_name_or_path: its value is empty"),
         (["--do_train", "--log_dir="], "--log_dir: its value is empty"),
         (["--do_train", "--config_name", ""], "--config_name: its value is empty"),
         (

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 from tools.cli.errors import USAGE_STATUS, UsageError
@@ -124,17 +123,9 @@ class Number:
         return value
 
 
-def folder(text: str) -> Path | None:
-    """Return the folder that a flag names: an argparse type.
-
-    None where the value is empty, as it is where a script's variable has none: then the default holds.
-    """
-    return Path(text) if text else None
-
-
 def any_word(text: str) -> str:
     """Return the text itself, which may be empty: an argparse type."""
     return text
 
 
-_MAY_BE_EMPTY = (folder, any_word)
+_MAY_BE_EMPTY = (any_word,)

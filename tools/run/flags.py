@@ -16,7 +16,7 @@ from processors.custom import CUSTOM, custom_task
 from processors.glue import SPLITS, TASKS, Task
 from tools.cli.errors import UsageError
 from tools.cli.groups import add_flags, fill, flag
-from tools.cli.parser import Number, Parser, folder
+from tools.cli.parser import Number, Parser
 from tools.cli.paths import DEFAULT_MODEL
 from tools.machine.runtime import MachineFlags
 from tools.precision.choice import PrecisionFlags
@@ -112,14 +112,14 @@ class InputFlags:
     data_dir: Path = flag(
         None,
         "train.tsv, dev.tsv, test.tsv (default: ./dataset/<TASK>)",
-        type=folder,
+        type=Path,
         metavar="DIR",
     )
     encoding: str = flag("utf-8", ENCODING_HELP, type=text_encoding, metavar="NAME")
     model_name_or_path: Path = flag(
         None,
         f"the ALBERT folder to start from (default: {DEFAULT_MODEL})",
-        type=folder,
+        type=Path,
         metavar="DIR",
     )
     config_name: str | None = flag(
@@ -149,7 +149,7 @@ class RecordFlags:
 
     output_dir_given: bool
     output_dir: Path = flag(
-        None, "where results go (default: ./outputs/<TASK>)", type=folder, metavar="DIR"
+        None, "where results go (default: ./outputs/<TASK>)", type=Path, metavar="DIR"
     )
     logging_steps: int = flag(
         10, "log the loss every N optimizer steps", type=Number(int, 1), metavar="N"
@@ -282,7 +282,7 @@ def _check(
     if records.save_total_limit is not None and records.save_steps <= 0:
         raise UsageError(
             f"--save_total_limit counts checkpoints, and --save_steps {records.save_steps} writes none: "
-            "leave one out"
+            "give --save_steps=N as well, or leave it out"
         )
     needs = (
         ("stop_point", training, "do_eval", "which measures it"),
