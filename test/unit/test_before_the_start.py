@@ -1,14 +1,19 @@
 """What is wrong with a run of several processes is said once, before any of them starts."""
 
 import os
+import shutil
 import signal
+from contextlib import nullcontext
 
 import pytest
 from helpers import ROOT, write_sst2
 
 import tools.launch
 import tools.machine.torchrun
+from tools.cli.errors import UsageError
 from tools.cli.paths import DEFAULT_MODEL
+from tools.run.flags import parse_flags
+from tools.run.output_dir import check_output_dir
 
 PROGRAM = str(ROOT / "run_classifier.py")
 
@@ -72,7 +77,7 @@ def test_what_all_processes_would_find_is_one_line(launched, tmp_path, words, sa
 
 @pytest.mark.parametrize(
     ("name", "is_folder"),
-    [("previous", False), ("predictions", False), ("logs", False), (".lock", True),
+    [("previous", False), ("predictions", False), (".lock", True), ("eval_results.txt", True),
      ("metrics.jsonl", True), ("training_args.json", True), ("model.safetensors", True)],
 )  # fmt: skip
 def test_what_is_in_the_way_in_the_output_folder_is_named(launched, tmp_path, name, is_folder):
@@ -81,10 +86,60 @@ def test_what_is_in_the_way_in_the_output_folder_is_named(launched, tmp_path, na
     path = tmp_path / "out" / name
     path.mkdir() if is_folder else path.touch()
     flags = ("--do_train", "--data_dir", data, "--output_dir=out", "--overwrite_output_dir")
-    status, line, started = launched(*flags)
+    status, line, started = launched(*flags, "--do_eval", "--do_predict")
     assert (status, started) == (2, [])
+    assert [entry.name for entry in path.parent.iterdir()] == [name]
     what = "a folder, and a run needs a file" if is_folder else "no folder, and a run needs one"
     assert f"out/{name} is {what} of that name: move it away, or name another --output_dir" in line
+
+
+def test_what_is_where_a_run_writes_nothing_is_left_there(launched, program, tmp_path):
+    data = write_sst2(tmp_path / "data")
+    out = tmp_path / "out"
+    (out / "eval_results.txt").mkdir(parents=True)
+    for name in ("previous", "predictions", "logs"):
+        (out / name).write_text("mine")
+    flags = ("--do_train", "--data_dir", data, "--output_dir=out", "--max_steps=1")
+    status, line, started = launched(*flags)
+    assert (status, line, len(started)) == (0, "", 1)
+    assert program(*flags) == 0
+    assert (out / "model.safetensors").is_file()
+    assert (out / "eval_results.txt").is_dir()
+    assert {(out / name).read_text() for name in ("previous", "predictions", "logs")} == {"mine"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "status"),
+    [(("--model_name_or_path=out/checkpoint-1",), 2), (("--max_seq_length=65",), 2),
+     (("--max_seq_length=65", "--output_dir=new/one"), 2), (("--data_dir=bad",), 1),
+     (("--data_dir=bad", "--output_dir=new/one"), 1)],
+)  # fmt: skip
+def test_what_is_refused_leaves_nothing(refused, launched, tmp_path, pretrained, flags, status):
+    data = write_sst2(tmp_path / "data")
+    shutil.copytree(data, tmp_path / "bad")
+    (tmp_path / "bad" / "train.tsv").write_text("sentence\tlabel\nno label here\n")
+    shutil.copytree(pretrained, tmp_path / "out" / "checkpoint-1")
+    before = {*tmp_path.rglob("*")}
+    words = ("--do_train", "--data_dir", data, "--output_dir=out", "--overwrite_output_dir", *flags)
+    refused(*words, status=status)
+    assert {*tmp_path.rglob("*")} == before
+    if status == 2:
+        assert launched(*words)[0] == 2
+        assert {*tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("model", "is_refused"),
+    [("out", True), ("out/checkpoint-2", True), ("out/previous/1", True),
+     ("out/prev_trained_model/mine", False), ("out/checkpoints", False), ("outside", False)],
+)  # fmt: skip
+def test_only_a_model_where_runs_write_is_in_danger(tmp_path, monkeypatch, model, is_refused):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    flags = parse_flags(["--do_train", "--output_dir=out", f"--model_name_or_path={model}"])
+    expected = pytest.raises(UsageError, match="is in --output_dir out: choose another")
+    with expected if is_refused else nullcontext():
+        check_output_dir(flags, None, resumes=False)
 
 
 def test_the_place_of_the_logs_is_looked_at(launched, refused, tmp_path):

@@ -42,6 +42,21 @@ def test_two_runs_do_not_train_into_one_folder(refused, sst2, out):
     assert (out / "model.safetensors").read_bytes() == before
 
 
+def test_a_lock_that_was_removed_while_it_was_waited_for_holds_nothing(tmp_path, monkeypatch):
+    lock, calls = fcntl.flock, []
+
+    def late(file, how):
+        if not calls:
+            (tmp_path / ".lock").unlink()
+        calls.append(how)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with hold(tmp_path) as first, hold(tmp_path) as second:
+        assert (first is None, second) == (False, None)
+    assert len(calls) == 3
+
+
 @pytest.mark.parametrize("damage", [None, b"[]", b'{"sha256": []}', b"half"])
 def test_resuming_without_a_whole_checkpoint_leaves_a_finished_run_alone(
     refused, sst2, out, damage

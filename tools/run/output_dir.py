@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES
@@ -24,6 +24,7 @@ from tools.run.previous import (
     hold,
     is_half_moved,
     move_to_previous,
+    remove_lock,
 )
 
 logger = logging.getLogger(__name__)
@@ -40,27 +41,61 @@ _SHARD = re.compile(r"(pytorch_)?model-\d+-of-\d+\.(safetensors|bin)")
 
 
 @contextmanager
-def open_output_dir(folder: Path, trains: bool) -> Iterator[None]:
-    """Make the output folder, if it is not there, and claim it for the block, if a run trains into it.
+def open_output_dir(flags: Flags) -> Iterator[None]:
+    """Make the output folder, if it is not there, and claim it for the block, if the run trains into it.
+
+    Of a block that writes nothing there, as one that ends with an error may, nothing stays: no lock and no
+    folder that was not there before.
 
     Raises:
-        UsageError: it cannot be made or written to, or something in it is no file or no folder where a
+        UsageError: it cannot be made or written to, or something in it is no file or no folder where this
             run needs one; or as :func:`claim_output_dir`.
         DiskError: the disk is full, or can only be read.
     """
-    make_named_folder("--output_dir", folder)
-    _check_kinds(folder)
-    with claim_output_dir(folder) if trains else nullcontext():
+    folder, trains = flags.records.output_dir, flags.goals.do_train
+    with _taken_back_if_unused(folder):
+        make_named_folder("--output_dir", folder)
+        _check_kinds(folder, flags)
+        with claim_output_dir(folder) if trains else nullcontext():
+            yield
+
+
+@contextmanager
+def _taken_back_if_unused(folder: Path) -> Iterator[None]:
+    new = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    before = _names(folder)
+    try:
         yield
+    finally:
+        with suppress(OSError):
+            if LOCK not in before and _names(folder) == before | {LOCK}:
+                remove_lock(folder)
+            for path in new:  # Those below come first. One that holds something stays.
+                path.rmdir()
 
 
-def _check_kinds(folder: Path) -> None:
-    for name in (PREVIOUS, LOGS, _PREDICTIONS):
+def _names(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _check_kinds(folder: Path, flags: Flags) -> None:
+    """See that each place that a run of these flags writes to is free, or of the kind that it is to be."""
+    goals = flags.goals
+    folders = {
+        PREVIOUS: goals.do_train and flags.records.overwrite_output_dir,
+        _PREDICTIONS: goals.do_predict,
+    }
+    files = {
+        **dict.fromkeys((LOCK, *MODEL_FILES, *INDEX_NAMES, _ARGUMENTS), goals.do_train),
+        _HISTORY: goals.do_train or goals.do_eval,
+        _EVAL_RESULTS: goals.do_eval,
+    }
+    for name, is_written in folders.items():
         path = folder / name
-        if os.path.lexists(path) and not path.is_dir():
+        if is_written and os.path.lexists(path) and not path.is_dir():
             raise _wrong_kind(path, "no folder, and a run needs one of that name")
-    for name in (LOCK, *_RESULTS):
-        if name != _PREDICTIONS and (path := folder / name).is_dir():
+    for name, is_written in files.items():
+        if is_written and (path := folder / name).is_dir():
             raise _wrong_kind(path, "a folder, and a run needs a file of that name")
 
 
@@ -94,8 +129,7 @@ def check_output_dir(flags: Flags, weights: Path | None, resumes: bool) -> None:
                 "--overwrite_output_dir trains anew and keeps it"
             )
         return
-    start = flags.inputs.model_name_or_path.resolve()
-    if folder.resolve() in (start, *start.parents):
+    if _is_of_runs(flags.inputs.model_name_or_path.resolve(), folder.resolve()):
         raise UsageError(
             f"the model to start from, {flags.inputs.model_name_or_path}, is in --output_dir {folder}: "
             "choose another --output_dir"
@@ -169,16 +203,26 @@ def _has_weights(folder: Path) -> bool:
     return any((folder / name).exists() for name in (*WEIGHTS_NAMES, *INDEX_NAMES))
 
 
+def _is_of_runs(model: Path, folder: Path) -> bool:
+    """Return whether ``model`` is where runs into ``folder`` write to, and not only a folder below it."""
+    if not model.is_relative_to(folder):
+        return False
+    first, *_ = (*model.relative_to(folder).parts, PREVIOUS)
+    return first == PREVIOUS or bool(CHECKPOINT_NAME.fullmatch(first))
+
+
 def _results(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return [
-        entry
-        for entry in sorted(folder.iterdir())
-        if entry.name in _RESULTS
-        or CHECKPOINT_NAME.fullmatch(entry.name)
-        or _SHARD.fullmatch(entry.name)
-    ]
+    return [entry for entry in sorted(folder.iterdir()) if _is_result(entry)]
+
+
+def _is_result(entry: Path) -> bool:
+    if CHECKPOINT_NAME.fullmatch(entry.name):
+        return True
+    is_named_so = entry.name in _RESULTS or _SHARD.fullmatch(entry.name) is not None
+    # What is of another kind is no run's.
+    return is_named_so and entry.is_dir() == (entry.name == _PREDICTIONS)
 
 
 def write_eval_results(output_dir: Path, results: dict[str, dict[str, float]]) -> None:

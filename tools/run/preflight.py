@@ -55,6 +55,6 @@ def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
             "finds what it left itself, and refuses to train over it"
         )
     if writes:
-        with open_output_dir(output_dir, trains):
+        with open_output_dir(flags):
             if not resumes:  # Which of its checkpoints are whole takes a resumed run time to tell.
                 check_output_dir(flags, files.weights, resumes=False)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from model.files import make_folder, sync, writing
 
@@ -26,23 +27,45 @@ def hold(folder: Path) -> Iterator[int | None]:
     ends with its process, however that ends. What a process forks does not hold it: a loader of batches
     notices only after seconds that the process it works for is gone.
     """
+    lock, free = _take(folder)
+    while free and not _is_at(lock, folder / LOCK):  # Its last holder removed it meanwhile.
+        lock.close()
+        lock, free = _take(folder)
+    with lock:
+        os.register_at_fork(after_in_child=lock.close)
+        yield lock.fileno() if free else None
+
+
+def _take(folder: Path) -> tuple[IO[str], bool]:
+    """Open the lock's file, and try to lock it; returns it, and whether nobody else holds it."""
     try:
         with writing(folder):
             lock = (folder / LOCK).open("w")
     except PermissionError as error:
         raise PermissionError(f"{folder} cannot be written to: name another folder") from error
-    with lock:
-        os.register_at_fork(after_in_child=lock.close)
-        free = True
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            free = False
-        except OSError as error:
-            # Some network disks have no such call, and people know what they run.
-            reason = error.strerror
-            logger.warning("%s cannot be locked (%s): let no two runs write there", folder, reason)
-        yield lock.fileno() if free else None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return lock, False
+    except OSError as error:
+        # Some network disks have no such call, and people know what they run.
+        reason = error.strerror
+        logger.warning("%s cannot be locked (%s): let no two runs write there", folder, reason)
+    return lock, True
+
+
+def _is_at(lock: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def remove_lock(folder: Path) -> None:
+    """Remove the lock's file of a folder, if nobody holds it."""
+    with hold(folder) as lock:
+        if lock is not None:
+            (folder / LOCK).unlink()
 
 
 def move_to_previous(folder: Path, entries: Sequence[Path]) -> Path:

@@ -105,7 +105,7 @@ def open_run(flags: Flags, runtime: Runtime) -> Iterator[Run]:
     checkpoint = None
     with ExitStack() as stack:
         if runtime.is_main:
-            stack.enter_context(open_output_dir(output_dir, trains))
+            stack.enter_context(open_output_dir(flags))
             checkpoint = newest_checkpoint(output_dir) if flags.records.resume else None
             check_output_dir(flags, files.weights, resumes=checkpoint is not None)
         resume_from = _share_checkpoint(checkpoint, output_dir, runtime)
