@@ -22,6 +22,9 @@ from model.tokenizer_export import save_tokenizer
 from model.torch_releases import CAN_COMPILE
 from model.vocabulary_training import train_vocabulary
 
+if not torch.cuda.is_available():  # Triton reads it when it is first imported, by whichever test.
+    os.environ["TRITON_INTERPRET"] = "1"
+
 
 def pytest_collection_modifyitems(items):
     """Skip what the oldest torch cannot do, with the reason that the test gives."""

@@ -156,13 +156,6 @@ def test_the_files_of_a_custom_task_are_recorded():
     assert recorded["splits"] == ["train"]
 
 
-def test_an_empty_folder_is_the_default_one():
-    flags = parse_flags(["--do_train", "--output_dir=", "--data_dir", "", "--model_name_or_path="])
-    assert str(flags.records.output_dir) == "outputs/SST-2"
-    assert str(flags.inputs.data_dir) == "dataset/SST-2"
-    assert str(flags.inputs.model_name_or_path) == "prev_trained_model/albert_base_v2"
-
-
 def test_another_batch_size_must_make_the_same_global_batch(trained, tmp_path):
     """That two processes of half the batch go on is a test of test_processes.py."""
     with pytest.raises(UsageError, match="global batch was 8 there and is 16 now"):

@@ -43,11 +43,17 @@ class _LossScaling(ScaledPrecision):
         self._scaler.step(self.optimizer)
         self._scaler.update(self._fixed_scale)
         updated = self._finish_step()
-        if self._fixed_scale is None and updated is not True:
-            # The scaler itself halves it down to 0.
+        if self._fixed_scale is None:
+            self._keep_least_scale(updated)
+        return updated
+
+    def _keep_least_scale(self, updated: bool | Tensor) -> None:
+        """See that the scale does not fall to 0, as far as the scaler itself would halve it."""
+        if isinstance(updated, Tensor):
             scale = self._scaler.scale(self._one)
             self._scaler.update(scale.clamp(min=LEAST_SCALE))
-        return updated
+        elif not updated and self._scaler.get_scale() < LEAST_SCALE:
+            self._scaler.update(LEAST_SCALE)
 
     def loss_scale(self) -> float:
         return self._scaler.get_scale()
