@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 from contextlib import nullcontext, suppress
 from datetime import date
 from pathlib import Path
@@ -25,7 +24,7 @@ from fuzzing import SEED
 from helpers import one_line_error, write_sst2
 
 import run_classifier as program
-from callback.checkpointing import MODEL_FILES, find_checkpoints
+from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES, checkpoint_step, find_checkpoints
 from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
@@ -258,22 +257,35 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
     flags = ("--data_dir", sst2, "--do_train", "--max_steps=200", "--save_steps=10")
     assert run_classifier(*flags, "--output_dir=straight").returncode == 0
 
-    def kill(seconds):
-        time.sleep(seconds)
+    def kill(step, seconds, is_over):
+        """Kill the run some time after it has saved a step, unless it is over."""
+        while not any(checkpoint_step(c) >= step for c in find_folders()):
+            if is_over.wait(0.002):
+                return
+        is_over.wait(seconds)
         for folder in Path("/proc").glob("[0-9]*/cwd"):
             with suppress(OSError):  # It ended, or is another user's.
                 if folder.readlink() == tmp_path:
                     os.kill(int(folder.parent.name), signal.SIGKILL)
 
+    def find_folders():
+        return [
+            c
+            for c in (tmp_path / "killed").glob("checkpoint-*")
+            if CHECKPOINT_NAME.fullmatch(c.name)
+        ]
+
     draw = random.Random(SEED)
-    killed = 0
-    for _ in range(50 if EVERY == 1 else 4):
-        killer = threading.Thread(target=kill, args=[draw.uniform(0.5, 3)])
+    killed, rounds = 0, 50 if EVERY == 1 else 4
+    for number in range(rounds):
+        is_over = threading.Event()
+        step = 10 * (1 + number * 18 // rounds)
+        killer = threading.Thread(target=kill, args=[step, draw.uniform(0, 0.1), is_over])
         killer.start()
-        killed += (
-            run_classifier(*flags, "--output_dir=killed", "--resume").returncode == -signal.SIGKILL
-        )
+        result = run_classifier(*flags, "--output_dir=killed", "--resume")
+        is_over.set()
         killer.join()
+        killed += result.returncode == -signal.SIGKILL
     assert run_classifier(*flags, "--output_dir=killed", "--resume").returncode == 0
     assert killed
     straight, found = (tmp_path / name / "model.safetensors" for name in ("straight", "killed"))
