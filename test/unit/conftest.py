@@ -34,9 +34,11 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=f"torch {torch.__version__} {mark.args[0]}"))
 
 
-# Where a script has the tests in its background, Ctrl-C is ignored, and their commands would inherit that.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Where a script has the tests in its background, or under nohup, a signal is ignored, and their commands
+# would inherit that.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # Models this small gain nothing from threads, which wait for each other where something else runs too.
 torch.set_num_threads(1)

@@ -196,10 +196,10 @@ def test_transformers_batches_are_padded_by_its_collator(features):
 
 
 def test_a_compiled_contender_tells_what_that_took(features, monkeypatch):
-    """It compiles as the flag --torch_compile does; here the graphs run without new kernels."""
+    """It compiles as the flag --torch_compile does; here the graphs run as they are, without new kernels."""
     if not shutil.which("g++"):
         pytest.skip("this machine has no C++ compiler")
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     session = open_session("ours-compile-bucket", features)
     facts, turn = session.prepare(), session.turn()
     assert 0 < facts["compile_seconds"] < 100

@@ -36,9 +36,9 @@ def logs(folder):
     return [file.read_text() for file in sorted(folder.glob("rank_*.log"))]
 
 
-@pytest.mark.parametrize("accumulation", [1, 2])
-def test_two_processes_learn_what_one_does(run_classifier, no_dropout, tmp_path, accumulation):
+def test_two_processes_learn_what_one_does(run_classifier, no_dropout, tmp_path):
     """One batch of the epoch has one example, so that one of two processes has none of it."""
+    accumulation = 2
     data = write_sst2(tmp_path / "data", train=401)
     flags = ("--data_dir", data, "--do_train", "--do_eval", "--num_train_epochs", "1",
              "--learning_rate", "1e-2", "--save_steps", "0", "--model_name_or_path", no_dropout,
@@ -107,29 +107,27 @@ def test_one_process_tokenizes_and_the_others_read(tmp_path, pretrained):
 
 
 def test_a_score_does_not_depend_on_the_number_of_processes(clone):
-    """3 and 1 of them, after a training by 8, which scores with 8; the dev set has 30 examples."""
-    trained = launch(clone, "train_full_8p.sh", "--device=cpu", "--oversubscribe",
+    """3 of them, after a training by 5 (or 8), which scores with as many; the dev set has 30 examples."""
+    many = 8 if os.environ.get("ALBERT_TEST_LONG") else 5
+    trained = launch(clone, "train_full_8p.sh", "--device=cpu", "--oversubscribe", f"--nproc={many}",
                      "--batch_size=2", "--",
                      *SMALL[3:], "--learning_rate=1e-2")  # fmt: skip
     assert trained.returncode == 0, trained.stdout + trained.stderr
     log_dir = clone / "test" / "output" / "0"
-    assert len(logs(log_dir)) == 8
-    case = (log_dir / "albert_ID0335_for_PyTorch_bs2_8p_acc.log").read_text()
-    assert "RankSize = 8\nBatchSize = 2\n" in case
+    assert len(logs(log_dir)) == many
+    case = (log_dir / f"albert_ID0335_for_PyTorch_bs2_{many}p_acc.log").read_text()
+    assert f"RankSize = {many}\nBatchSize = 2\n" in case
     measured = re.findall(r"^ FPS = (\S+)", trained.stdout, re.MULTILINE)
     fps = max(map(float, measured))
     assert f"ActualFPS = {fps}\n" in case
     assert f"Final Performance images/sec : {fps}" in trained.stdout
-    scores = {accuracy(trained.stdout)[-1]}
-    for nproc in ("3", "1"):
-        flags = ("--device=cpu", "--batch_size=5", f"--nproc={nproc}", "--oversubscribe", "--",
-                 "--max_seq_length=32")  # fmt: skip
-        result = launch(clone, "train_eval_8p.sh", *flags)
-        assert result.returncode == 0, result.stdout + result.stderr
-        (score,) = accuracy(result.stdout)
-        assert f"Final Train Accuracy : {score}" in result.stdout
-        scores.add(score)
-    assert len(scores) == 1
+    flags = ("--device=cpu", "--batch_size=5", "--nproc=3", "--oversubscribe", "--",
+             "--max_seq_length=32")  # fmt: skip
+    result = launch(clone, "train_eval_8p.sh", *flags)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (score,) = accuracy(result.stdout)
+    assert f"Final Train Accuracy : {score}" in result.stdout
+    assert score == accuracy(trained.stdout)[-1]
 
 
 def test_performance_runs_save_as_those_of_the_references(clone):
@@ -271,22 +269,20 @@ def loop(folder, program, ranks, **environment):
     return [read(rank) for rank in range(len(ranks.split()))]
 
 
-def test_the_loop_of_the_references_trains_together(tmp_path, pretrained):
-    """With RANK_SIZE in the environment, it ends with the weights that torchrun's processes end with."""
+def test_the_loop_of_the_references_trains_together(run_classifier, tmp_path, no_dropout):
+    """With RANK_SIZE in the environment, it ends with the weights that one process ends with."""
     data = write_sst2(tmp_path / "data")
-    program = (ROOT / "run_classifier.py", "--model_type=SST", "--do_train", "--max_steps=4",
-               "--data_dir", data, "--model_name_or_path", pretrained, "--max_seq_length=32",
-               "--device=cpu", "--batch_size=4", "--learning_rate=1e-2")  # fmt: skip
+    flags = ("--model_type=SST", "--do_train", "--max_steps=4", "--data_dir", data,
+             "--model_name_or_path", no_dropout, "--max_seq_length=32", "--learning_rate=1e-2")  # fmt: skip
+    program = (ROOT / "run_classifier.py", *flags, "--device=cpu", "--batch_size=4", "--output_dir=loop")
     port = str(free_port())
-    ends = loop(tmp_path, (*program, "--output_dir=loop"), "1 0", RANK_SIZE="2", MASTER_PORT=port)
+    ends = loop(tmp_path, program, "1 0", RANK_SIZE="2", MASTER_PORT=port)
     assert [status for status, *_ in ends] == [0, 0], ends
     assert "processes: 2" in ends[0][1]
     assert len(logs(tmp_path / "loop" / "logs")) == 2
-    torchrun = command(
-        sys.executable, *TORCHRUN, "2", *program, "--output_dir=torchrun", cwd=tmp_path
-    )
-    assert torchrun.returncode == 0, torchrun.stderr
-    assert_same_weights(tmp_path / "loop", tmp_path / "torchrun", atol=0)
+    alone = run_classifier(*flags, "--batch_size=8", "--output_dir", "alone")
+    assert alone.returncode == 0, alone.stderr
+    assert_same_weights(tmp_path / "loop", tmp_path / "alone")
 
 
 def test_the_loop_without_a_number_is_refused_by_every_process(tmp_path, pretrained):
