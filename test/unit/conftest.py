@@ -36,7 +36,10 @@ def pytest_collection_modifyitems(items):
 
 # Where a script has the tests in its background, or under nohup, a signal is ignored, and their commands
 # would inherit that.
-for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
 

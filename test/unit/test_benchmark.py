@@ -196,7 +196,7 @@ def test_transformers_batches_are_padded_by_its_collator(features):
 
 
 def test_a_compiled_contender_tells_what_that_took(features, monkeypatch):
-    """It compiles as the flag --torch_compile does; here the graphs run as they are, without new kernels."""
+    """It compiles as the flag --torch_compile does; here the graphs run without new kernels."""
     if not shutil.which("g++"):
         pytest.skip("this machine has no C++ compiler")
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))

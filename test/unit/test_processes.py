@@ -273,8 +273,15 @@ def test_the_loop_of_the_references_trains_together(run_classifier, tmp_path, no
     """With RANK_SIZE in the environment, it ends with the weights that one process ends with."""
     data = write_sst2(tmp_path / "data")
     flags = ("--model_type=SST", "--do_train", "--max_steps=4", "--data_dir", data,
-             "--model_name_or_path", no_dropout, "--max_seq_length=32", "--learning_rate=1e-2")  # fmt: skip
-    program = (ROOT / "run_classifier.py", *flags, "--device=cpu", "--batch_size=4", "--output_dir=loop")
+             "--model_name_or_path", no_dropout, "--max_seq_length=32",
+             "--learning_rate=1e-2")  # fmt: skip
+    program = (
+        ROOT / "run_classifier.py",
+        *flags,
+        "--device=cpu",
+        "--batch_size=4",
+        "--output_dir=loop",
+    )
     port = str(free_port())
     ends = loop(tmp_path, program, "1 0", RANK_SIZE="2", MASTER_PORT=port)
     assert [status for status, *_ in ends] == [0, 0], ends
