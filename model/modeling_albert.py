@@ -70,7 +70,7 @@ class AlbertAttention(nn.Module):
     """Multi-head self-attention with its residual connection and LayerNorm: [B, S, H] → [B, S, H].
 
     Attributes:
-        as_products: compute it under autocast as two plain products, for a device whose own attention
+        as_products: compute it in half precision as two plain products, for a device whose own attention
             has a slow backward pass there.
     """
 
@@ -111,7 +111,7 @@ class AlbertAttention(nn.Module):
             query, hidden = query[:, :1], hidden[:, :1]
             mask = None if mask is None else mask[:, :, :1]
         attend = F.scaled_dot_product_attention
-        if self.as_products and autocast_dtype(query.device.type) is not None:
+        if self.as_products and query.dtype != torch.float32:
             attend = attention_as_products
         context = attend(
             *(self._split_heads(states) for states in (query, key, value)),
@@ -137,7 +137,7 @@ def attention_as_products(
     scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
     if attn_mask is not None:
         scores = scores.masked_fill(~attn_mask, torch.finfo(scores.dtype).min)
-    weights = F.dropout(scores.softmax(-1), dropout_p)
+    weights = F.dropout(scores.softmax(-1, dtype=torch.float32), dropout_p)
     return weights.to(value.dtype) @ value
 
 

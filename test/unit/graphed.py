@@ -23,6 +23,7 @@ O2 = {"fp16": True, "fp16_opt_level": "O2", "amp_backend": "native"}
 PRECISIONS = {
     "fp32": {},
     "bf16": {"bf16": True},
+    "bf16, O2": {"bf16": True, "fp16_opt_level": "O2"},
     "O1": {"fp16": True, "amp_backend": "native"},
     "O2": O2,
     "O2, fixed scale": O2 | {"loss_scale": 128.0},

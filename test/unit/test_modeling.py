@@ -185,6 +185,8 @@ def test_a_cpu_with_amx_attends_by_products_in_bf16_alone(monkeypatch):
         with torch.autocast("cpu", torch.bfloat16):
             model(*batch)
     assert len(used) == model.config.num_hidden_layers
+    model.bfloat16()(*batch)  # Its weights may be in bf16 themselves.
+    assert len(used) == 2 * model.config.num_hidden_layers
 
 
 def test_dropout_of_attention_as_products_is_on_its_weights():

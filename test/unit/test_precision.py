@@ -15,7 +15,7 @@ from tools.precision import choice
 from tools.precision.apex import find_amp
 from tools.precision.base import LEAST_SCALE, MOST_SKIPS, Bf16Autocast, Fp32
 from tools.precision.choice import PrecisionFlags, build_precision, uses_apex
-from tools.precision.native import Fp16Autocast, HalfWeights, MasterWeights
+from tools.precision.native import Bf16MasterWeights, Fp16Autocast, HalfWeights, MasterWeights
 
 SCALED = (Fp16Autocast, MasterWeights, HalfWeights)
 KEEPS_FP32 = (Fp16Autocast, MasterWeights)
@@ -37,6 +37,8 @@ def make(kind, scale="dynamic"):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     if kind is Fp32:
         return Fp32(model, optimizer)
+    if kind is Bf16MasterWeights:
+        return Bf16MasterWeights(model, optimizer)
     if kind is Bf16Autocast:
         return Bf16Autocast(model, optimizer, Device("cpu"))
     return kind(model, optimizer, Device("cpu"), scale)
@@ -59,7 +61,8 @@ def weights(precision):
 @pytest.mark.parametrize("micro_batches", [1, 3])
 @pytest.mark.parametrize("scale", ["dynamic", 128.0])
 @pytest.mark.parametrize(
-    "kind", [*(pytest.param(kind, marks=on_a_cpu) for kind in SCALED), Bf16Autocast]
+    "kind",
+    [*(pytest.param(kind, marks=on_a_cpu) for kind in SCALED), Bf16Autocast, Bf16MasterWeights],
 )
 def test_every_precision_takes_the_steps_of_full_precision(kind, scale, micro_batches):
     plain, mixed = make(Fp32), make(kind, scale)
@@ -141,18 +144,37 @@ def test_o2_keeps_fp16_weights_and_what_they_cannot_hold():
     assert moved[HalfWeights] < moved[Fp16Autocast] / 2
 
 
-@on_a_cpu
-def test_the_weights_of_o2_are_its_masters_rounded():
-    precision = make(MasterWeights)
-    step(precision)
-    for half, full in zip(precision.model.parameters(), weights(precision), strict=True):
-        assert torch.equal(half, full.half())
+O2 = {MasterWeights: torch.float16, Bf16MasterWeights: torch.bfloat16}
+at_o2 = pytest.mark.parametrize(
+    "kind", [pytest.param(MasterWeights, marks=on_a_cpu), Bf16MasterWeights]
+)
 
 
-@on_a_cpu
-def test_o2_starts_from_the_weights_to_the_last_bit():
+@at_o2
+def test_the_weights_of_o2_are_its_masters_rounded(kind):
+    precision = make(kind, 128.0)
+    precision.optimizer.param_groups[0]["lr"] = 1e-4  # Below what the weights in the network hold.
+    before = weights(precision)
+    for _ in range(3):
+        step(precision)
+    for half, full, old in zip(
+        precision.model.parameters(), weights(precision), before, strict=True
+    ):
+        assert torch.equal(half, full.to(O2[kind]))
+        assert not torch.equal(full, old)
+
+
+@at_o2
+def test_o2_starts_from_the_weights_to_the_last_bit(kind):
     """A resumed run must not go on from rounded weights."""
-    torch.testing.assert_close(weights(make(MasterWeights)), weights(make(Fp32)), atol=0, rtol=0)
+    torch.testing.assert_close(weights(make(kind)), weights(make(Fp32)), atol=0, rtol=0)
+
+
+def test_bf16_has_no_loss_scale():
+    precision = make(Bf16MasterWeights)
+    assert step(precision) is True
+    assert precision.loss_scale() is None
+    assert precision.skipped_steps == 0
 
 
 @on_a_cpu
@@ -202,6 +224,11 @@ def build(device, **given):
             marks=on_a_cpu,
         ),
         ({"bf16": True}, Bf16Autocast, "bf16 autocast"),
+        (
+            {"bf16": True, "fp16_opt_level": "O2"},
+            Bf16MasterWeights,
+            "bf16 weights with fp32 master copies",
+        ),
     ],
 )
 def test_what_the_flags_mean_is_said(monkeypatch, given, kind, words):

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 from helpers import write_sst2
+from safetensors.torch import load_file
 
 import run_classifier
 from model.files import digest
@@ -132,6 +133,17 @@ def test_what_may_change_changes_nothing_that_is_learned(comparable, tmp_path, n
     resume(comparable, tmp_path / "out", **{name: CHANGED[name]})
     weights = comparable.records.output_dir / "model.safetensors"
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == weights.read_bytes()
+
+
+def test_a_run_with_bf16_weights_goes_on_to_the_bit(pretrained, tmp_path_factory, tmp_path):
+    """Its checkpoint has the fp32 weights, of which the network's are roundings."""
+    flags = run_eight_steps(pretrained, tmp_path_factory, "--bf16", "--fp16_opt_level=O2")
+    resume(flags, tmp_path / "out")
+    ends = [folder / "model.safetensors" for folder in (flags.records.output_dir, tmp_path / "out")]
+    assert ends[0].read_bytes() == ends[1].read_bytes()
+    weights = load_file(ends[0]).values()
+    assert {tensor.dtype for tensor in weights} == {torch.float32}
+    assert any((tensor != tensor.bfloat16()).any() for tensor in weights)
 
 
 def test_a_checkpoint_of_another_version_is_refused(trained, tmp_path):

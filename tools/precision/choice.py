@@ -16,11 +16,12 @@ from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.precision.apex import ApexAmp, find_amp
 from tools.precision.base import Bf16Autocast, Fp32, Precision
-from tools.precision.native import LEVELS
+from tools.precision.native import LEVELS, Bf16MasterWeights
 
 logger = logging.getLogger(__name__)
 
 OPT_LEVELS = ("O0", "O1", "O2", "O3")
+_BF16_LEVELS = ("O1", "O2")
 AMP_BACKENDS = ("auto", "apex", "native")
 
 
@@ -37,7 +38,8 @@ class PrecisionFlags:
     )
     fp16_opt_level: str = flag(
         "O1",
-        "O0 fp32, O1 casts operations, O2 fp16 weights with fp32 copies, O3 fp16 only",
+        "O0 fp32, O1 casts operations, O2 half-precision weights with fp32 copies, O3 fp16 only; of bf16 "
+        "there are O1 and O2",
         choices=OPT_LEVELS,
     )
     amp_backend: str = flag(
@@ -45,7 +47,7 @@ class PrecisionFlags:
         "whose mixed precision: apex's where it is installed, else torch's own",
         choices=AMP_BACKENDS,
     )
-    bf16: bool = flag(False, "bf16 arithmetic where torch deems it safe")
+    bf16: bool = flag(False, "bf16 arithmetic where torch deems it safe; with O2 throughout")
     loss_scale: str | float = flag(
         "dynamic", "dynamic, or a fixed number", type=_loss_scale, metavar="X"
     )
@@ -58,7 +60,11 @@ class PrecisionFlags:
         """
         if self.fp16 and self.bf16:
             raise UsageError("--fp16 and --bf16 contradict each other")
-        for name in ("fp16_opt_level", "amp_backend", "loss_scale"):
+        if self.bf16 and self.fp16_opt_level not in _BF16_LEVELS:
+            raise UsageError(
+                f"--bf16 has no --fp16_opt_level {self.fp16_opt_level}, only {' and '.join(_BF16_LEVELS)}"
+            )
+        for name in ("amp_backend", "loss_scale", *(() if self.bf16 else ("fp16_opt_level",))):
             value = getattr(self, name)
             if value != getattr(PrecisionFlags, name) and not self.fp16:
                 raise UsageError(
@@ -117,6 +123,8 @@ def build_precision(
     if flags.bf16:
         if not device.has_bf16:
             raise UsageError(f"--bf16: {device} cannot compute in bf16; --fp16 can")
+        if flags.fp16_opt_level == "O2":
+            return Bf16MasterWeights(model, optimizer)
         return Bf16Autocast(model, optimizer, device)
     if not flags.fp16:
         return Fp32(model, optimizer)

@@ -1,4 +1,4 @@
-"""Mixed precision by torch itself: apex's levels O1, O2 and O3 without apex."""
+"""Mixed precision by torch itself: apex's levels O1, O2 and O3 without apex, and O2 in bf16."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tools.machine.device import Device
-from tools.precision.base import LEAST_SCALE, ScaledPrecision
+from tools.precision.base import LEAST_SCALE, Precision, ScaledPrecision
 
 # A dynamic loss scale starts here and is halved after each step that overflows.
 _FIRST_SCALE = 2.0**16
@@ -75,13 +75,15 @@ class Fp16Autocast(_LossScaling):
         return torch.autocast(self._device_type, dtype=torch.float16)
 
 
-class _HalfModel(_LossScaling):
-    """A network whose weights are fp16."""
+class _HalfModel(Precision):
+    """A network whose weights are in half precision; how its loss is scaled is another class's."""
+
+    _dtype = torch.float16
 
     def __init__(self, model: nn.Module, *arguments: Any) -> None:
         self._fp32_copy = copy.deepcopy(model)
         super().__init__(model, *arguments)
-        model.half()
+        model.to(self._dtype)
 
     @torch.no_grad()
     def fp32_model(self) -> nn.Module:
@@ -94,10 +96,8 @@ class _HalfModel(_LossScaling):
         return dict(self.model.named_parameters())
 
 
-class MasterWeights(_HalfModel):
-    """O2: fp16 weights in the network, fp32 master copies of them in the optimizer."""
-
-    description = "fp16 weights with fp32 master copies (O2, torch's own)"
+class _WithMasters(_HalfModel):
+    """One of them whose optimizer updates fp32 master copies of the weights in their place."""
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, *arguments: Any) -> None:
         names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -131,7 +131,20 @@ class MasterWeights(_HalfModel):
             self._kept.zero()
 
 
-class HalfWeights(_HalfModel):
+class MasterWeights(_WithMasters, _LossScaling):
+    """O2: fp16 weights in the network, fp32 master copies of them in the optimizer."""
+
+    description = "fp16 weights with fp32 master copies (O2, torch's own)"
+
+
+class Bf16MasterWeights(_WithMasters):
+    """The same in bf16, whose range is fp32's: no scaled loss, and no step that overflows."""
+
+    description = "bf16 weights with fp32 master copies (O2)"
+    _dtype = torch.bfloat16
+
+
+class HalfWeights(_HalfModel, _LossScaling):
     """O3: fp16 throughout. Fast, and rarely accurate: to see how fast it could be."""
 
     description = "fp16 throughout (O3, torch's own)"
