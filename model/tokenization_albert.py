@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,28 +37,33 @@ def find_vocabulary(folder: str | Path) -> Path:
     return find_file(folder, VOCABULARY_NAMES, "vocabulary")
 
 
-def check_vocabulary(
-    config: AlbertConfig,
-    tokenizer: AlbertTokenizer,
-    source: Path,
-    config_flag: str | None = None,
-    vocabulary_flag: str | None = None,
-) -> None:
-    """See that the model knows every piece of the vocabulary; a warning tells of a smaller one.
+class Sources(NamedTuple):
+    """Where a model's configuration is from, and its vocabulary, as errors name them.
 
-    Args:
-        source, config_flag, vocabulary_flag: as :func:`check_same_vocabulary`.
+    Attributes:
+        config: the file that the configuration was read from.
+        config_flag, vocabulary_flag: what names that, and the vocabulary, where a flag of its own does.
+    """
+
+    config: Path
+    config_flag: str | None = None
+    vocabulary_flag: str | None = None
+
+
+def check_vocabulary(config: AlbertConfig, tokenizer: AlbertTokenizer, sources: Sources) -> None:
+    """See that the model knows every piece of the vocabulary; a warning tells of a smaller one.
 
     Raises:
         ValueError: the vocabulary has more pieces than the model, or is not the one that the model says.
     """
-    named = _named(tokenizer.vocabulary, vocabulary_flag)
+    named = _named(tokenizer.vocabulary, sources.vocabulary_flag)
     if tokenizer.vocab_size > config.vocab_size:
         raise ValueError(
             f"{named} has {tokenizer.vocab_size} pieces, but the model's vocab_size is "
-            f"{config.vocab_size} in {_named(source, config_flag)}: give the vocabulary that came with it"
+            f"{config.vocab_size} in {_named(sources.config, sources.config_flag)}: give the vocabulary "
+            "that came with it"
         )
-    check_same_vocabulary(config, tokenizer, source, config_flag, vocabulary_flag)
+    check_same_vocabulary(config, tokenizer, sources)
     if tokenizer.vocab_size < config.vocab_size:
         logger.warning(
             "%s has %d pieces, fewer than the model's vocab_size %d: is it the model's own?",
@@ -68,25 +74,17 @@ def check_vocabulary(
 
 
 def check_same_vocabulary(
-    config: AlbertConfig,
-    tokenizer: AlbertTokenizer,
-    source: Path,
-    config_flag: str | None = None,
-    vocabulary_flag: str | None = None,
+    config: AlbertConfig, tokenizer: AlbertTokenizer, sources: Sources
 ) -> None:
     """See that a vocabulary is the one that the configuration was saved with, if that says which.
 
     Another of the same size would be read as if it were that one, and every result be nonsense.
 
-    Args:
-        source: the file that ``config`` was read from.
-        config_flag, vocabulary_flag: what names the configuration, and the vocabulary, where a flag of its
-            own does.
-
     Raises:
         ValueError: it is another.
     """
     if config.vocabulary_sha256 not in (None, tokenizer.digest):
+        source, config_flag, vocabulary_flag = sources
         other = f", or leave {config_flag} out" if config_flag else ""
         raise ValueError(
             f"{_named(tokenizer.vocabulary, vocabulary_flag)} is not the vocabulary that "

@@ -30,7 +30,7 @@ from model.google_albert import (
     is_used,
     read_google_config,
 )
-from model.tokenization_albert import VOCABULARY_NAMES, AlbertTokenizer, check_vocabulary
+from model.tokenization_albert import VOCABULARY_NAMES, AlbertTokenizer, Sources, check_vocabulary
 from model.tokenizer_export import save_tokenizer
 from tools.cli.errors import UsageError, first_line
 from tools.cli.groups import flag, parser_of
@@ -158,7 +158,7 @@ def convert(flags: ConvertFlags) -> None:
     tokenizer = AlbertTokenizer(
         flags.vocabulary or find_beside(checkpoint, VOCABULARY_NAMES, "--vocabulary")
     )
-    check_vocabulary(config, tokenizer, config_path)
+    check_vocabulary(config, tokenizer, Sources(config_path))
     variables = read_variables(checkpoint)
     model = build_from_variables(variables, config, checkpoint, config_path)
     with_classifier = CLASSIFIER["classifier.weight"] in variables

@@ -31,7 +31,7 @@ from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
 from model.file_names import CONFIG_NAME
 from model.modeling_albert import AlbertForSequenceClassification
-from model.tokenization_albert import AlbertTokenizer, check_vocabulary, find_vocabulary
+from model.tokenization_albert import AlbertTokenizer, Sources, check_vocabulary, find_vocabulary
 from processors.features import Features, build_features
 from processors.sentences import (
     Sentences,
@@ -140,7 +140,7 @@ def predict(flags: PredictFlags) -> None:
     check_trained(flags.model, "--model")
     config = AlbertConfig.from_file(flags.model, is_scored=True)
     tokenizer = AlbertTokenizer(find_vocabulary(flags.model))
-    check_vocabulary(config, tokenizer, flags.model / CONFIG_NAME)
+    check_vocabulary(config, tokenizer, Sources(flags.model / CONFIG_NAME))
     sentences = read_sentences(flags, config.has_pairs)
     device = select_device(flags.device, flags.device_id)
     device.activate()

@@ -9,7 +9,7 @@ from callback.checkpointing import save_final
 from model.checkpoint import build_model, load_model
 from model.configuration_albert import AlbertConfig
 from model.sentencepiece_file import vocabulary_digest
-from model.tokenization_albert import AlbertTokenizer, check_vocabulary
+from model.tokenization_albert import AlbertTokenizer, Sources, check_vocabulary
 from tools import predict
 from tools.cli.paths import ROOT
 from tools.run.preflight import check_run
@@ -88,12 +88,12 @@ def test_it_is_found_before_several_processes_start(trained, other, sst2, tmp_pa
 
 def test_a_model_that_does_not_say_takes_any(trained, other, pretrained):
     tokenizer, path = AlbertTokenizer(other / "spiece.model"), trained / "config.json"
-    check_vocabulary(AlbertConfig.from_file(pretrained), tokenizer, path)
+    check_vocabulary(AlbertConfig.from_file(pretrained), tokenizer, Sources(path))
     with pytest.raises(ValueError, match=WORDS):
-        check_vocabulary(AlbertConfig.from_file(trained), tokenizer, path)
+        check_vocabulary(AlbertConfig.from_file(trained), tokenizer, Sources(path))
     rewrite(path, vocabulary_sha256=None)
     config = AlbertConfig.from_file(trained)
-    check_vocabulary(config, tokenizer, path)
+    check_vocabulary(config, tokenizer, Sources(path))
     load_model(trained, config)
 
 
@@ -101,10 +101,12 @@ def test_the_digest_is_written_in_any_case_and_nothing_else_is_taken(trained, ot
     path = trained / "config.json"
     sha256 = json.loads(path.read_text())["vocabulary_sha256"]
     rewrite(path, vocabulary_sha256=sha256.upper())
-    check_vocabulary(AlbertConfig.from_file(path), AlbertTokenizer(trained / "spiece.model"), path)
+    check_vocabulary(
+        AlbertConfig.from_file(path), AlbertTokenizer(trained / "spiece.model"), Sources(path)
+    )
     with pytest.raises(ValueError, match=WORDS):
         check_vocabulary(
-            AlbertConfig.from_file(path), AlbertTokenizer(other / "spiece.model"), path
+            AlbertConfig.from_file(path), AlbertTokenizer(other / "spiece.model"), Sources(path)
         )
     for key, value, words in (
         ("vocabulary_sha256", 3, "is 3, not 64 hexadecimal digits: correct it, or take"),
@@ -151,7 +153,7 @@ def test_an_extended_vocabulary_is_taken(trained, vocabulary):
     assert tokenizer.vocab_size == size + 1
     config = AlbertConfig.from_file(trained)
     assert config.vocabulary_sha256 is None
-    check_vocabulary(config, tokenizer, path)
+    check_vocabulary(config, tokenizer, Sources(path))
     config.set_vocabulary(tokenizer.digest)
     assert AlbertConfig.from_dict(config.to_dict()).vocabulary_sha256 == tokenizer.digest
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from model.file_names import CONFIG_NAME
-from model.tokenization_albert import AlbertTokenizer, check_vocabulary, find_vocabulary
+from model.tokenization_albert import AlbertTokenizer, Sources, check_vocabulary, find_vocabulary
 from processors.batching import BatchPlan
 from processors.features import Features, load_features
 from processors.glue import Task
@@ -71,7 +71,7 @@ def prepare_features(setting: Setting, task: Task) -> dict[str, Features]:
 
     if flags.data_dir:
         tokenizer = AlbertTokenizer(find_vocabulary(flags.config))
-        check_vocabulary(config, tokenizer, flags.config / CONFIG_NAME)
+        check_vocabulary(config, tokenizer, Sources(flags.config / CONFIG_NAME))
         train, dev = (
             load_features(
                 task, task.paths(flags.data_dir, split)[0], split, tokenizer, flags.max_seq_length

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.configuration_albert import AlbertConfig
-from model.tokenization_albert import AlbertTokenizer, check_same_vocabulary
+from model.tokenization_albert import AlbertTokenizer, Sources, check_same_vocabulary
 from tools.cli.errors import UsageError
 from tools.cli.paths import ROOT
 from tools.run.flags import parse_flags
@@ -46,8 +46,8 @@ def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
     check_sizes(config, flags.task, flags.inputs.max_seq_length)
     if files.weights:
         tokenizer = AlbertTokenizer(files.vocabulary, flags.inputs.do_lower_case)
-        named = files.config, files.config_flag, files.vocabulary_flag
-        check_same_vocabulary(config, tokenizer, *named)
+        sources = Sources(files.config, files.config_flag, files.vocabulary_flag)
+        check_same_vocabulary(config, tokenizer, sources)
     resumes = flags.records.resume
     if restarts and trains and not resumes:
         raise UsageError(

@@ -21,7 +21,7 @@ from model.checkpoint import OutputsError, build_model, load_model, outputs
 from model.configuration_albert import AlbertConfig
 from model.file_names import CONFIG_NAME
 from model.modeling_albert import AlbertForSequenceClassification
-from model.tokenization_albert import AlbertTokenizer, check_vocabulary
+from model.tokenization_albert import AlbertTokenizer, Sources, check_vocabulary
 from processors.features import Features, load_features
 from processors.glue import Task
 from processors.reading import read_index
@@ -168,7 +168,7 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     source, flag = run.files.config, run.files.config_flag
     if run.resume_from:
         source, flag = run.resume_from / CONFIG_NAME, None
-    check_vocabulary(config, tokenizer, source, flag, run.files.vocabulary_flag)
+    check_vocabulary(config, tokenizer, Sources(source, flag, run.files.vocabulary_flag))
     seed_everything(flags.training.seed)  # A new classifier starts from random weights.
     # The model comes before the data, which take minutes to tokenize.
     model = _load_model(run, config, task, named)
