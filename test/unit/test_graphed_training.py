@@ -15,6 +15,7 @@ from tools.bench.host_reads import HostReads
 from tools.cli.errors import UsageError
 from tools.machine.device import Device
 from tools.machine.step_graphs import InputBuffers, StepGraphs
+from tools.precision import choice
 from tools.run import training
 
 pytestmark = pytest.mark.newer_torch("has no graphs that these are")
@@ -182,6 +183,16 @@ def test_what_has_no_graphs_says_so(tokenizer, caplog, flags, reason):
     caplog.set_level("INFO")
     assert not hasattr(Training(tokenizer, "auto", **flags).state, "graphs")
     assert f"--cuda_graphs auto: none, for {reason}" in caplog.text
+
+
+def test_an_apex_that_does_not_load_is_warned_of_once(tokenizer, monkeypatch, caplog):
+    def broken():
+        raise ImportError("undefined symbol")
+
+    monkeypatch.setattr(choice, "find_amp", broken)
+    state = Training(tokenizer, "auto", fp16=True, fused_kernels="auto").state
+    assert "O1, torch's own" in state.precision.description
+    assert caplog.text.count("apex is installed, but does not load") == 1
 
 
 def test_two_processes_with_graphs_learn_what_two_without_do(pretrained, tmp_path, monkeypatch):

@@ -200,7 +200,9 @@ def test_gradients_are_clipped_to_the_norm():
 def build(device, **given):
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    return build_precision(PrecisionFlags(**given), model, optimizer, device, Processes())
+    flags = PrecisionFlags(**given)
+    by_apex = uses_apex(flags.fp16, flags.amp_backend, device)
+    return build_precision(flags, model, optimizer, device, Processes(), by_apex)
 
 
 @pytest.mark.parametrize(

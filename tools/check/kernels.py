@@ -17,7 +17,7 @@ from tools.cli.errors import first_line
 from tools.machine.device import Device, select_device
 from tools.machine.distributed import Processes
 from tools.precision.base import Precision
-from tools.precision.choice import PrecisionFlags, build_precision
+from tools.precision.choice import PrecisionFlags, build_precision, uses_apex
 
 # How far a result may be from the CPU's: ‖a - b‖ / ‖b‖. In fp16 a number has 11 bits; what an NPU
 # calls fp32 may be its cube's product of two halves.
@@ -184,7 +184,8 @@ def _precision(
 ) -> Precision:
     model = device.place(_network(config)).train()
     optimizer = Lamb(model.parameters(), lr=rate)
-    return build_precision(flags, model, optimizer, device, Processes())
+    by_apex = uses_apex(flags.fp16, flags.amp_backend, device)
+    return build_precision(flags, model, optimizer, device, Processes(), by_apex)
 
 
 def _step(precision: Precision, batch: dict[str, Tensor]) -> Tensor:

@@ -75,6 +75,8 @@ class PrecisionFlags:
 def uses_apex(fp16: bool, amp_backend: str, device: Device) -> bool:
     """Return whether ``--fp16`` is apex's on this device: where it is installed, unless told otherwise.
 
+    A warning says so where it is installed and does not load.
+
     Raises:
         UsageError: ``--amp_backend apex`` where there is none that loads, or the device has no fp16.
     """
@@ -112,13 +114,17 @@ def build_precision(
     optimizer: Optimizer,
     device: Device,
     processes: Processes,
+    by_apex: bool,
 ) -> Precision:
     """Return the precision that ``flags`` ask for on ``device``, the same in all processes.
 
     Its ``description`` says in words what runs, also where that is not what was asked for.
 
+    Args:
+        by_apex: what :func:`uses_apex` says of these.
+
     Raises:
-        UsageError: as :func:`uses_apex`; or the device cannot do it.
+        UsageError: the device cannot do it.
     """
     if flags.bf16:
         if not device.has_bf16:
@@ -128,7 +134,7 @@ def build_precision(
         return Bf16Autocast(model, optimizer, device)
     if not flags.fp16:
         return Fp32(model, optimizer)
-    if uses_apex(flags.fp16, flags.amp_backend, device):
+    if by_apex:
         return ApexAmp(model, optimizer, device, flags.fp16_opt_level, flags.loss_scale)
     if flags.fp16_opt_level == "O0":
         return Fp32(model, optimizer)

@@ -73,9 +73,10 @@ def build_state(
     device = runtime.device
     encoder = model.albert.encoder
     encoder.gradient_checkpointing = flags.gradient_checkpointing
-    encoder.fused = _takes_fused_kernels(flags, device, encoder)
-    _check_fused_optimizer(flags, device)
-    graphed = _takes_graphs(flags, device)
+    by_apex = uses_apex(flags.fp16, flags.amp_backend, device)
+    encoder.fused = _takes_fused_kernels(flags, device, by_apex, encoder)
+    _check_fused_optimizer(flags, device, by_apex)
+    graphed = _takes_graphs(flags, device, by_apex)
     optimizer = build_optimizer(
         flags.optimizer,
         model,
@@ -84,7 +85,7 @@ def build_state(
         flags.weight_decay,
         capturable=graphed,
     )
-    precision = build_precision(flags, model, optimizer, device, runtime.processes)
+    precision = build_precision(flags, model, optimizer, device, runtime.processes, by_apex)
     # It comes after the precision, for it watches the optimizer's step, which apex replaces.
     warmup_steps = int(total_steps * flags.warmup_proportion)
     schedule = build_schedule(flags.lr_schedule, optimizer, warmup_steps, total_steps)
@@ -112,7 +113,9 @@ def build_state(
     )
 
 
-def _takes_fused_kernels(flags: TrainingFlags, device: Device, encoder: AlbertTransformer) -> bool:
+def _takes_fused_kernels(
+    flags: TrainingFlags, device: Device, by_apex: bool, encoder: AlbertTransformer
+) -> bool:
     """Return whether the layers are to be fused ones.
 
     Raises:
@@ -124,7 +127,7 @@ def _takes_fused_kernels(flags: TrainingFlags, device: Device, encoder: AlbertTr
         obstacle = "--torch_compile makes kernels of the same work"
     elif flags.gradient_checkpointing:
         obstacle = "--gradient_checkpointing computes layers twice"
-    elif uses_apex(flags.fp16, flags.amp_backend, device):
+    elif by_apex:
         obstacle = "apex's mixed precision casts on its own (--amp_backend native does not)"
     else:
         layer = encoder.albert_layer_groups[0].albert_layers[0]
@@ -146,7 +149,7 @@ def _decide(name: str, wanted: str, obstacle: str | None) -> bool:
     return False
 
 
-def _takes_graphs(flags: TrainingFlags, device: Device) -> bool:
+def _takes_graphs(flags: TrainingFlags, device: Device, by_apex: bool) -> bool:
     """Return whether the steps are to be CUDA graphs.
 
     Raises:
@@ -154,28 +157,27 @@ def _takes_graphs(flags: TrainingFlags, device: Device) -> bool:
     """
     if flags.cuda_graphs == "off":
         return False
-    obstacle = device.why_no_graphs() or _obstacle_to_graphs(flags, device)
+    obstacle = device.why_no_graphs() or _obstacle_to_graphs(flags, by_apex)
     return _decide("cuda_graphs", flags.cuda_graphs, obstacle)
 
 
-def _obstacle_to_graphs(flags: TrainingFlags, device: Device) -> str | None:
+def _obstacle_to_graphs(flags: TrainingFlags, by_apex: bool) -> str | None:
     if flags.optimizer not in GRAPHED_OPTIMIZERS:
         others = " and ".join(GRAPHED_OPTIMIZERS)
         return f"--optimizer {flags.optimizer} decides on the host ({others} do not)"
     if flags.gradient_checkpointing:
         return "--gradient_checkpointing reads the state of the random numbers"
-    if uses_apex(flags.fp16, flags.amp_backend, device):
+    if by_apex:
         return "apex's mixed precision decides on the host (--amp_backend native does not)"
     if flags.fp16 and flags.fp16_opt_level == "O3":
         return "--fp16_opt_level O3 is not made for them"
     return None
 
 
-def _check_fused_optimizer(flags: TrainingFlags, device: Device) -> None:
+def _check_fused_optimizer(flags: TrainingFlags, device: Device, by_apex: bool) -> None:
     """See that apex joins the tensors of an optimizer that wants them joined."""
     if flags.optimizer != "npu_fused_lamb":
         return
-    by_apex = uses_apex(flags.fp16, flags.amp_backend, device)
     if not (device.apex_joins_tensors and by_apex and flags.fp16_opt_level in ("O1", "O2")):
         raise UsageError(
             "--optimizer npu_fused_lamb is Ascend's apex's, on an NPU with --fp16 --fp16_opt_level O1 or "
