@@ -11,6 +11,8 @@ from torch import Tensor
 
 _MAX_WEIGHT_NORM = 10.0  # The reference clamps ‖w‖ to this before it forms the trust ratio.
 
+_WHOLE = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # Types of whole numbers by their bytes.
+
 
 class Lamb(torch.optim.Optimizer):
     """Layer-wise adaptive moments, without bias correction.
@@ -93,8 +95,9 @@ class Lamb(torch.optim.Optimizer):
 
         if self._step_supports_amp_scaling and getattr(self, "found_inf", None) is not None:
             overflowed = self.found_inf.bool()
-            for gradient in gradients:
-                gradient.masked_fill_(overflowed, 0.0)
+            # Of bits, read as whole numbers, even what is no number is 0 times 0.
+            bits = [gradient.view(_WHOLE[gradient.element_size()]) for gradient in gradients]
+            torch._foreach_mul_(bits, (self.found_inf == 0).to(bits[0].dtype))
             # With these and no gradient, all stays as it is.
             share = torch.where(overflowed, 0.0, 1 - beta1)
             beta2 = torch.where(overflowed, 1.0, beta2)

@@ -1,12 +1,15 @@
 """LAMB follows its golden trajectory; the schedule is transformers'."""
 
+import math
 import sys
+from itertools import cycle
 
 import numpy as np
 import pytest
 import torch
 from helpers import DATA
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from callback.lr_scheduler import SCHEDULES, build_schedule
 from callback.optimization import OPTIMIZERS, Lamb, build_optimizer
@@ -151,3 +154,32 @@ def test_schedules_equal_transformers(name, warmup):
 
     ours = rates(lambda optimizer: build_schedule(name, optimizer, warmup, 100))
     assert ours == pytest.approx(rates(peer), abs=1e-12)
+
+
+def kernels_of_a_skipped_step(tensors):
+    """Return how many operations a step after an overflow is, but for views, of so many tensors."""
+    parameters = [torch.ones(3, requires_grad=True) for _ in range(tensors)]
+    optimizer = Lamb(parameters, capturable=True)
+    optimizer.found_inf = torch.ones(())
+    for _ in range(2):  # The first one makes the moments.
+        for parameter, value in zip(parameters, cycle([math.nan, math.inf, -1.0]), strict=False):
+            parameter.grad = torch.full((3,), value)
+        with Operations() as operations:
+            optimizer.step()
+    assert all((parameter == 1).all() for parameter in parameters)
+    moments = [tensor for state in optimizer.state.values() for tensor in state.values()]
+    assert not any(tensor.any() for tensor in moments)
+    return operations.count
+
+
+class Operations(TorchDispatchMode):
+    count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.count += not operation.is_view
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.newer_torch("has no graphs")
+def test_a_skipped_step_takes_as_many_operations_of_many_tensors():
+    assert kernels_of_a_skipped_step(9) == kernels_of_a_skipped_step(3)
