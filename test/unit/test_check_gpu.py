@@ -37,11 +37,11 @@ def test_the_check_on_the_cpu(tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     found = re.findall(LINE, result.stdout, re.MULTILINE)
     assert [(name, verdict) for verdict, name, _ in found] == [
+        ("tests", "not on this chip"),
         ("speed32", "pass"),
         ("launcher", "pass"),
         ("profile", "pass"),
         ("accuracy", "not on this chip"),
-        ("tests", "not on this chip"),
     ]
     words = {name: said for _, name, said in found}
     assert "no graphs on this device" in words["accuracy"]
@@ -96,7 +96,7 @@ def test_without_a_gpu_it_says_so_in_one_line():
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--parts speed32,nonsense", "--parts nonsense: there are speed32, speed440, "),
+        ("--parts speed32,nonsense", "--parts nonsense: there are tests, speed32, speed440, "),
         ("--data_path test", "--data_path test: there is no test/SST-2/train.tsv"),
         ("--model_path test", "--model_path test: it has no config.json, or no vocabulary"),
         ("--minutes 0", "--minutes: 0 is not above 0"),
@@ -334,6 +334,15 @@ def test_data_and_model_are_found_where_the_launchers_find_them(
     goals = parse_flags(list(map(str, words)))
     assert goals.inputs.random_init != weights
     assert (goals.training.batch_size, goals.training.fp16_opt_level) == (440, "O2")
+
+
+def test_what_the_gpu_tests_said_before_their_time_was_up_is_told(tmp_path):
+    output = "a.py::one PASSED [ 25%]\na.py::two[PASSED] FAILED [ 50%]\na.py::three PASSED [ 75%]\n"
+    output += "a.py::four "
+    setting = Setting(tmp_path, "tiny", Device("cpu"), None, None)
+    programs = SimpleNamespace(run=lambda name, words: Ended(output, "", "time was up"))
+    with pytest.raises(StepFailure, match=r"time was up \(up to there 2 passed, 1 failed\)"):
+        parts.tests(setting, programs)
 
 
 def test_without_pytest_the_tests_are_not_run(monkeypatch, tmp_path):

@@ -39,22 +39,26 @@ def tests(setting: Setting, programs: Programs) -> Answer:
         raise NotRun("pytest is not installed: python3 -m pip install -r requirements-test.txt")
     # Without a GPU the second is one that the interpreter of Triton takes long for.
     files = _TESTS[:1] if setting.device.is_shared else _TESTS
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
+    # Each test has a line as it ends, which stays where the time is up before all have.
+    words = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *files]
     ended = programs.run("tests", words)
-    last = ([line for line in ended.output.splitlines() if line.strip()] or [ended.reason])[-1]
+    lines = [line.strip(" =") for line in ended.output.splitlines() if line.strip(" =")]
+    last = (lines or [ended.reason])[-1]
     if ended.reason:
-        raise StepFailure(f"{ended.reason}; the last line: {last}")
+        verdicts = [word for line in lines for word in line.split()[1:2]]
+        counts = ", ".join(f"{verdicts.count(v)} {v.lower()}" for v in ("PASSED", "FAILED"))
+        raise StepFailure(f"{ended.reason} (up to there {counts}); the last line: {last}")
     if " passed" not in last:
         raise NotOnThisChip(last)
     return Answer(last)
 
 
-# The tests come last, so that they have what time the others leave.
+# First what tells whether all is right, then how fast it is; what one part leaves, the next ones have.
 PARTS = (
+    Part("tests", f"The tests that need a GPU ({', '.join(_TESTS)})", tests, 2.5),
     Part("speed32", "Speed at batch 32, and evaluation", speed.small_batches, 2.0),
     Part("speed440", "Speed at batch 440", speed.large_batches, 2.0),
     Part("launcher", "The launchers' run", speed.launcher, 0.75),
     Part("profile", "Kernels of a step in bf16", profiles.kernels, 0.75),
     Part("accuracy", "What is learned with CUDA graphs and without", trainings.accuracy, 1.0),
-    Part("tests", f"The tests that need a GPU ({', '.join(_TESTS)})", tests, 2.0),
 )
