@@ -1,6 +1,8 @@
 """Steps that are recorded once and run again do what the steps of the host's loop do, to the bit."""
 
 import copy
+import itertools
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 from forks import run_together
 from graphed import FAULTS, O2, OVERFLOWS, PRECISIONS, STEPS, Training, assert_same
 from helpers import write_sst2
-from tape import Tape
+from tape import Tape, TapeDevice
 
 from processors.loading import BatchBuilder, common_batches, load_steps
 from tools.bench.host_reads import HostReads
@@ -126,7 +128,8 @@ def test_nothing_is_read_from_the_device(tokenizer):
 
 def test_a_number_of_the_host_stays_what_it_was():
     """The tape is as blind as a graph to what the host computes anew; so these tests see it."""
-    graphs, numbers, seen = StepGraphs(Tape()), iter(range(9)), torch.zeros(())
+    graphs = StepGraphs(Tape(), pytest.fail)
+    numbers, seen = iter(range(9)), torch.zeros(())
     for _ in range(4):
         graphs.run("piece", lambda: seen.fill_(next(numbers)))
     assert seen == 1
@@ -183,6 +186,68 @@ def test_what_has_no_graphs_says_so(tokenizer, caplog, flags, reason):
     caplog.set_level("INFO")
     assert not hasattr(Training(tokenizer, "auto", **flags).state, "graphs")
     assert f"--cuda_graphs auto: none, for {reason}" in caplog.text
+
+
+@dataclass(frozen=True)
+class Crowded(TapeDevice):
+    """A device whose memory runs out at one of the recordings."""
+
+    fails_at: int = 0
+
+    def graph_recorder(self):
+        numbers, tape = itertools.count(), Tape()
+
+        def record(piece):
+            if next(numbers) == self.fails_at:
+                raise torch.OutOfMemoryError(LACK)
+            return tape(piece)
+
+        return record
+
+
+LACK = "CUDA out of memory. Tried to allocate 2.00 GiB."
+
+
+@pytest.mark.parametrize("place", ["warm-up", "a step", "the first run of a shape"])
+def test_without_memory_for_graphs_the_training_goes_on_as_it_is(
+    tokenizer, place, monkeypatch, caplog
+):
+    caplog.set_level("INFO")
+    own = {"padding": "max_length", **O2}
+    plain = Training(tokenizer, "off", **own).go_on(overflows=OVERFLOWS)
+    failing = {"warm-up": 0, "a step": 1}.get(place)
+    run = Training(tokenizer, "auto", device=Crowded("cpu", fails_at=failing), **own)
+    state = run.state
+    if place == "the first run of a shape":
+        accumulate, numbers = state._accumulate, itertools.count()
+
+        def fail_once(batch):
+            if next(numbers) == 2:
+                raise torch.OutOfMemoryError(LACK)
+            accumulate(batch)
+
+        monkeypatch.setattr(state, "_accumulate", fail_once)
+    recorded = []
+    give_up = state.graphs.give_up
+    monkeypatch.setattr(
+        state.graphs, "give_up", lambda error: recorded.append(state.graphs.count) or give_up(error)
+    )
+    if place != "a step":
+        first = next(iter(common_batches(run.plan, run.features, run.device)))
+        state.warm_up([first, {name: tensor[:4] for name, tensor in first.items()}])
+    run.go_on(overflows=OVERFLOWS)
+    assert recorded == [0 if place == "warm-up" else 1]
+    assert state.graphs.count == 0
+    words = "--cuda_graphs auto: none from here on, for the device's memory does not hold them: CUDA out"
+    assert caplog.text.count(words) == 1
+    assert_same(run, plain)
+
+
+def test_graphs_that_are_insisted_on_end_the_run_where_memory_lacks(tokenizer):
+    run = Training(tokenizer, "on", device=Crowded("cpu"), padding="max_length")
+    words = r"--cuda_graphs on: .* \(CUDA out of memory.*\): --cuda_graphs auto goes on without"
+    with pytest.raises(ValueError, match=words):
+        run.state.warm_up(common_batches(run.plan, run.features, run.device))
 
 
 def test_an_apex_that_does_not_load_is_warned_of_once(tokenizer, monkeypatch, caplog):

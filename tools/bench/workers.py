@@ -20,13 +20,11 @@ from tools.bench.flags import Setting
 from tools.bench.matmul import MatmulPeak
 from tools.bench.session import Session
 from tools.cli.errors import error_line
+from tools.machine.lack_of_memory import lacks_memory
 
 _LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # It is set by tools/cli/require_packages.py.
 _END = "end"
 _END_SECONDS = 10.0
-# torch's allocators say so in their messages, an accelerator's and the CPU's, and CUDA's libraries in a
-# status.
-_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
 
 
 class OutOfMemory(ChildProcessError):
@@ -140,7 +138,5 @@ def serve(connection: Connection, contender: Contender, setting: Setting, folder
 
 def failure(name: str, error: Exception) -> ChildProcessError:
     """Return what the benchmark is told when the worker ``name`` fails with ``error``."""
-    text = str(error).lower()
-    lacks_memory = isinstance(error, MemoryError) or any(word in text for word in _OUT_OF_MEMORY)
-    kind = OutOfMemory if lacks_memory else ChildProcessError
+    kind = OutOfMemory if lacks_memory(error) else ChildProcessError
     return kind(f"the worker {name} failed: {error_line(error)}")

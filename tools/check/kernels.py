@@ -16,6 +16,7 @@ from tools.check.setting import Setting
 from tools.cli.errors import first_line
 from tools.machine.device import Device, select_device
 from tools.machine.distributed import Processes
+from tools.machine.lack_of_memory import lacks_memory
 from tools.precision.base import Precision
 from tools.precision.choice import PrecisionFlags, build_precision, uses_apex
 
@@ -210,7 +211,7 @@ def memory(setting: Setting) -> str:
             _step(precision, batch)
         device.synchronize()
     except RuntimeError as error:
-        if "out of memory" not in str(error).lower():
+        if not lacks_memory(error):
             raise
         words = f"a step of {examples} × {tokens} does not fit: {first_line(error)}"
         raise StepFailure(words) from error

@@ -16,6 +16,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from tools.machine.lack_of_memory import lacks_memory
+
 Piece = Callable[[], None]
 Batch = dict[str, Tensor]
 
@@ -63,15 +65,20 @@ class CudaRecorder:
 class StepGraphs:
     """Runs pieces: as they are the first time, which starts what they need, and from the second as graphs.
 
+    A recording computes nothing, and so a piece whose graph finds no memory is run as it is, as all others
+    are from there on: without their graphs there is as much memory as if there had never been any.
+
     Args:
         record: makes the graphs.
+        on_lack: is told the error with which memory ran out; it may raise another.
 
     Attributes:
         seconds: spent on recording.
     """
 
-    def __init__(self, record: Recorder) -> None:
-        self._record = record
+    def __init__(self, record: Recorder, on_lack: Callable[[Exception], None]) -> None:
+        self._record: Recorder | None = record
+        self._on_lack = on_lack
         self._seen: set[Hashable] = set()
         self._replays: dict[Hashable, Piece] = {}
         self.seconds = 0.0
@@ -85,13 +92,30 @@ class StepGraphs:
         """Run ``piece``, which is the same work on the same memory each time that ``key`` is this."""
         if replay := self._replays.get(key):
             replay()
-        elif key in self._seen:
-            began = time.perf_counter()
-            self._replays[key] = self._record(piece)
-            self.seconds += time.perf_counter() - began
-        else:
+        elif key not in self._seen or not self._recorded(key, piece):
             self._seen.add(key)
             piece()
+
+    def _recorded(self, key: Hashable, piece: Piece) -> bool:
+        """Record a piece, which runs it, if there is the memory; return whether that is so."""
+        if self._record is None:
+            return False
+        began = time.perf_counter()
+        try:
+            self._replays[key] = self._record(piece)
+        except (RuntimeError, MemoryError) as error:
+            if not lacks_memory(error):
+                raise
+            self.give_up(error)
+            return False
+        self.seconds += time.perf_counter() - began
+        return True
+
+    def give_up(self, error: Exception) -> None:
+        """Drop all graphs and record no more, for memory ran out with ``error``."""
+        self._on_lack(error)
+        self._record = None
+        self._replays.clear()
 
 
 class InputBuffers:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from callback.lr_scheduler import DeviceSchedule
 from processors.loading import Batch, TrainingStep
+from tools.cli.errors import first_line
+from tools.machine.lack_of_memory import lacks_memory
 from tools.machine.seeds import seed_step
 from tools.machine.step_graphs import InputBuffers, Recorder, StepGraphs
 from tools.run.training_state import TrainingState
@@ -28,29 +30,57 @@ class GraphedTrainingState(TrainingState):
     The gradients are added up in memory that stays; between the last micro-batch and the update they are
     averaged over the processes. The schedule is on the device.
 
+    Args:
+        insists: whether to end where the memory does not hold the graphs, and not to go on without.
+
     Attributes:
         graphs: those recorded so far.
     """
 
-    def __init__(self, record: Recorder, schedule: DeviceSchedule, **parts: Any) -> None:
+    def __init__(
+        self, record: Recorder, insists: bool, schedule: DeviceSchedule, **parts: Any
+    ) -> None:
         super().__init__(schedule=schedule, **parts)
-        self.graphs = StepGraphs(record)
+        self.graphs = StepGraphs(record, self._insist if insists else self._do_without)
         self._inputs = InputBuffers()
         self._gradients = self.precision.keep_gradients()
         place = self._device.torch_device
         self._loss, self._loss_weight = torch.zeros(2, device=place).unbind()
 
     def warm_up(self, batches: Iterable[Batch]) -> None:
-        """Record the graph of each batch's shape, before there is a step to wait for it."""
-        for batch in batches:
-            for _ in range(2):
-                self._run(batch, 0.0)
+        """Record the graph of each batch's shape, before there is a step to wait for it.
+
+        Raises:
+            ValueError: the memory does not hold the graphs, which are insisted on.
+        """
+        try:
+            for batch in batches:
+                for _ in range(2):
+                    self._run(batch, 0.0)
+        except (RuntimeError, MemoryError) as error:
+            # The graphs of other shapes may hold what this one needs to run at all.
+            if not (lacks_memory(error) and self.graphs.count):
+                raise
+            self.graphs.give_up(error)
         self.precision.drop_gradients()
         self._device.synchronize()
         logger.info(
             "CUDA graphs: %d shapes of batches recorded in %.1f s; others when they come twice",
             self.graphs.count,
             self.graphs.seconds,
+        )
+
+    def _insist(self, error: Exception) -> None:
+        raise ValueError(
+            f"--cuda_graphs on: the device's memory does not hold the graphs ({first_line(error)}): "
+            "--cuda_graphs auto goes on without them then, and a smaller --batch_size with more "
+            "--gradient_accumulation_steps needs less"
+        ) from error
+
+    def _do_without(self, error: Exception) -> None:
+        logger.info(
+            "--cuda_graphs auto: none from here on, for the device's memory does not hold them: %s",
+            first_line(error),
         )
 
     def forward_backward(self, step: TrainingStep) -> Tensor:

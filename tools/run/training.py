@@ -109,7 +109,11 @@ def build_state(
     runtime.processes.broadcast(model)
     on_device = DeviceSchedule(schedule, total_steps, device.torch_device)
     return GraphedTrainingState(
-        device.graph_recorder(), network=network, schedule=on_device, **parts
+        device.graph_recorder(),
+        flags.cuda_graphs == "on",
+        network=network,
+        schedule=on_device,
+        **parts,
     )
 
 

@@ -92,6 +92,6 @@ class TrainingFlags(PrecisionFlags):
     cuda_graphs: str = flag(
         "off",
         "run the parts of a step as CUDA graphs, which do not wait for the host; auto = where the other "
-        "flags allow it",
+        "flags and the memory allow it",
         choices=_WHERE_THEY_GO,
     )
