@@ -64,7 +64,7 @@ def main(flags: Flags) -> None:
             start.features,
             run.history,
             flags.goals.eval_batch_size,
-            flags.inputs.max_seq_length,
+            start.max_seq_length,
             flags.training.padding,
             flags.machine.workers,
             0 if flags.goals.eval_batch_given else runtime.device.evaluation_tokens,
@@ -91,9 +91,9 @@ def train(
         StoppedError: a signal came; there is a checkpoint to go on from.
     """
     (examples,) = start.features["train"]
-    max_seq_length = flags.inputs.max_seq_length
-    plan = build_plan(flags.training, examples.lengths, max_seq_length, runtime.processes)
+    plan = build_plan(flags.training, examples.lengths, start.max_seq_length, runtime.processes)
     facts = plan.settings | {
+        "truncation": start.model.config.truncation,
         "classes": start.task.labels,
         "checksum of the training data": examples.checksum()[:12],
     }

@@ -19,9 +19,15 @@ from model.machine_memory import machine_memory
 _PAIRS_KEY = "sentence_pairs"
 VOCABULARY_KEY = "vocabulary_sha256"
 _SIZE_KEY = "vocabulary_size"
+_LONGEST_KEY = "max_seq_length"
+_TRUNCATION_KEY = "truncation"
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 HIDDEN_ACTS = ("gelu", "gelu_new", "relu", "silu", "swish", "tanh")
 PROBLEM_TYPES = ("single_label_classification", "regression")
+# What stays of a text that is too long. The last one is a quarter from its head and the rest from its
+# tail, as Sun et al. 2019 (arXiv:1905.05583) have it.
+TRUNCATIONS = ("head", "tail", "head+tail")
+SHORTEST_INPUT = 5  # It is what a pair takes with a token of each text.
 
 # The most that is taken. ALBERT's largest has 12 layers of width 4,096; what is far above that is a slip
 # or a damaged file, and would be computed for ever.
@@ -133,6 +139,7 @@ class AlbertConfig:
                 f"are more layers than the {_MOST_LAYERS} that are taken"
             )
         self._check_vocabulary_keys()
+        self._check_input_keys()
         if self.id2label and self.id2label.keys() != set(range(self.num_labels)):
             numbers = shown(sorted(self.id2label))
             raise ValueError(
@@ -149,6 +156,21 @@ class AlbertConfig:
             )
         if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
             raise ValueError(f"{_SIZE_KEY} is {shown(size)}, not a whole number above 0: {remedy}")
+
+    def _check_input_keys(self) -> None:
+        longest, truncation = self.extra.get(_LONGEST_KEY), self.extra.get(_TRUNCATION_KEY)
+        positions = self.max_position_embeddings
+        is_whole = isinstance(longest, int) and not isinstance(longest, bool)
+        if longest is not None and not (is_whole and SHORTEST_INPUT <= longest <= positions):
+            raise ValueError(
+                f"{_LONGEST_KEY} is {shown(longest)}, not a whole number from {SHORTEST_INPUT} to "
+                f"max_position_embeddings, {positions}: correct it, or take it out"
+            )
+        if truncation is not None and truncation not in TRUNCATIONS:
+            raise ValueError(
+                f"{_TRUNCATION_KEY} is {shown(truncation)}, not one of {', '.join(TRUNCATIONS)}: correct "
+                "it, or take it out"
+            )
 
     @property
     def classifier_dropout(self) -> float:
@@ -186,6 +208,20 @@ class AlbertConfig:
             self.extra.pop(key, None)
         if sha256 is not None:
             self.extra |= {VOCABULARY_KEY: sha256, _SIZE_KEY: self.vocab_size}
+
+    @property
+    def max_seq_length(self) -> int | None:
+        """The most tokens that an input had in the classifier's training; None if nothing says so."""
+        return self.extra.get(_LONGEST_KEY)
+
+    @property
+    def truncation(self) -> str | None:
+        """Which of :data:`TRUNCATIONS` longer inputs got in its training; None if nothing says so."""
+        return self.extra.get(_TRUNCATION_KEY)
+
+    def set_inputs(self, max_seq_length: int, truncation: str) -> None:
+        """Say how long the inputs of the classifier are, and what stays of longer ones."""
+        self.extra |= {_LONGEST_KEY: max_seq_length, _TRUNCATION_KEY: truncation}
 
     def set_task(self, labels: Sequence[str] | None, has_pairs: bool | None = None) -> None:
         """Make this a classifier into ``labels``, or a regression (one output) if that is None.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from processors.reading import Examples, read_examples
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 2  # Raise this part of the cache's key when the arrays below change their meaning.
+_FORMAT = 3  # Raise this part of the cache's key when the arrays below change their meaning.
 _CHECKSUM = "sha256"  # The header of a file has it under this name.
 
 
@@ -34,12 +34,14 @@ class Features:
         offsets: [N + 1] int64; example i is ``input_ids[offsets[i]:offsets[i + 1]]``.
         first_lengths: [N] int32, how many tokens of the example have token type 0.
         labels: [N] int64 classes or float32 targets; empty for a test file.
+        cut: [N] whether the example was longer, and lost tokens; empty where that is not known.
     """
 
     input_ids: np.ndarray
     offsets: np.ndarray
     first_lengths: np.ndarray
     labels: np.ndarray
+    cut: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
     def __len__(self) -> int:
         return len(self.first_lengths)
@@ -52,9 +54,9 @@ class Features:
     def checksum(self) -> str:
         """Return the SHA-256 of the arrays, their names, types and shapes."""
         total = hashlib.sha256()
-        for field in fields(self):
-            array = getattr(self, field.name)
-            total.update(f"{field.name} {array.dtype} {array.shape}".encode())
+        for item in fields(self):
+            array = getattr(self, item.name)
+            total.update(f"{item.name} {array.dtype} {array.shape}".encode())
             total.update(array)
         return total.hexdigest()
 
@@ -78,7 +80,7 @@ class Features:
             # pages. The mapping is private, so the arrays may be written to; and a file that is written
             # anew gets its name by a rename, which leaves the mapped one as it is.
             with safe_open(path, framework="pt") as file:
-                names = [field.name for field in fields(cls)]
+                names = [item.name for item in fields(cls)]
                 features = cls(**{name: file.get_tensor(name).numpy() for name in names})
                 checksum = (file.metadata() or {}).get(_CHECKSUM)
         except (SafetensorError, TypeError, OSError) as error:
@@ -108,9 +110,18 @@ def truncate(
 
 
 def build_features(
-    examples: Examples, tokenizer: AlbertTokenizer, max_seq_length: int, is_regression: bool
+    examples: Examples,
+    tokenizer: AlbertTokenizer,
+    max_seq_length: int,
+    is_regression: bool,
+    truncation: str = "head",
 ) -> Features:
-    """Tokenize ``examples``, with special tokens, to ``max_seq_length`` tokens at most."""
+    """Tokenize ``examples``, with special tokens, to ``max_seq_length`` tokens at most.
+
+    Args:
+        truncation: which tokens of a text stay, one of :data:`model.configuration_albert.TRUNCATIONS`;
+            how many of each text of a pair is :func:`truncate`'s.
+    """
     pairs = examples.texts_b is not None
     ids_a, lengths_a = tokenizer.encode_flat(examples.texts_a)
     if pairs:
@@ -124,14 +135,32 @@ def build_features(
     starts = offsets[:-1]
     flat = np.full(offsets[-1], tokenizer.sep_id, dtype=np.int32)  # The rest is written over.
     flat[starts] = tokenizer.cls_id
-    flat[_places(starts + 1, kept_a)] = ids_a[_places(_starts(lengths_a), kept_a)]
-    flat[_places(starts + first_lengths, kept_b)] = ids_b[_places(_starts(lengths_b), kept_b)]
+    flat[_places(starts + 1, kept_a)] = ids_a[_kept_places(lengths_a, kept_a, truncation)]
+    flat[_places(starts + first_lengths, kept_b)] = ids_b[
+        _kept_places(lengths_b, kept_b, truncation)
+    ]
     return Features(
         input_ids=flat,
         offsets=offsets,
         first_lengths=first_lengths.astype(np.int32),
         labels=np.array(examples.labels or [], dtype=np.float32 if is_regression else np.int64),
+        cut=kept_a + kept_b < lengths_a + lengths_b,
     )
+
+
+def _kept_places(lengths: np.ndarray, kept: np.ndarray, truncation: str) -> np.ndarray:
+    """Return where the tokens that stay are, when [N] texts of such lengths stand one after the other.
+
+    Args:
+        kept: [N] how many stay of each.
+    """
+    places = _places(_starts(lengths), kept)
+    if truncation == "head":
+        return places
+    from_head = kept // 4 if truncation == "head+tail" else np.zeros_like(kept)
+    # What comes after those moves to the end of its text; where all stays, by nothing.
+    after = places - np.repeat(_starts(lengths), kept) >= np.repeat(from_head, kept)
+    return places + after * np.repeat(lengths - kept, kept)
 
 
 def _starts(lengths: np.ndarray) -> np.ndarray:
@@ -151,6 +180,7 @@ def load_features(
     tokenizer: AlbertTokenizer,
     max_seq_length: int,
     overwrite_cache: bool = False,
+    truncation: str = "head",
 ) -> Features:
     """Return the features of one file of a split, from the cache beside it where there is one.
 
@@ -173,6 +203,7 @@ def load_features(
             "vocabulary": digest(tokenizer.vocabulary_bytes),
             "do_lower_case": tokenizer.do_lower_case,
             "max_seq_length": max_seq_length,
+            "truncation": truncation,
         },
         sort_keys=True,
     )
@@ -182,7 +213,7 @@ def load_features(
         logger.info("%s: %d examples (from %s)", path, len(features), cache.name)
         return features
     examples = read_examples(task, path, split)
-    features = build_features(examples, tokenizer, max_seq_length, task.is_regression)
+    features = build_features(examples, tokenizer, max_seq_length, task.is_regression, truncation)
     _write_cache(cache, features)
     logger.info("%s: %d examples, %d tokens", path, len(features), len(features.input_ids))
     return features

@@ -16,6 +16,7 @@ several columns a blank line is no row: at the end it is passed over, between ro
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ import tools.cli.require_packages  # noqa: F401 (first: says in one line what is
 import numpy as np
 
 from model.checkpoint import load_model
-from model.configuration_albert import AlbertConfig
+from model.configuration_albert import SHORTEST_INPUT, TRUNCATIONS, AlbertConfig
 from model.file_names import CONFIG_NAME
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenization_albert import AlbertTokenizer, Sources, check_vocabulary, find_vocabulary
@@ -49,9 +50,19 @@ from tools.cli.streams import say
 from tools.machine.device import Device, select_device
 from tools.machine.process_flags import DEVICES
 from tools.run.data_facts import OutputRange, count_unknown, warn_of_unknown
-from tools.run.data_flags import ENCODING_HELP, column_names, text_encoding
+from tools.run.data_flags import (
+    ENCODING_HELP,
+    LONGEST_INPUT,
+    TRUNCATION_HELP,
+    column_names,
+    inputs_of,
+    other_inputs,
+    text_encoding,
+)
 from tools.run.scoring import compute_logits
 from tools.run.trained import check_trained
+
+logger = logging.getLogger(__name__)
 
 _CHUNK = 1024  # So many sentences are sorted by length together; results come after each chunk.
 _BATCH_SIZE = 32
@@ -80,7 +91,17 @@ class PredictFlags:
         type=Number(int, 1),
         metavar="N",
     )
-    max_seq_length: int = flag(128, "longer texts are cut", type=Number(int, 5), metavar="N")
+    max_seq_length: int | None = flag(
+        None,
+        f"longer texts are cut (default: as in the model's training, or to {LONGEST_INPUT})",
+        type=Number(int, SHORTEST_INPUT),
+        metavar="N",
+    )
+    truncation: str | None = flag(
+        None,
+        f"{TRUNCATION_HELP} (default: as in the model's training, or head)",
+        choices=TRUNCATIONS,
+    )
     device: str = flag("auto", "where to compute", choices=DEVICES)
     device_id: int = flag(0, "which of several", type=Number(int, 0), metavar="N")
 
@@ -146,28 +167,39 @@ def predict(flags: PredictFlags) -> None:
     device.activate()
     device.keep_memory()
     model = device.place(load_model(flags.model, config))
-    length = min(flags.max_seq_length, config.max_position_embeddings)
+    length, truncation = inputs_of(config, flags.max_seq_length, flags.truncation)
+    length = min(length, config.max_position_embeddings)
+    for remark in other_inputs(config, length, truncation):
+        logger.warning("%s", remark)
+    config.set_inputs(length, truncation)
     seen = Seen()
     for start in range(0, len(sentences), _CHUNK):
         part = sentences.part(start, start + _CHUNK)
-        for record in classify(part, model, tokenizer, device, flags.batch_size, length, seen):
+        for record in classify(part, model, tokenizer, device, flags.batch_size, seen):
             say(json.dumps(record, ensure_ascii=False))
     warn_of_unknown("the input", seen.unknown, seen.tokens, "--model")
     seen.outputs.warn_if_alike("the input")
+    if seen.cut:
+        logger.warning(
+            "%d of the %d inputs are longer than %d tokens (--max_seq_length), and cut",
+            *(seen.cut, len(sentences), length),
+        )
 
 
 @dataclass
 class Seen:
-    """What was classified so far: how many tokens were unknown, how many there were, and the outputs."""
+    """What was classified so far: unknown tokens, all tokens, inputs that were cut, and the outputs."""
 
     unknown: int = 0
     tokens: int = 0
+    cut: int = 0
     outputs: OutputRange = field(default_factory=OutputRange)
 
     def add(self, features: Features, tokenizer: AlbertTokenizer, logits: np.ndarray) -> None:
         """Count N examples and their [N, num_labels] logits."""
         unknown, tokens = count_unknown(features, tokenizer)
         self.unknown, self.tokens = self.unknown + unknown, self.tokens + tokens
+        self.cut += int(features.cut.sum())
         self.outputs.add(features, logits)
 
 
@@ -177,7 +209,6 @@ def classify(
     tokenizer: AlbertTokenizer,
     device: Device,
     batch_size: int | None,
-    max_seq_length: int,
     seen: Seen,
 ) -> Iterator[dict[str, Any]]:
     """Yield the record of each of the N sentences, in their order.
@@ -192,10 +223,11 @@ def classify(
     records = iter(())
     if any(has_text):
         examples = sentences.examples()
-        features = build_features(examples, tokenizer, max_seq_length, is_regression=False)
+        length, truncation = config.max_seq_length, config.truncation
+        features = build_features(examples, tokenizer, length, False, truncation)
         tokens = 0 if batch_size else device.evaluation_tokens
         size = batch_size or _BATCH_SIZE
-        logits = compute_logits(model, features, device, size, max_seq_length, tokens=tokens)
+        logits = compute_logits(model, features, device, size, length, tokens=tokens)
         seen.add(features, tokenizer, logits)
         records = iter(prediction_records(logits, labels))
     nothing = {"prediction": None, "score" if labels is None else "probabilities": None}

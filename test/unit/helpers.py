@@ -262,6 +262,7 @@ def small_training(task, tokenizer):
         classifier_dropout_prob=0.0, initializer_range=0.1,
     )  # fmt: skip
     config.set_task(task.labels)
+    config.set_inputs(64, "head")
     texts = sentences(100, seed=3)
     rows = [(text, None, int(label)) for text, label in texts]
     if task.is_regression:

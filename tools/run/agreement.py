@@ -34,7 +34,8 @@ def check_same_flags(flags: Flags, runtime: Runtime) -> None:
     """
     inputs, records = flags.inputs, flags.records
     facts: dict[str, Any] = asdict(flags.goals) | asdict(flags.training)
-    facts |= {name: getattr(inputs, name) for name in ("max_seq_length", "random_init")}
+    same_of_inputs = ("max_seq_length", "truncation", "random_init")
+    facts |= {name: getattr(inputs, name) for name in same_of_inputs}
     facts |= {
         name: getattr(records, name)
         for name in ("logging_steps", "eval_steps", "save_steps", "resume")

@@ -34,12 +34,20 @@ _SAME_SHARE = 0.001
 def log_data_facts(
     task: Task, tokenizer: AlbertTokenizer, features_of_splits: Mapping[str, Sequence[Features]]
 ) -> None:
-    """Log what the labels of each split are, and warn of one that the vocabulary does not know."""
+    """Log what the labels of each split are and how many inputs were cut.
+
+    Warn of one that the vocabulary does not know.
+    """
     for split, files in features_of_splits.items():
         # A task has names for its dev files alone; training data are one file.
         for suffix, features in zip((*task.suffixes, ""), files, strict=False):
             name = split + suffix
             warn_of_unknown(name, *count_unknown(features, tokenizer), "--model_name_or_path")
+            if cut := int(features.cut.sum()):
+                logger.info(
+                    "  %d of the %d inputs of %s are longer than --max_seq_length, and cut",
+                    *(cut, len(features), name),
+                )
             if len(features.labels):
                 logger.info("  %s", describe_labels(name, features.labels, task.labels))
 

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import argparse
 
+from model.configuration_albert import TRUNCATIONS, AlbertConfig
 from processors.text_files import canonical_encoding
 
+# Where neither a flag nor the model says how long inputs are; it is the references' default.
+LONGEST_INPUT = 128
+TRUNCATION_HELP = (
+    "what stays of longer texts: the first tokens, the last, or a quarter of them from the head and the "
+    "rest from the tail"
+)
 ENCODING_HELP = "of the data files, by Python's name: gb18030, big5, cp1252, utf-16 …"
 
 
@@ -25,3 +32,32 @@ def column_names(text: str) -> tuple[str, ...]:
     if len(names) > 2 or len(set(names)) < len(names) or not all(names):
         raise argparse.ArgumentTypeError(f"{text!r} is not one column, or two with a comma between")
     return names
+
+
+def inputs_of(
+    config: AlbertConfig, max_seq_length: int | None, truncation: str | None
+) -> tuple[int, str]:
+    """Return how many tokens an input has at most, and what stays of a longer one.
+
+    Args:
+        max_seq_length: what the flag says; without it the model's own training does.
+        truncation: the same.
+    """
+    longest = config.max_seq_length or min(LONGEST_INPUT, config.max_position_embeddings)
+    return max_seq_length or longest, truncation or config.truncation or TRUNCATIONS[0]
+
+
+def other_inputs(config: AlbertConfig, max_seq_length: int, truncation: str) -> list[str]:
+    """Return a remark on each in which inputs differ from those that the model was trained with."""
+    remarks = []
+    if config.max_seq_length not in (None, max_seq_length):
+        remarks.append(
+            f"--max_seq_length {max_seq_length}: the model was trained with {config.max_seq_length}, and "
+            "may be right less often"
+        )
+    if config.truncation not in (None, truncation):
+        remarks.append(
+            f"--truncation {truncation}: the model was trained with {config.truncation}, and may be right "
+            "less often"
+        )
+    return remarks

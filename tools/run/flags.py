@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from model.checkpoint import LAYOUTS
+from model.configuration_albert import SHORTEST_INPUT, TRUNCATIONS
 from processors.custom import CUSTOM, custom_task
 from processors.glue import SPLITS, TASKS, Task
 from tools.cli.errors import UsageError
@@ -20,7 +21,13 @@ from tools.cli.parser import Number, Parser
 from tools.cli.paths import DEFAULT_MODEL
 from tools.machine.runtime import MachineFlags
 from tools.precision.choice import PrecisionFlags
-from tools.run.data_flags import ENCODING_HELP, column_names, text_encoding
+from tools.run.data_flags import (
+    ENCODING_HELP,
+    LONGEST_INPUT,
+    TRUNCATION_HELP,
+    column_names,
+    text_encoding,
+)
 from tools.run.ignored_flags import IgnoredFlags
 from tools.run.training_flags import TrainingFlags
 
@@ -133,7 +140,17 @@ class InputFlags:
         None, "the same; of no account beside --spm_model_file", metavar="FILE"
     )
     random_init: bool = flag(False, "start from random weights: only config needed")
-    max_seq_length: int = flag(128, "longest input", type=Number(int, 5), metavar="N")
+    max_seq_length: int | None = flag(
+        None,
+        f"longest input, in tokens (default: that of the model's own training, or {LONGEST_INPUT})",
+        type=Number(int, SHORTEST_INPUT),
+        metavar="N",
+    )
+    truncation: str | None = flag(
+        None,
+        f"{TRUNCATION_HELP} (default: as in the model's training, or head)",
+        choices=TRUNCATIONS,
+    )
     do_lower_case: bool | None = flag(
         None,
         "lower-case the text; is on, unless the vocabulary's folder says otherwise",

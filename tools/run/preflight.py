@@ -9,6 +9,7 @@ from model.configuration_albert import AlbertConfig
 from model.tokenization_albert import AlbertTokenizer, Sources, check_same_vocabulary
 from tools.cli.errors import UsageError
 from tools.cli.paths import ROOT
+from tools.run.data_flags import inputs_of
 from tools.run.flags import parse_flags
 from tools.run.inputs import check_sizes, find_inputs
 from tools.run.output_dir import check_output_dir, open_output_dir, tidy_output_dir
@@ -43,7 +44,8 @@ def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
         tidy_output_dir(output_dir)
     files = find_inputs(flags)
     config = AlbertConfig.from_file(files.config, is_scored=not trains)
-    check_sizes(config, flags.task, flags.inputs.max_seq_length)
+    longest, _ = inputs_of(config, flags.inputs.max_seq_length, flags.inputs.truncation)
+    check_sizes(config, flags.task, longest)
     if files.weights:
         tokenizer = AlbertTokenizer(files.vocabulary, flags.inputs.do_lower_case)
         sources = Sources(files.config, files.config_flag, files.vocabulary_flag)

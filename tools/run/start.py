@@ -31,6 +31,7 @@ from tools.machine.runtime import Runtime
 from tools.machine.seeds import seed_everything
 from tools.run.agreement import check_same_flags, check_same_start
 from tools.run.data_facts import log_data_facts
+from tools.run.data_flags import inputs_of, other_inputs
 from tools.run.flags import Flags, InputFlags
 from tools.run.inputs import ModelFiles, check_sizes, find_inputs, resolve_task
 from tools.run.output_dir import (
@@ -77,6 +78,11 @@ class Start:
     model: AlbertForSequenceClassification
     test_index: Sequence[list[str] | None] = ()
     saved: SavedState | None = None
+
+    @property
+    def max_seq_length(self) -> int:
+        """How many tokens an input has at most."""
+        return self.model.config.max_seq_length
 
 
 @contextmanager
@@ -162,7 +168,12 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     named = config.num_labels if config.id2label else None
     config.set_task(task.labels, task.has_pairs)
     tokenizer = AlbertTokenizer(run.files.vocabulary, inputs.do_lower_case)
-    check_sizes(config, task, inputs.max_seq_length)
+    max_seq_length, truncation = inputs_of(config, inputs.max_seq_length, inputs.truncation)
+    check_sizes(config, task, max_seq_length)
+    if not trains and runtime.is_main:
+        for remark in other_inputs(config, max_seq_length, truncation):
+            logger.warning("%s", remark)
+    config.set_inputs(max_seq_length, truncation)
     if not run.resume_from and not run.files.weights:
         config.set_vocabulary(None)  # Random weights learn any.
     source, flag = run.files.config, run.files.config_flag
@@ -178,7 +189,7 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
             saved = SavedState(run.resume_from)
             saved.give_classifier(model)
     features = {
-        split: _read_features(inputs, runtime, task, tokenizer, split)
+        split: _read_features(inputs, runtime, task, tokenizer, config, split)
         for split in flags.goals.splits
     }
     log_data_facts(task, tokenizer, features)
@@ -221,12 +232,18 @@ def _load_model(
 
 
 def _read_features(
-    inputs: InputFlags, runtime: Runtime, task: Task, tokenizer: AlbertTokenizer, split: str
+    inputs: InputFlags,
+    runtime: Runtime,
+    task: Task,
+    tokenizer: AlbertTokenizer,
+    config: AlbertConfig,
+    split: str,
 ) -> list[Features]:
     """Return a split's token ids, file by file; one process builds them, the others read its cache."""
     with runtime.processes.main_process_first():
         rebuild = inputs.overwrite_cache and runtime.is_main
+        how = (config.max_seq_length, rebuild, config.truncation)
         return [
-            load_features(task, path, split, tokenizer, inputs.max_seq_length, rebuild)
+            load_features(task, path, split, tokenizer, *how)
             for path in task.paths(inputs.data_dir, split)
         ]
