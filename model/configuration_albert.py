@@ -186,6 +186,11 @@ class AlbertConfig:
         return [names.get(index, str(index)) for index in range(self.num_labels)]
 
     @property
+    def is_of_huggingface(self) -> bool:
+        """Whether transformers or a tool of its kind wrote it: albert_pytorch says no ``model_type``."""
+        return "model_type" in self.extra and VOCABULARY_KEY not in self.extra
+
+    @property
     def has_pairs(self) -> bool | None:
         """Whether the classifier was trained on pairs of texts; None where nothing says so."""
         value = self.extra.get(_PAIRS_KEY)

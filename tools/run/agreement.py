@@ -34,7 +34,7 @@ def check_same_flags(flags: Flags, runtime: Runtime) -> None:
     """
     inputs, records = flags.inputs, flags.records
     facts: dict[str, Any] = asdict(flags.goals) | asdict(flags.training)
-    same_of_inputs = ("max_seq_length", "truncation", "random_init")
+    same_of_inputs = ("max_seq_length", "truncation", "label_order", "random_init")
     facts |= {name: getattr(inputs, name) for name in same_of_inputs}
     facts |= {
         name: getattr(records, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 
 from model.configuration_albert import TRUNCATIONS, AlbertConfig
 from processors.text_files import canonical_encoding
@@ -31,6 +32,16 @@ def column_names(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     if len(names) > 2 or len(set(names)) < len(names) or not all(names):
         raise argparse.ArgumentTypeError(f"{text!r} is not one column, or two with a comma between")
+    return names
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """Return names of classes with commas between, in quotes where they have one: an argparse type."""
+    names = tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), ()))
+    if len(set(names)) < len(names) or len(names) < 2 or not all(names):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not two classes or more, with commas between"
+        )
     return names
 
 

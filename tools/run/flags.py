@@ -25,6 +25,7 @@ from tools.run.data_flags import (
     ENCODING_HELP,
     LONGEST_INPUT,
     TRUNCATION_HELP,
+    class_names,
     column_names,
     text_encoding,
 )
@@ -150,6 +151,13 @@ class InputFlags:
         None,
         f"{TRUNCATION_HELP} (default: as in the model's training, or head)",
         choices=TRUNCATIONS,
+    )
+    label_order: tuple[str, ...] | None = flag(
+        None,
+        "the task's classes in the order of the outputs of the model to score, where its own names do not "
+        "tell; quotes keep a comma in a name",
+        type=class_names,
+        metavar="A,B,…",
     )
     do_lower_case: bool | None = flag(
         None,
@@ -291,6 +299,10 @@ def _check(
         raise UsageError("nothing to do: give --do_train, --do_eval or --do_predict")
     if records.overwrite_output_dir and records.resume:
         raise UsageError("--overwrite_output_dir and --resume contradict each other")
+    if inputs.label_order and goals.do_train:
+        raise UsageError(
+            "--label_order is about a trained model's outputs, and --do_train makes new ones: leave it out"
+        )
     if inputs.do_lower_case and inputs.no_do_lower_case:
         raise UsageError("--do_lower_case and --no_do_lower_case contradict each other")
     if inputs.tokenizer_name and (inputs.spm_model_file or inputs.vocab_file):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from model.configuration_albert import AlbertConfig
 from model.file_kinds import why_missing, why_no_folder
 from model.file_names import CONFIG_NAME, VOCABULARY_NAMES, WEIGHTS_NAMES
 from model.tokenization_albert import find_vocabulary
+from processors.class_names import match_classes, names_nothing
 from processors.custom import CUSTOM, NOT_READ_YET, as_regression, with_labels
 from processors.glue import Task
+from processors.reading import read_columns
 from tools.cli.errors import UsageError
 from tools.cli.paths import DEFAULT_MODEL
 from tools.run.flags import Flags, InputFlags
@@ -76,16 +78,26 @@ def find_inputs(flags: Flags) -> ModelFiles:
     return files
 
 
-def resolve_task(task: Task, config: AlbertConfig, trains: bool, data_dir: Path) -> Task:
+def resolve_task(
+    task: Task,
+    config: AlbertConfig,
+    trains: bool,
+    data_dir: Path,
+    label_order: tuple[str, ...] | None = None,
+) -> Task:
     """Return the task with its classes: a trained model has its own order, a custom task its own names.
+
+    The model's names are matched with the task's by what they mean.
 
     Args:
         task: as the flags describe it.
         config: of the model to start from or to score.
         trains: whether the task's training file says what the classes are.
+        label_order: the classes of the outputs, where the user names them.
 
     Raises:
-        UsageError: the flags ask a classifier for a number, or a model of single texts for pairs.
+        UsageError: the flags ask a classifier for a number, or a model of single texts for pairs; or
+            nothing tells which output is which class.
         FileNotFoundError, ValueError: as :func:`processors.custom.with_labels`.
     """
     if trains:
@@ -97,19 +109,74 @@ def resolve_task(task: Task, config: AlbertConfig, trains: bool, data_dir: Path)
             f"{kinds[task.has_pairs]}: name the model's own task (--task_name, --text_columns)"
         )
     known = tuple(config.labels)
+    if label_order:
+        _check_order(task, len(known), label_order)
     if task.name == CUSTOM and (config.num_labels == 1) != task.is_regression:
         if task.is_regression:
             raise UsageError(f"--regression, but the model tells {len(known)} classes apart")
         return as_regression(task)
-    if task.labels == NOT_READ_YET or set(task.labels or ()) == set(known):
-        return replace(task, labels=known)
-    if task.labels and len(task.labels) == len(known) and config.id2label:
+    if label_order:
+        return replace(task, labels=label_order)
+    if task.labels == NOT_READ_YET:
+        return replace(task, labels=_names_of_file(task, known, data_dir))
+    if task.is_regression or len(task.labels) != len(known):
+        return task  # It is said of the weights, which tell it for sure.
+    if labels := match_classes(task.name, known, task.labels):
+        if labels != known and config.id2label:
+            pairs = zip(known, labels, strict=True)
+            logger.info("classes: %s", ", ".join(f"{a!r} is {b!r}" for a, b in pairs))
+        return replace(task, labels=labels)
+    if names_nothing(known) and not config.is_of_huggingface:
+        # In albert_pytorch's folders, and this project's first ones, the order is the task's.
         logger.warning(
-            "the model's classes are called %s; they are taken for the task's %s, in this order",
-            ", ".join(map(repr, known)),
-            ", ".join(map(repr, task.labels)),
+            "the model does not name its classes; they are taken for the task's %s, in this order",
+            _listed(task.labels),
         )
-    return task
+        return task
+    raise _unknown_order(known, task.labels)
+
+
+def _check_order(task: Task, outputs: int, label_order: tuple[str, ...]) -> None:
+    given = f"--label_order {','.join(label_order)}"
+    if task.is_regression or outputs == 1:
+        raise UsageError(f"{given}: the task or the model predicts a number, and has no classes")
+    if len(label_order) != outputs:
+        raise UsageError(f"{given}: {len(label_order)} classes for a model with {outputs} outputs")
+    if task.labels != NOT_READ_YET and set(label_order) != set(task.labels):
+        raise UsageError(
+            f"{given}: the classes of --task_name {task.name} are {_listed(task.labels)}"
+        )
+
+
+def _names_of_file(task: Task, known: tuple[str, ...], data_dir: Path) -> tuple[str, ...]:
+    """Return a model's classes as the dev file of a custom task calls them, if there is one.
+
+    Raises:
+        UsageError: the model names none of its classes.
+        FileNotFoundError, ValueError: as :func:`processors.reading.read_columns`.
+    """
+    files = [path for path in task.paths(data_dir, "dev") if path.is_file()]
+    found: set[str] = set()
+    for path in files:
+        found.update(read_columns(task, path, "dev", (task.label,))[1][0])
+    if found <= set(known):
+        return known
+    matched = match_classes(task.name, known, sorted(found))
+    if matched is None and names_nothing(known) and len(found) <= len(known):
+        raise _unknown_order(known, sorted(found))
+    return matched or known  # What is no class of the model's is said with its line.
+
+
+def _unknown_order(known: Sequence[str], labels: Sequence[str]) -> UsageError:
+    return UsageError(
+        f"the model calls its classes {_listed(known)}, and the task {_listed(labels)}: say with "
+        "--label_order, in the order of the model's outputs, which of the task's each is, as "
+        f"--label_order {','.join(labels)}"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def check_sizes(config: AlbertConfig, task: Task, max_seq_length: int) -> None:

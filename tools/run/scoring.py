@@ -85,7 +85,9 @@ class Scorer:
                 predictions = classes_or_scores(self._logits(model, examples, is_stopped))
             except CutShortError:
                 return {}
-            values = compute_metrics(self._task.metrics, predictions, examples.labels)
+            values = compute_metrics(
+                self._task.metrics, *_by_name(self._task, predictions, examples.labels)
+            )
             # At first, while it trains, a model may well do so.
             if kept and self._runtime.is_main:
                 warn_if_all_alike(f"dev{suffix}", predictions, self._task.labels, examples.labels)
@@ -131,6 +133,15 @@ class Scorer:
             tokens=self._tokens,
             is_stopped=is_stopped,
         )
+
+
+def _by_name(task: Task, *classes: np.ndarray) -> list[np.ndarray]:
+    """Return [N] classes numbered in the order of their names: for F1 the class 1 is the one called so."""
+    if not task.labels:
+        return list(classes)
+    order = sorted(task.labels)
+    numbers = np.array([order.index(label) for label in task.labels])
+    return [numbers[column] for column in classes]
 
 
 @torch.inference_mode()

@@ -164,7 +164,7 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     inputs = flags.inputs
     trains = flags.goals.do_train
     config = AlbertConfig.from_file(run.resume_from or run.files.config, is_scored=not trains)
-    task = resolve_task(flags.task, config, trains, inputs.data_dir)
+    task = resolve_task(flags.task, config, trains, inputs.data_dir, inputs.label_order)
     named = config.num_labels if config.id2label else None
     config.set_task(task.labels, task.has_pairs)
     tokenizer = AlbertTokenizer(run.files.vocabulary, inputs.do_lower_case)
