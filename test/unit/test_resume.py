@@ -17,7 +17,7 @@ from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
 from tools.run.flags import TrainingFlags, parse_flags
-from tools.run.resume import MAY_CHANGE
+from tools.run.resume import MAY_CHANGE, Settings
 
 # Another value of every flag than the run below has.
 CHANGED = {
@@ -200,3 +200,58 @@ def test_processes_that_build_batches_change_nothing_that_is_learned(trained, tm
     weights = (trained.records.output_dir / "model.safetensors").read_bytes()
     assert (tmp_path / "whole" / "model.safetensors").read_bytes() == weights
     assert (tmp_path / "resumed" / "model.safetensors").read_bytes() == weights
+
+
+def test_a_constant_schedule_may_go_on_for_longer(pretrained, tmp_path, tmp_path_factory):
+    flags = run_eight_steps(
+        pretrained, tmp_path_factory, "--lr_schedule=constant", "--warmup_proportion=0"
+    )
+    longer = replace(flags.training, max_steps=-1, num_train_epochs=1.5)  # These are twelve steps.
+    whole = replace(flags.records, output_dir=tmp_path / "whole")
+    run_classifier.main(replace(flags, training=longer, records=whole))
+    weights = (tmp_path / "whole" / "model.safetensors").read_bytes()
+    further = replace(flags.records, resume=True)
+    run_classifier.main(replace(flags, training=longer, records=further))
+    assert (flags.records.output_dir / "model.safetensors").read_bytes() == weights
+
+    with pytest.raises(
+        UsageError, match="max_steps was -1 there and is 7 now, but 12 steps are done"
+    ):
+        run_classifier.main(replace(flags, training=replace(longer, max_steps=7), records=further))
+    with pytest.raises(UsageError, match="seed was 42 there and is 1 now: resume it"):
+        run_classifier.main(
+            replace(flags, training=replace(longer, max_steps=20, seed=1), records=further)
+        )
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        (
+            "linear",
+            "2.0 now, on which the rates of --lr_schedule linear depend .* --model_name_or_path",
+        ),
+        ("constant", "but its warm-up would be 5 steps, of which only 4 are done"),
+    ],
+)
+def test_why_a_run_does_not_go_on_for_longer(schedule, words):
+    values = {"lr_schedule": schedule, "warmup_proportion": 0.25, "max_steps": -1}
+    then = Settings({**values, "num_train_epochs": 1.0, "optimizer steps": 10})
+    now = Settings({**values, "num_train_epochs": 2.0, "optimizer steps": 20})
+    now.check(now.state_dict(), 4, 4)
+    with pytest.raises(ValueError, match=f"num_train_epochs was 1.0 there and is .*{words}"):
+        now.check(then.state_dict(), 4, 4)
+
+
+def test_the_ways_to_train_a_finished_model_further_are_named(refused, sst2, pretrained, tmp_path):
+    shutil.copytree(pretrained, tmp_path / "out")
+    remedy = (
+        "; --model_name_or_path out with another --output_dir trains its model further, with other"
+    )
+    flags = ("--data_dir", sst2, "--output_dir=out", "--do_train")
+    line = refused(*flags, status=2)
+    assert "out holds an earlier run: " in line
+    assert remedy in line
+    line = refused(*flags, "--resume", status=2)
+    assert "no whole checkpoint to go on from: --overwrite_output_dir trains anew" in line
+    assert remedy in line

@@ -126,7 +126,7 @@ def check_output_dir(flags: Flags, weights: Path | None, resumes: bool) -> None:
         if _has_weights(folder) and not resumes:
             raise UsageError(
                 f"--resume: {folder} holds a finished run but no whole checkpoint to go on from: "
-                "--overwrite_output_dir trains anew and keeps it"
+                f"--overwrite_output_dir trains anew and keeps it; {_trains_further(folder)}"
             )
         return
     if _is_of_runs(flags.inputs.model_name_or_path.resolve(), folder.resolve()):
@@ -138,6 +138,7 @@ def check_output_dir(flags: Flags, weights: Path | None, resumes: bool) -> None:
         raise UsageError(
             f"{folder} holds an earlier run: --overwrite_output_dir moves it to {folder / PREVIOUS}, "
             "--resume goes on from its last checkpoint, another --output_dir leaves it alone"
+            + (f"; {_trains_further(folder)}" if _has_weights(folder) else "")
         )
 
 
@@ -197,6 +198,13 @@ def open_training_record(flags: Flags) -> None:
         logger.info("the earlier run in %s is now in %s", folder, previous)
     text = json.dumps(flags.as_dict(), indent=2, sort_keys=True, default=str)
     write_whole(folder / _ARGUMENTS, text + "\n")
+
+
+def _trains_further(folder: Path) -> str:
+    return (
+        f"--model_name_or_path {folder} with another --output_dir trains its model further, with other "
+        "settings"
+    )
 
 
 def _has_weights(folder: Path) -> bool:

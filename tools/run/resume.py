@@ -11,7 +11,8 @@ from tools.cli.errors import UsageError
 from tools.precision.base import Precision
 from tools.run.flags import TrainingFlags
 
-# All other fields of TrainingFlags must be as they were. These may change, each for its reason.
+# All other fields of TrainingFlags must be as they were, but for the length of a constant schedule.
+# These may change, each for its reason.
 MAY_CHANGE = {
     "batch_size": "the global batch is compared, which another number of processes can make, too",
     "amp_backend": "what it chose is compared, as the precision in use",
@@ -20,6 +21,9 @@ MAY_CHANGE = {
     "cuda_graphs": "the steps are the same, to the bit with LAMB and to rounding with AdamW",
     "stop_point": "it says when a run ends and changes no step of it",
 }
+
+# A training with a constant rate may become longer.
+_LENGTH = ("num_train_epochs", "max_steps", "optimizer steps")
 
 
 def resume_settings(
@@ -60,12 +64,37 @@ class Settings:
         """Return the settings."""
         return self._values
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Check that a checkpoint's settings are these.
+    def check(self, state: dict[str, Any], done: int, rated: int) -> None:
+        """See that a checkpoint's settings are these, or those of a training that is only longer now.
+
+        Args:
+            state: of the checkpoint, as :meth:`state_dict` returned it there.
+            done: the steps that were done there.
+            rated: those of them that the schedule counted.
 
         Raises:
             ValueError: they are not; names the first that differs.
         """
-        for name, value in self._values.items():
-            if state.get(name) != value:
-                raise ValueError(f"{name} was {state.get(name)} there and is {value} now")
+        differ = [name for name, value in self._values.items() if state.get(name) != value]
+        # What else differs weighs more than the length.
+        for name in sorted(differ, key=lambda name: name in _LENGTH):
+            words = f"{name} was {state.get(name)} there and is {self._values[name]} now"
+            if name not in _LENGTH:
+                raise ValueError(words)
+            if reason := self._why_not_longer(done, rated):
+                raise ValueError(f"{words}, {reason}")
+
+    def _why_not_longer(self, done: int, rated: int) -> str | None:
+        """Return why the steps done are not the first ones of a training of this length."""
+        schedule, total = self._values["lr_schedule"], self._values["optimizer steps"]
+        warmup_steps = int(total * self._values["warmup_proportion"])
+        if schedule != "constant":
+            return (
+                f"on which the rates of --lr_schedule {schedule} depend (those of constant do not): train "
+                "the model further with --model_name_or_path and another --output_dir"
+            )
+        if total < done:
+            return f"but {done} steps are done"
+        if rated < warmup_steps:
+            return f"but its warm-up would be {warmup_steps} steps, of which only {rated} are done"
+        return None

@@ -52,8 +52,8 @@ class TrainingState:
         self.precision, self.compilation = precision, compilation
         self.global_step = 0
         self._learning_rate = 0.0
+        self._settings = settings
         self._stateful = {
-            "settings": settings,
             "optimizer": precision.optimizer,
             "schedule": schedule,
             "precision": precision,
@@ -108,7 +108,8 @@ class TrainingState:
     def state_dict(self) -> dict[str, Any]:
         """Return what :meth:`load_state_dict` needs to go on as if never stopped."""
         states = {name: part.state_dict() for name, part in self._stateful.items()}
-        return {"global_step": self.global_step, **states}
+        own = {"global_step": self.global_step, "settings": self._settings.state_dict()}
+        return {**own, **states}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned.
@@ -116,6 +117,8 @@ class TrainingState:
         Raises:
             KeyError, ValueError: the state is of a run with other settings or parts.
         """
+        done, rated = state["global_step"], state["schedule"]["last_epoch"]
+        self._settings.check(state["settings"], done, rated)
         # How an optimizer computes is this run's choice, whatever it was there.
         groups = self.precision.optimizer.param_groups
         for saved, own in zip(state["optimizer"]["param_groups"], groups, strict=False):
