@@ -38,6 +38,7 @@ from tools.machine.stop_signals import StopSignals
 from tools.run.checkpoints import Checkpoints
 from tools.run.due import Due, Missed
 from tools.run.flags import Flags, build_parser
+from tools.run.loss import weigh_loss
 from tools.run.meter import Meter
 from tools.run.output_dir import LOGS, open_training_record, write_eval_results
 from tools.run.scoring import Scorer
@@ -97,6 +98,7 @@ def train(
         "classes": start.task.labels,
         "checksum of the training data": examples.checksum()[:12],
     }
+    weigh_loss(start.model, flags.training, start.task, examples.labels)
     state = build_state(flags.training, runtime, start.model, plan.total_steps, facts)
     state.restore(start.saved)
     if runtime.is_main:

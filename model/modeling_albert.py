@@ -6,6 +6,7 @@ there and the other way round. Nothing outside model/ but torch is imported here
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -300,6 +301,10 @@ class AlbertForSequenceClassification(nn.Module):
 
     The head is ``classifier(dropout(pooled + shift))``; ``shift`` is 0.1 in albert_pytorch and 0 in
     Hugging Face (``AlbertConfig.classifier_input_shift``).
+
+    Attributes:
+        label_smoothing: share of each target that goes to all classes alike (Szegedy et al. 2016,
+            arXiv:1512.00567). Neither this nor the classes' weights are saved.
     """
 
     def __init__(self, config: AlbertConfig) -> None:
@@ -308,7 +313,18 @@ class AlbertForSequenceClassification(nn.Module):
         self.albert = AlbertModel(config)
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.label_smoothing = 0.0
+        self.register_buffer("class_weights", None, persistent=False)
         self.apply(self._init_weights)
+
+    def weigh_classes(self, weights: Sequence[float]) -> None:
+        """Multiply the loss of an example with the weight of its class, of which there are [C].
+
+        The mean stays one over the examples, not over their weights: which of them share a batch changes
+        nothing.
+        """
+        like = self.classifier.weight
+        self.class_weights = torch.tensor(weights, dtype=torch.float32, device=like.device)
 
     def _init_weights(self, module: nn.Module) -> None:
         """Draw weights from N(0, initializer_range); biases start at 0 and LayerNorms at 1."""
@@ -329,7 +345,8 @@ class AlbertForSequenceClassification(nn.Module):
 
         Args:
             labels: [B]. Integer classes: the loss is the mean cross-entropy. With
-                ``num_labels == 1``, floating-point targets: the loss is the mean squared error.
+                ``num_labels == 1``, floating-point targets: the loss is the mean squared error. See
+                :meth:`weigh_classes` and ``label_smoothing``.
         """
         _, pooled = self.albert(input_ids, attention_mask, token_type_ids, first_only=True)
         logits = self.classifier(self.dropout(pooled + self.config.classifier_input_shift))
@@ -337,6 +354,12 @@ class AlbertForSequenceClassification(nn.Module):
             return ClassifierOutput(None, logits)
         if self.config.num_labels == 1:
             loss = F.mse_loss(logits.squeeze(-1).float(), labels.float())
+        elif self.class_weights is None:
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
         else:
-            loss = F.cross_entropy(logits.float(), labels)
+            smoothing = self.label_smoothing
+            losses = F.cross_entropy(
+                logits.float(), labels, reduction="none", label_smoothing=smoothing
+            )
+            loss = (losses * self.class_weights[labels].float()).mean()
         return ClassifierOutput(loss, logits)

@@ -31,6 +31,8 @@ CHANGED = {
     "weight_decay": 0.01,
     "adam_epsilon": 1e-8,
     "max_grad_norm": 0.5,
+    "class_weights": "balanced",
+    "label_smoothing": 0.1,
     "num_train_epochs": 2.0,
     "max_steps": 9,
     "warmup_proportion": 0.2,

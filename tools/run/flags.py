@@ -269,6 +269,11 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
     _check(goals, inputs, training, records)
     custom = fill(CustomFlags, namespace)
     task = replace(_describe_task(goals, custom), encoding=inputs.encoding)
+    for name in ("class_weights", "label_smoothing"):
+        if task.is_regression and getattr(training, name):
+            raise UsageError(
+                f"--{name} is about classes, and the task predicts a number: leave it out"
+            )
     default_data = "." if task.name == CUSTOM else f"./dataset/{task.folder}"
     eval_batch_size = goals.eval_batch_size or training.batch_size
     limit = records.save_total_limit
@@ -325,6 +330,8 @@ def _check(
         ("torch_compile", training, "do_train", "whose network it compiles"),
         ("cuda_graphs", training, "do_train", "whose steps they are"),
         ("fused_kernels", training, "do_train", "whose layers they are for"),
+        ("class_weights", training, "do_train", "whose loss it is about"),
+        ("label_smoothing", training, "do_train", "whose loss it is about"),
         ("drop_last", training, "do_train", "whose epochs it is about"),
     )
     for name, group, needed, reason in needs:

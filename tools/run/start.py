@@ -34,6 +34,7 @@ from tools.run.data_facts import log_data_facts
 from tools.run.data_flags import inputs_of, other_inputs
 from tools.run.flags import Flags, InputFlags
 from tools.run.inputs import ModelFiles, check_sizes, find_inputs, resolve_task
+from tools.run.loss import check_class_weights
 from tools.run.output_dir import (
     check_output_dir,
     open_history,
@@ -165,6 +166,8 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     trains = flags.goals.do_train
     config = AlbertConfig.from_file(run.resume_from or run.files.config, is_scored=not trains)
     task = resolve_task(flags.task, config, trains, inputs.data_dir, inputs.label_order)
+    if trains and flags.training.class_weights:
+        check_class_weights(flags.training.class_weights, task.labels)
     named = config.num_labels if config.id2label else None
     config.set_task(task.labels, task.has_pairs)
     tokenizer = AlbertTokenizer(run.files.vocabulary, inputs.do_lower_case)

@@ -11,6 +11,7 @@ from tools.cli.groups import flag
 from tools.cli.parser import Number
 from tools.precision.choice import PrecisionFlags
 
+BALANCED = "balanced"
 _WHERE_THEY_GO = ("off", "auto", "on")
 
 
@@ -59,6 +60,18 @@ class TrainingFlags(PrecisionFlags):
     )
     max_grad_norm: float = flag(
         1.0, "clip the gradient's norm to this; 0 = never", type=Number(float, 0), metavar="X"
+    )
+    class_weights: str | None = flag(
+        None,
+        f"how much an example of each class counts in the loss, by their ratios: {BALANCED}, so that all "
+        "classes count alike, or a=1,b=2.5",
+        metavar="WEIGHTS",
+    )
+    label_smoothing: float = flag(
+        0.0,
+        "share of the target that goes to all classes alike",
+        type=Number(float, 0, 0.99),
+        metavar="X",
     )
     num_train_epochs: float = flag(
         3.0, "passes over the training data", type=Number(float, 0, above=True), metavar="X"
