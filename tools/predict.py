@@ -42,6 +42,7 @@ from processors.sentences import (
 )
 from processors.submission import prediction_records
 from processors.text_files import decode, read_text
+from processors.windows import build_windows, mean_of_windows
 from tools.cli.errors import UsageError
 from tools.cli.groups import flag, parser_of
 from tools.cli.parser import Number
@@ -102,10 +103,28 @@ class PredictFlags:
         f"{TRUNCATION_HELP} (default: as in the model's training, or head)",
         choices=TRUNCATIONS,
     )
+    windows: bool = flag(
+        False, "have longer texts read in windows that overlap, and take the mean of their outputs"
+    )
+    window_stride: int | None = flag(
+        None,
+        "tokens from a window's begin to the next one's (default: half a window)",
+        type=Number(int, 1),
+        metavar="N",
+    )
     device: str = flag("auto", "where to compute", choices=DEVICES)
     device_id: int = flag(0, "which of several", type=Number(int, 0), metavar="N")
 
     def __post_init__(self) -> None:
+        if self.window_stride and not self.windows:
+            raise UsageError(
+                "--window_stride is about --windows: give that as well, or leave it out"
+            )
+        if self.truncation and self.windows:
+            raise UsageError(
+                f"--truncation {self.truncation} says what is cut, and --windows cuts nothing: leave one "
+                "out"
+            )
         if self.sentences and self.file:
             raise UsageError("sentences and --file exclude each other")
         if self.sentences and self.encoding != PredictFlags.encoding:
@@ -163,27 +182,47 @@ def predict(flags: PredictFlags) -> None:
     tokenizer = AlbertTokenizer(find_vocabulary(flags.model))
     check_vocabulary(config, tokenizer, Sources(flags.model / CONFIG_NAME))
     sentences = read_sentences(flags, config.has_pairs)
-    device = select_device(flags.device, flags.device_id)
-    device.activate()
-    device.keep_memory()
-    model = device.place(load_model(flags.model, config))
     length, truncation = inputs_of(config, flags.max_seq_length, flags.truncation)
     length = min(length, config.max_position_embeddings)
     for remark in other_inputs(config, length, truncation):
         logger.warning("%s", remark)
     config.set_inputs(length, truncation)
+    stride = window_stride(flags, sentences, length) if flags.windows else 0
+    device = select_device(flags.device, flags.device_id)
+    device.activate()
+    device.keep_memory()
+    model = device.place(load_model(flags.model, config))
     seen = Seen()
     for start in range(0, len(sentences), _CHUNK):
         part = sentences.part(start, start + _CHUNK)
-        for record in classify(part, model, tokenizer, device, flags.batch_size, seen):
+        for record in classify(part, model, tokenizer, device, flags.batch_size, seen, stride):
             say(json.dumps(record, ensure_ascii=False))
     warn_of_unknown("the input", seen.unknown, seen.tokens, "--model")
     seen.outputs.warn_if_alike("the input")
     if seen.cut:
         logger.warning(
-            "%d of the %d inputs are longer than %d tokens (--max_seq_length), and cut",
+            "%d of the %d inputs are longer than %d tokens (--max_seq_length), and cut (--windows "
+            "has all of a text read)",
             *(seen.cut, len(sentences), length),
         )
+
+
+def window_stride(flags: PredictFlags, sentences: Sentences, max_seq_length: int) -> int:
+    """Return by how many tokens a window begins after the one before.
+
+    Raises:
+        UsageError: the sentences are pairs, or windows would leave tokens out between them.
+    """
+    told = zip(sentences.texts, sentences.has_text, strict=True)
+    if any(len(texts) > 1 and has_text for texts, has_text in told):
+        raise UsageError("--windows is for single texts, and these are pairs: leave it out")
+    size = max_seq_length - 2
+    if (flags.window_stride or 1) > size:
+        raise UsageError(
+            f"--window_stride {flags.window_stride} leaves tokens out: a window has {size} of a text's, "
+            f"which --max_seq_length {max_seq_length} says"
+        )
+    return flags.window_stride or max(1, size // 2)
 
 
 @dataclass
@@ -210,12 +249,13 @@ def classify(
     device: Device,
     batch_size: int | None,
     seen: Seen,
+    stride: int = 0,
 ) -> Iterator[dict[str, Any]]:
     """Yield the record of each of the N sentences, in their order.
 
     It has the ``id``, the ``text`` (of a pair both, with a tab between them) and what
     :func:`processors.submission.prediction_records` returns, with None for a sentence without text. What
-    is classified is added to ``seen``.
+    is classified is added to ``seen``. With a ``stride`` above 0, longer texts are read in windows.
     """
     config = model.config
     labels = None if config.num_labels == 1 else config.labels
@@ -224,11 +264,16 @@ def classify(
     if any(has_text):
         examples = sentences.examples()
         length, truncation = config.max_seq_length, config.truncation
-        features = build_features(examples, tokenizer, length, False, truncation)
+        if stride:
+            features, counts = build_windows(examples.texts_a, tokenizer, length, stride)
+        else:
+            features = build_features(examples, tokenizer, length, False, truncation)
         tokens = 0 if batch_size else device.evaluation_tokens
         size = batch_size or _BATCH_SIZE
         logits = compute_logits(model, features, device, size, length, tokens=tokens)
         seen.add(features, tokenizer, logits)
+        if stride:
+            logits = mean_of_windows(logits, counts)
         records = iter(prediction_records(logits, labels))
     nothing = {"prediction": None, "score" if labels is None else "probabilities": None}
     for number, texts, full in zip(sentences.ids, sentences.texts, has_text, strict=True):
