@@ -21,20 +21,21 @@ class _Source(NamedTuple):
     arguments: dict[str, Any]
 
 
-# albert_pytorch ships these optimizers; LAMB is this project's own, the others are kept by packages.
+# albert_pytorch ships these optimizers; LAMB is this project's own, the others are kept by packages. Which
+# of them take its steps, docs/differences.md says.
 _SOURCES = {
     "adamw": _Source("torch.optim", "AdamW", {}),
     "nadam": _Source("torch.optim", "NAdam", {}),
     "radam": _Source("torch.optim", "RAdam", {}),
     # albert_pytorch's plainradam is radam's rule, written without a buffer.
     "plainradam": _Source("torch.optim", "RAdam", {}),
-    "adabound": _Source("pytorch_optimizer", "AdaBound", {}),
+    "adabound": _Source("pytorch_optimizer", "AdaBound", {"weight_decouple": False}),
     "adafactor": _Source(
         "pytorch_optimizer", "AdaFactor", {"relative_step": False, "scale_parameter": False}
     ),
-    "lars": _Source("pytorch_optimizer", "LARS", {}),
+    "lars": _Source("pytorch_optimizer", "LARS", {"momentum": 0.0, "trust_coefficient": 1.0}),
     "novograd": _Source("pytorch_optimizer", "NovoGrad", {}),
-    "ralamb": _Source("pytorch_optimizer", "Lamb", {"rectify": True}),
+    "ralamb": _Source("pytorch_optimizer", "Lamb", {"rectify": True, "degenerated_to_sgd": True}),
     "sgdw": _Source("pytorch_optimizer", "SGDW", {}),
     # The Ascend adaptation's LAMB: it works on tensors that apex has joined, so with apex alone.
     "npu_fused_lamb": _Source("apex.optimizers", "NpuFusedLamb", {}),
@@ -71,7 +72,9 @@ def build_optimizer(
     ]
     if name in ("lamb", "lookahead"):
         inner = Lamb(groups, lr=learning_rate, eps=adam_epsilon, capturable=capturable)
-        return inner if name == "lamb" else _load("pytorch_optimizer", "Lookahead", name)(inner)
+        return (
+            inner if name == "lamb" else _load("pytorch_optimizer", "Lookahead", name)(inner, k=6)
+        )
     source = _SOURCES[name]
     make = _load(source.package, source.name, name)
     arguments = dict(source.arguments)

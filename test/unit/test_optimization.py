@@ -101,7 +101,7 @@ def test_every_optimizer_lowers_a_loss_under_a_schedule(name):
     torch.manual_seed(0)
     model = nn.Linear(4, 2)
     inputs, targets = torch.randn(16, 4), torch.randn(16, 2)
-    rate = {"sgdw": 0.1, "lars": 1.0}.get(name, 0.01)
+    rate = {"sgdw": 0.1}.get(name, 0.01)
     optimizer = build_optimizer(name, model, rate, 1e-6, 0.01)
     schedule = build_schedule("linear", optimizer, 3, 40)
     losses = []
@@ -115,6 +115,29 @@ def test_every_optimizer_lowers_a_loss_under_a_schedule(name):
     assert losses[-1] < losses[0]
     assert losses[1] == losses[0]  # the warm-up starts at a rate of 0
     optimizer.load_state_dict(optimizer.state_dict())
+
+
+def weights_after(name, steps):
+    """Return the start and what so many steps make of it."""
+    torch.manual_seed(0)
+    model = nn.Linear(4, 2, bias=False)
+    start = model.weight.detach().clone()
+    optimizer = build_optimizer(name, model, 0.1, 1e-6, 0.0)
+    for _ in range(steps):
+        model.weight.grad = torch.randn(2, 4)
+        optimizer.step()
+    return start, model.weight.detach()
+
+
+def test_lookahead_and_ralamb_follow_the_references_rules():
+    pytest.importorskip("pytorch_optimizer")
+    _, fast = weights_after("lamb", 5)
+    torch.testing.assert_close(weights_after("lookahead", 5)[1], fast)
+    start, fast = weights_after("lamb", 6)
+    torch.testing.assert_close(weights_after("lookahead", 6)[1], (start + fast) / 2)
+    # Its first steps are along the gradient, not none.
+    start, moved = weights_after("ralamb", 1)
+    assert not torch.equal(start, moved)
 
 
 def test_the_references_optimizers_are_there():
