@@ -68,6 +68,12 @@ def test_a_resumed_or_scored_run_overwrites_nothing():
     assert not {"--overwrite_output_dir", "--do_train"} & set(scored)
 
 
+def test_what_a_launcher_scores_has_the_length_of_its_training():
+    assert value_of("--max_seq_length", settle().command) == "128"
+    scored = settle(recipe=(*FULL, "--kind=eval"), flags=()).command
+    assert "--max_seq_length" not in scored
+
+
 def test_a_user_who_keeps_capitals_does_not_contradict_the_recipe():
     assert "--do_lower_case" in settle().command
     assert "--do_lower_case" not in settle("--", "--no-do-lower-case").command

@@ -31,9 +31,10 @@ Exit status: that of the training; 2 for wrong usage.
 
 
 # Flags of run_classifier.py: those of all recipes, and those of all recipes that train.
-_OF_ALL = ("--do_eval", "--do_lower_case", "--max_seq_length", "128")
+_OF_ALL = ("--do_eval", "--do_lower_case")
 _OF_TRAINING = (
     *("--do_train", "--drop_last", "--seed", "42", "--warmup_proportion", "0.1"),
+    *("--max_seq_length", "128"),  # What is scored has the length of its training.
     *("--max_grad_norm", "1.0", "--adam_epsilon", "1e-6", "--weight_decay", "0.0"),
 )
 # Those that a launcher's user gives to the launcher itself, for its report names them.
