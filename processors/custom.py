@@ -11,6 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+from processors.formats import numbered, place, unpacked
 from processors.glue import CORRELATIONS, Task
 from processors.reading import one_class_alone, read_columns
 
@@ -34,7 +35,8 @@ def custom_task(
     """Return the task that the flags describe.
 
     Args:
-        files: a path by split, None where the run needs none; ``.csv``, or else tab-separated.
+        files: a path by split, None where the run needs none; :func:`processors.tables.read_columns`
+            says in which formats.
         text_columns: one column, or two for pairs.
         regression: whether the label column holds numbers to predict. Otherwise it holds class names,
             which :func:`with_labels` or the trained model's configuration fills in.
@@ -48,7 +50,7 @@ def custom_task(
         labels=NOT_READ_YET,
         metrics=("acc", "macro_f1"),
         files={split: (path,) if path else () for split, path in files.items()},
-        submissions=(Path(test_file).stem,) if test_file else (),
+        submissions=(unpacked(Path(test_file)).stem,) if test_file else (),
         own_files=True,
     )
     return as_regression(task) if regression else task
@@ -79,10 +81,10 @@ def with_labels(task: Task, data_dir: str | Path) -> Task:
             counts[name] += 1
             continue
         if not name.strip():
-            raise ValueError(f"{path}, line {number}: the {task.label} is empty")
+            raise ValueError(f"{place(path, number)}: the {task.label} is empty")
         if re.search(r"[\t\r\n]", name):  # The predictions have a line and a column for each.
             raise ValueError(
-                f"{path}, line {number}: the {task.label} has a tab or a line end in it"
+                f"{place(path, number)}: the {task.label} has a tab or a line end in it"
             )
         counts[name], first_lines[name] = 1, number
     if len(counts) == 1:
@@ -101,7 +103,7 @@ def _refuse_look_alikes(
         key = _without_zeros(_without_spaces_and_case(_same_letters(name)))
         twin = seen.setdefault(key, name)
         if twin != name:
-            described = _described((twin, name), counts, first_lines)
+            described = _described(path, (twin, name), counts, first_lines)
             raise ValueError(
                 f"{path}: the classes {described} differ in {_difference(twin, name)} only: "
                 "spell them alike, or give them names that differ"
@@ -109,10 +111,11 @@ def _refuse_look_alikes(
 
 
 def _described(
-    names: Sequence[str], counts: Mapping[str, int], first_lines: Mapping[str, int]
+    path: Path, names: Sequence[str], counts: Mapping[str, int], first_lines: Mapping[str, int]
 ) -> str:
     return " and ".join(
-        f"{name!r} ({counts[name]} rows, first on line {first_lines[name]})" for name in names
+        f"{name!r} ({counts[name]} rows, first on {numbered(path, first_lines[name])})"
+        for name in names
     )
 
 
@@ -131,7 +134,7 @@ def _question_numbers(
             "%s: the classes %s in column %r are the same number%s: if they are one class, spell "
             "them alike",
             path,
-            _described(pairs[0], counts, first_lines),
+            _described(path, pairs[0], counts, first_lines),
             label,
             f" (and {len(pairs) - 1} more are such)" if pairs[1:] else "",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,8 +39,10 @@ def split_lines(text: str, source: str) -> list[str]:
     return lines
 
 
-def csv_rows(path: Path, text: str) -> Iterator[Row]:
+def csv_rows(path: Path, text: str, separator: str = ",") -> Iterator[Row]:
     """Yield the rows of comma-separated ``text`` (RFC 4180); one without cells is a blank line.
+
+    Another ``separator`` takes the comma's place.
 
     Rows end in LF or CR LF, or all in CR alone, as old Macs have it.
 
@@ -50,7 +53,7 @@ def csv_rows(path: Path, text: str) -> Iterator[Row]:
     csv.field_size_limit(2**31 - 1)  # A text may be longer than csv expects.
     if "\n" not in text:
         text = text.replace("\r", "\n")
-    reader = csv.reader(io.StringIO(text, newline="\n"), strict=True)
+    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=separator, strict=True)
     number = 1
     try:
         for cells in reader:
@@ -68,7 +71,7 @@ def _reason(error: str, first: int, last: int) -> str:
         return "a quote that opens in the row that begins here is never closed"
     if error.startswith("new-line"):
         return "a CR alone outside of quotes; save it with LF or CR LF"
-    if error.startswith("','"):
+    if re.match("'.' expected", error):
         where = (
             "" if first == last else f" (on line {last}; the quote may be open since line {first})"
         )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import codecs
+import gzip
 import logging
 import re
 import shlex
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from model.file_kinds import why_missing
+from model.file_kinds import AGAIN, kind_by_start, why_missing
 from processors.data_kinds import name_binary, name_textual
+from processors.formats import is_packed, unpacked
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +62,18 @@ _ICONV = {
 }
 
 
+class OtherKindError(ValueError):
+    """Data are something else than text; the message says what after "is", and what to do.
+
+    Attributes:
+        kind: what they are.
+    """
+
+    def __init__(self, source: str, words: str) -> None:
+        super().__init__(f"{source} is {words}")
+        self.kind = words.partition(":")[0]
+
+
 def canonical_encoding(name: str) -> str:
     """Return Python's own name of an encoding.
 
@@ -77,7 +92,7 @@ def canonical_encoding(name: str) -> str:
 
 
 def read_text(path: Path, encoding: str = UTF8, is_table: bool = False) -> str:
-    """Return the text of a file, without a byte order mark.
+    """Return the text of a file, which may be gzip's by its name, without a byte order mark.
 
     Args:
         encoding, is_table: as :func:`decode`.
@@ -86,11 +101,38 @@ def read_text(path: Path, encoding: str = UTF8, is_table: bool = False) -> str:
         FileNotFoundError: there is no such file.
         ValueError: it is no text, or not in this encoding; names the file, the line and the remedy.
     """
+    return decode(read_data(path), str(path), encoding, path, is_table)
+
+
+def read_data(path: Path) -> bytes:
+    """Return what a file holds, unpacked where its name says that it is gzip's.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it should be gzip's, and is not, or not whole; names the file and the remedy.
+    """
     try:
         data = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise FileNotFoundError(why_missing(path) or f"{path} is missing") from None
-    return decode(data, str(path), encoding, path, is_table)
+    if not is_packed(path) or not data:
+        return data
+    try:
+        return gzip.decompress(data)
+    except gzip.BadGzipFile:
+        if kind := name_binary(data):
+            if kind_by_start(data) != "gzip":
+                raise OtherKindError(str(path), kind) from None
+            raise _cut_off(path) from None
+        raise ValueError(
+            f"{path} is no gzip file, as its name says: take {path.suffix} off the name"
+        ) from None
+    except (EOFError, zlib.error):
+        raise _cut_off(path) from None
+
+
+def _cut_off(path: Path) -> ValueError:
+    return ValueError(f"{path} is a gzip file that is cut off or damaged: {AGAIN}")
 
 
 def decode(
@@ -110,10 +152,11 @@ def decode(
             as any other.
 
     Raises:
+        OtherKindError: it is no text, or no table.
         ValueError: as :func:`read_text`.
     """
     if kind := name_binary(data) or (name_textual(data) if is_table else None):
-        raise ValueError(f"{source} is {kind}")
+        raise OtherKindError(source, kind)
     try:
         text = data.decode(encoding)
     except UnicodeError as error:
@@ -219,5 +262,8 @@ def _remedy(guess: str | None, path: Path | None) -> str:
         words = ", and its bytes do not tell what else: give --encoding NAME"
     if path is None:
         return f"{words}, or pipe it through iconv -f {iconv} -t UTF-8"
-    file, new = (shlex.quote(str(name)) for name in (path, path.with_stem(f"{path.stem}.utf8")))
+    plain = unpacked(path)
+    file, new = (shlex.quote(str(name)) for name in (path, plain.with_stem(f"{plain.stem}.utf8")))
+    if is_packed(path):
+        return f"{words}, or convert it: gunzip -c {file} | iconv -f {iconv} -t UTF-8 > {new}"
     return f"{words}, or convert it: iconv -f {iconv} -t UTF-8 {file} > {new}"

@@ -5,7 +5,8 @@
 #
 # With --oldest in an environment of its own, .venv-oldest: on Python 3.10, with the oldest versions that
 # will do (constraints-oldest.txt). The first time that is a download of 2 GB where pip finds no CPU build
-# of so old a torch. What is not for that torch is skipped, and the tests that need TensorFlow are.
+# of so old a torch. What is not for that torch is skipped, and the tests that need TensorFlow or
+# pyarrow are.
 set -euo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 . "$ROOT/test/setup.sh"
@@ -48,6 +49,7 @@ else
     use_python requirements-test.txt
     try_requirements tensorflow requirements-tensorflow.txt "the tests that need TensorFlow"
     try_requirements triton requirements-triton.txt "the tests that need Triton"
+    try_requirements pyarrow requirements-optional.txt "the tests that need pyarrow"
 fi
 cd "$ROOT"
 exec "$PYTHON" -m pytest --numprocesses logical --dist worksteal "$@"

@@ -1,5 +1,6 @@
 """Tables are read as they are, and what is wrong with one is said with its line."""
 
+import gzip
 import re
 import shlex
 import subprocess
@@ -179,16 +180,24 @@ def test_excels_own_first_line_is_no_header(tmp_path, first, end):
 
 
 def test_excels_first_line_names_another_separator(tmp_path):
-    path = write(tmp_path, "sep=;\nsentence;label\na;1\n", "t.csv")
-    words = "t.csv, line 1: 'sep=;': its columns are separated by semicolons: convert it: python -c"
-    own = replace(SST2, own_files=True)
+    own, text = replace(SST2, own_files=True), 'sep=;\nsentence;label\n"a; b, c";1\n'
+    assert read_examples(own, write(tmp_path, text, "t.csv"), "dev").texts_a == ["a; b, c"]
+    path = write(tmp_path, text)
+    words = (
+        f"{path}, line 1: 'sep=;': its columns are separated by semicolons: convert it: python -c"
+    )
     with pytest.raises(ValueError, match=re.escape(words)) as caught:
-        read_examples(own, path, "dev")
+        read_examples(SST2, path, "dev")
     command = str(caught.value).partition("convert it: python")[2]
     subprocess.run(f"{shlex.quote(sys.executable)}{command}", shell=True, check=True)
-    assert read_examples(own, tmp_path / "t.commas.csv", "dev").texts_a == ["a"]
+    path = tmp_path / "file.tabs.tsv"
+    path.write_text(path.read_text().partition("\n")[2])
+    assert read_examples(SST2, path, "dev").texts_a == ["a; b, c"]
     path = write(tmp_path, "sep=,\nsentence,label\na,1\n", "t.txt")
     with pytest.raises(ValueError, match="separated by commas: rename it to t.csv"):
+        read_examples(own, path, "dev")
+    path = write(tmp_path, "sep=^\nsentence^label\na^1\n", "t.csv")
+    with pytest.raises(ValueError, match="separated by '\\^': convert it: python -c"):
         read_examples(own, path, "dev")
 
 
@@ -208,12 +217,12 @@ def test_a_csv_file_of_an_old_mac(tmp_path):
         ("t.txt", "id,sentence", "separated by commas: rename it to t.csv"),
         ("t.tsv", 'id,"sentence"', "separated by commas: rename it to t.csv"),
         ("t.csv", "id\tsentence", "separated by tabs: rename it to t.tsv"),
-        ("t.csv", "id;sentence", "separated by semicolons: convert it: python -c"),
-        ("t.txt", "id|sentence", r"separated by bars \(\|\): convert it: python -c"),
+        ("t.csv.gz", "id\tsentence", "separated by tabs: rename it to t.tsv.gz"),
     ],
 )
 def test_another_separator_is_named_with_the_remedy(tmp_path, name, header, remedy):
-    path = write(tmp_path, f"{header}\n1,a\n", name)
+    data = f"{header}\n1,a\n".encode()
+    path = write(tmp_path, gzip.compress(data) if name.endswith("gz") else data, name)
     with pytest.raises(
         ValueError, match=f"no column 'sentence' among .*: its columns are {remedy}"
     ):
@@ -221,20 +230,42 @@ def test_another_separator_is_named_with_the_remedy(tmp_path, name, header, reme
 
 
 @pytest.mark.parametrize("mark", [",", ";", "|"])
-@pytest.mark.parametrize("task", [ONE, SST2], ids=["own files", "GLUE's names"])
-def test_the_command_that_converts_a_table_does_so(tmp_path, mark, task):
-    name = "t.tsv" if task is SST2 or mark == "," else "t.csv"
-    path = write(tmp_path, f'id{mark}sentence\r\n1{mark}"a {mark} ""b"""\r\n', name)
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_the_command_that_converts_a_table_does_so(tmp_path, mark, packed):
+    data = f'id{mark}sentence\r\n1{mark}"a {mark} ""b"""\r\n'.encode()
+    path = write(tmp_path, gzip.compress(data) if packed else data, f"t.tsv{packed}")
     with pytest.raises(ValueError, match="separated") as caught:
-        read_examples(task, path, "test")
-    remedy = str(caught.value)
-    if " rename it to " in remedy:
-        new = path.rename(path.with_name(remedy.split(" rename it to ")[1]))
-    else:
-        command = remedy.split(" convert it: ")[1].replace("python", sys.executable, 1)
-        subprocess.run(command, shell=True, check=True)
-        new = Path(shlex.split(command)[-1])
-    assert read_examples(task, new, "test").texts_a == [f'a {mark} "b"']
+        read_examples(SST2, path, "test")
+    command = str(caught.value).split(" convert it: ")[1].replace("python", sys.executable, 1)
+    subprocess.run(command, shell=True, check=True)
+    new = Path(shlex.split(command)[-1])
+    assert read_examples(SST2, new, "test").texts_a == [f'a {mark} "b"']
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.txt", "t.tsv"])
+@pytest.mark.parametrize("mark", [";", "|"])
+def test_semicolons_and_bars_are_read_where_the_header_has_them(tmp_path, name, mark):
+    text = f'sentence{mark}label\n"a{mark}, ""b"""{mark}x\n{mark}y\n'
+    path = write(tmp_path, text, name)
+    task = custom_task(
+        {"train": str(path), "dev": None, "test": None}, ("sentence",), "label", False
+    )
+    task = with_labels(task, ".")
+    assert rows_of(read_examples(task, path, "dev")) == [(f'a{mark}, "b"', None, 0), ("", None, 1)]
+    word = {";": "semicolon", "|": "bar"}[mark]
+    with pytest.raises(ValueError, match=f"line 3: 3 {word}-separated columns, not 2: put quotes"):
+        read_examples(task, write(tmp_path, f"{text[:-3]}a{mark}b{mark}x\n", name), "dev")
+    with pytest.raises(ValueError, match="line 2: no valid CSV: a cell goes on after the quote"):
+        read_examples(task, write(tmp_path, f'sentence{mark}label\n"a" b{mark}x\n', name), "dev")
+    with pytest.raises(ValueError, match="line 1: no column 'sentence' among 'text', 'label'"):
+        read_examples(task, write(tmp_path, f"text{mark}label\na{mark}x\n", name), "dev")
+
+
+def test_a_header_of_its_own_separator_is_no_other(tmp_path):
+    path = write(tmp_path, "sentence,a;b\n1;2,3\n", "t.csv")
+    assert read_examples(ONE, path, "test").texts_a == ["1;2"]
+    path = write(tmp_path, "sentence\na; b\n", "t.csv")
+    assert read_examples(ONE, path, "test").texts_a == ["a; b"]
 
 
 def test_a_table_without_a_header_is_told_from_its_rows(tmp_path):

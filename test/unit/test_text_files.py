@@ -139,7 +139,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (gzip.compress(b"a", mtime=0), "is a gzip file: gunzip it"),
+        (gzip.compress(b"a", mtime=0), "is a gzip file: rename it to train.csv.gz"),
         (
             zipped("[Content_Types].xml", "xl/workbook.xml"),
             "is an Excel workbook: save it as CSV UTF-8",
@@ -148,8 +148,8 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
         (zipped("mimetype", "content.xml"), "is a LibreOffice document: save it as CSV UTF-8"),
         (zipped("a")[:40], "is a zip archive (such as an Excel workbook) that is cut off"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 9, "is an Excel workbook (.xls)"),
-        (b"PAR1\x15\x04\x15", "is a Parquet file: write it as CSV, with pandas"),
-        (b'{"sentence": "a"}\n{"sentence": "b"}\n', "is JSON lines: write it as CSV"),
+        (b"PAR1\x15\x04\x15", "is a Parquet file: rename it to train.parquet"),
+        (b'{"sentence": "a"}\n{"sentence": "b"}\n', "is JSON lines: rename it to train.jsonl"),
         (b'[\n {"sentence": "a"}\n]\n', "is a JSON file: write it as CSV"),
         (b'{"data": [1]}', "is a JSON file: write it as CSV"),
         (b"<!DOCTYPE html>\n<title>404</title>", "is a web page: download the file itself"),

@@ -35,7 +35,7 @@ from tools.run.training_flags import TrainingFlags
 _TASK_NAMES = (*TASKS, CUSTOM)
 _DEFAULT_TEXT, _DEFAULT_LABEL = "sentence", "label"
 _CHECKPOINTS_KEPT = 2
-_FILE_HELP = "data with a header line: .csv, or else tab-separated"
+_FILE_HELP = "data: .csv, .jsonl or .parquet (.gz may follow), or else tab-separated"
 
 _DESCRIPTION = "Fine-tune ALBERT on a GLUE task, evaluate it, and predict with it."
 _EPILOG = """\
