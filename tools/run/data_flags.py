@@ -1,12 +1,16 @@
-"""What several commands' flags say of the data that they read: argparse types."""
+"""What flags say of the data: which of the examples, in which encoding, which columns."""
 
 from __future__ import annotations
 
 import argparse
 import csv
+from dataclasses import dataclass
 
 from model.configuration_albert import TRUNCATIONS, AlbertConfig
 from processors.text_files import canonical_encoding
+from tools.cli.errors import UsageError
+from tools.cli.groups import flag
+from tools.cli.parser import Number
 
 # Where neither a flag nor the model says how long inputs are; it is the references' default.
 LONGEST_INPUT = 128
@@ -72,3 +76,42 @@ def other_inputs(config: AlbertConfig, max_seq_length: int, truncation: str) -> 
             "less often"
         )
     return remarks
+
+
+@dataclass(frozen=True)
+class ShareFlags:
+    """Which of the examples are trained with, and which are scored."""
+
+    dev_share: float | None = flag(
+        None,
+        "of --train_file, set aside as the dev set, the same share of each class, in place of --dev_file",
+        type=Number(float, 0, 0.9, above=True),
+        metavar="X",
+    )
+    max_train_examples: int | None = flag(
+        None, "train on so many, drawn at random", type=Number(int, 1), metavar="N"
+    )
+    split_seed: int | None = flag(
+        None,
+        "draws both, whatever --seed is (default: 42)",
+        type=Number(int, 0, 2**63 - 1),
+        metavar="N",
+    )
+
+    @property
+    def seed(self) -> int:
+        """What both are drawn by."""
+        return 42 if self.split_seed is None else self.split_seed
+
+    def check(self, trains: bool) -> None:
+        """See that the flags go together, and with whether the run ``trains``.
+
+        Raises:
+            UsageError: they do not.
+        """
+        if self.max_train_examples and not trains:
+            raise UsageError("--max_train_examples needs --do_train, whose examples it counts")
+        if self.split_seed is not None and not (self.dev_share or self.max_train_examples):
+            raise UsageError(
+                "--split_seed needs --dev_share or --max_train_examples, which draw by it"
+            )

@@ -25,6 +25,7 @@ from tools.run.data_flags import (
     ENCODING_HELP,
     LONGEST_INPUT,
     TRUNCATION_HELP,
+    ShareFlags,
     class_names,
     column_names,
     text_encoding,
@@ -220,6 +221,7 @@ class Flags:
 
     goals: GoalFlags
     custom: CustomFlags
+    shares: ShareFlags
     task: Task
     inputs: InputFlags
     training: TrainingFlags
@@ -227,10 +229,18 @@ class Flags:
     machine: MachineFlags
     ignored: IgnoredFlags
 
+    @property
+    def splits_read(self) -> list[str]:
+        """The splits whose files the run reads: with --dev_share the dev set is of the training's."""
+        splits = self.goals.splits
+        if self.shares.dev_share:
+            splits = ["train" if split == "dev" else split for split in splits]
+        return list(dict.fromkeys(splits))
+
     def as_dict(self) -> dict[str, Any]:
         """Return the value of every flag of the groups by its name, for the record of the run."""
         groups = (
-            *(self.goals, self.custom, self.inputs),
+            *(self.goals, self.custom, self.shares, self.inputs),
             *(self.training, self.records, self.machine, self.ignored),
         )
         values = {name: value for group in groups for name, value in asdict(group).items()}
@@ -243,6 +253,7 @@ def build_parser() -> Parser:
     for title, group in (
         ("what to do", GoalFlags),
         (f"a task of one's own (--task_name {CUSTOM})", CustomFlags),
+        ("which of the examples", ShareFlags),
         ("data and model", InputFlags),
         ("training", TrainingFlags),
         ("precision", PrecisionFlags),
@@ -267,8 +278,9 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
     records = fill(RecordFlags, namespace, output_dir_given=namespace.output_dir is not None)
     training = fill(TrainingFlags, namespace)
     _check(goals, inputs, training, records)
-    custom = fill(CustomFlags, namespace)
-    task = replace(_describe_task(goals, custom), encoding=inputs.encoding)
+    custom, shares = fill(CustomFlags, namespace), fill(ShareFlags, namespace)
+    shares.check(goals.do_train)
+    task = replace(_describe_task(goals, custom, shares.dev_share), encoding=inputs.encoding)
     for name in ("class_weights", "label_smoothing"):
         if task.is_regression and getattr(training, name):
             raise UsageError(
@@ -283,6 +295,7 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
     return Flags(
         goals=replace(goals, eval_batch_size=eval_batch_size),
         custom=custom,
+        shares=shares,
         task=task,
         inputs=replace(
             inputs,
@@ -339,16 +352,23 @@ def _check(
             raise UsageError(f"--{name} needs --{needed}, {reason}")
 
 
-def _describe_task(goals: GoalFlags, custom: CustomFlags) -> Task:
+def _describe_task(goals: GoalFlags, custom: CustomFlags, dev_share: float | None) -> Task:
     if goals.task_name != CUSTOM:
-        for name, value in asdict(custom).items():
+        for name, value in {**asdict(custom), "dev_share": dev_share}.items():
             if value:
                 raise UsageError(f"--{name} goes with --task_name {CUSTOM}")
         return TASKS[goals.task_name]
     files = {split: getattr(custom, f"{split}_file") for split in SPLITS}
-    for split, action in (("train", "--do_train"), ("dev", "--do_eval"), ("test", "--do_predict")):
-        if split in goals.splits and not files[split]:
-            raise UsageError(f"--task_name {CUSTOM} with {action} needs --{split}_file")
+    if dev_share and files["dev"]:
+        raise UsageError(
+            "--dev_share takes the dev set from --train_file, and --dev_file names another: leave one out"
+        )
+    needs = [("train", "--do_train"), ("test", "--do_predict")]
+    needs.append(("train", "--dev_share") if dev_share else ("dev", "--do_eval"))
+    for split, asked in needs:
+        if (split in goals.splits or asked == "--dev_share") and not files[split]:
+            remedy = ", or --dev_share 0.1 in its place" if split == "dev" else ""
+            raise UsageError(f"--task_name {CUSTOM} with {asked} needs --{split}_file{remedy}")
     texts = custom.text_columns or (_DEFAULT_TEXT,)
     label = custom.label_column or _DEFAULT_LABEL
     if label in texts:

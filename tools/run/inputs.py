@@ -61,7 +61,7 @@ def find_inputs(flags: Flags) -> ModelFiles:
     if not goals.do_train:
         output_dir, given = flags.records.output_dir, flags.records.output_dir_given
         folder = _trained_folder(folder, output_dir, start_first=inputs.model_given and not given)
-    no_data = _missing_data(task, inputs.data_dir, goals.splits)
+    no_data = _missing_data(task, inputs.data_dir, flags.splits_read)
     random = inputs.random_init and goals.do_train
     files, no_model = _find_model(inputs, folder, random)
     if no_data or no_model:

@@ -32,6 +32,7 @@ from tools.machine.seeds import seed_everything
 from tools.run.agreement import check_same_flags, check_same_start
 from tools.run.data_facts import log_data_facts
 from tools.run.data_flags import inputs_of, other_inputs
+from tools.run.data_shares import divide
 from tools.run.flags import Flags, InputFlags
 from tools.run.inputs import ModelFiles, check_sizes, find_inputs, resolve_task
 from tools.run.loss import check_class_weights
@@ -193,8 +194,9 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
             saved.give_classifier(model)
     features = {
         split: _read_features(inputs, runtime, task, tokenizer, config, split)
-        for split in flags.goals.splits
+        for split in flags.splits_read
     }
+    features = divide(features, flags.goals.splits, flags.shares, task)
     log_data_facts(task, tokenizer, features)
     check_same_start(task, tokenizer, features, model, run.resume_from, runtime)
     test_files = task.paths(inputs.data_dir, "test") if flags.goals.do_predict else []

@@ -1,0 +1,64 @@
+"""The training file's examples, divided as the flags say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from processors.features import Features
+from processors.glue import Task
+from processors.splitting import draw, select, set_aside
+from tools.cli.errors import UsageError
+from tools.run.data_flags import ShareFlags
+
+logger = logging.getLogger(__name__)
+
+
+def divide(
+    features: Mapping[str, list[Features]], splits: Sequence[str], shares: ShareFlags, task: Task
+) -> dict[str, list[Features]]:
+    """Return the examples of each of the ``splits``, file by file.
+
+    Args:
+        features: of the files that are read; with a share for the dev set, the training file's is among
+            them, and that set's is none.
+
+    Raises:
+        UsageError: the share is no example, or those to train with have one class alone.
+    """
+    found = dict(features)
+    if shares.dev_share:
+        (whole,) = found.pop("train")
+        is_dev = set_aside(whole, shares.dev_share, shares.seed)
+        if not is_dev.any():
+            raise UsageError(
+                f"--dev_share {shares.dev_share:g} of {len(whole)} examples is none, with one or more of "
+                "each class to train with: give a larger one, or --dev_file"
+            )
+        found |= {"train": [select(whole, ~is_dev)], "dev": [select(whole, is_dev)]}
+        logger.info(
+            "--dev_share %g: %d of %d examples are set aside (--split_seed %d)",
+            shares.dev_share,
+            is_dev.sum(),
+            len(whole),
+            shares.seed,
+        )
+    if shares.max_train_examples:
+        (whole,) = found["train"]
+        rows = draw(len(whole), shares.max_train_examples, shares.seed)
+        found["train"] = [select(whole, rows)]
+        logger.info(
+            "--max_train_examples: %d of %d are trained with (--split_seed %d)",
+            len(rows),
+            len(whole),
+            shares.seed,
+        )
+        labels = found["train"][0].labels
+        if not task.is_regression and labels.ndim == 1 and len(np.unique(labels)) == 1:
+            raise UsageError(
+                f"--max_train_examples {shares.max_train_examples} with --split_seed {shares.seed} draws "
+                f"one class alone, {task.labels[labels[0]]!r}: take more, or another seed"
+            )
+    return {split: found[split] for split in splits}
