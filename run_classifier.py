@@ -40,7 +40,12 @@ from tools.run.due import Due, Missed
 from tools.run.flags import Flags, build_parser
 from tools.run.loss import weigh_loss
 from tools.run.meter import Meter
-from tools.run.output_dir import LOGS, open_training_record, write_eval_results
+from tools.run.output_dir import (
+    LOGS,
+    add_eval_results,
+    open_training_record,
+    write_eval_results,
+)
 from tools.run.scoring import Scorer
 from tools.run.start import Run, Start, load_start, open_run, share_checkpoints
 from tools.run.training import TrainingState, build_plan, build_state, log_plan
@@ -295,12 +300,15 @@ def predict(
     scorer: Scorer,
     model: AlbertForSequenceClassification,
 ) -> None:
-    """Write the submission of every test file."""
+    """Write the submission of every test file, and keep the results of those that have labels."""
     folder = run.output_dir / "predictions"
-    for (name, logits), index in zip(scorer.predict(model), start.test_index, strict=True):
+    tests = zip(scorer.predict(model), start.test_index, strict=True)
+    for (name, logits, metrics), index in tests:
         if runtime.is_main:
             path = write_submission(folder, name, start.task, logits, index)
             logger.info("predictions: %s", path)
+            if metrics:
+                add_eval_results(run.output_dir, f"test {name}", metrics)
 
 
 def run_program(words: Sequence[str]) -> int:

@@ -89,7 +89,7 @@ class History:
             DiskError: the disk is full.
         """
         self.write_all(event, [values])
-        if event in ("eval", *_OF_THE_END):
+        if event in ("eval", "test", *_OF_THE_END):
             self.sync()
 
     def write_all(self, event: str, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -155,6 +155,8 @@ def _parse(line: bytes) -> Record | None:
 
 def _is_of_a_model(record: Record) -> bool:
     """Return whether it is an evaluation of what a training left, not one during the training."""
+    if record["event"] == "test":
+        return True
     return record["event"] == "eval" and ("model" in record or record.get("step") is None)
 
 

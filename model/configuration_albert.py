@@ -17,6 +17,7 @@ from model.machine_memory import machine_memory
 # These are this project's own in config.json; other tools leave them alone. The digest of a
 # vocabulary holds for the vocab_size beside it.
 _PAIRS_KEY = "sentence_pairs"
+_COLUMNS_KEY = "text_columns"
 VOCABULARY_KEY = "vocabulary_sha256"
 _SIZE_KEY = "vocabulary_size"
 _LONGEST_KEY = "max_seq_length"
@@ -195,6 +196,17 @@ class AlbertConfig:
         """Whether the classifier was trained on pairs of texts; None where nothing says so."""
         value = self.extra.get(_PAIRS_KEY)
         return value if isinstance(value, bool) else None
+
+    @property
+    def text_columns(self) -> tuple[str, ...] | None:
+        """The columns of the texts that the classifier was trained on; None where nothing says so."""
+        names = self.extra.get(_COLUMNS_KEY)
+        is_list = isinstance(names, list) and len(names) in (1, 2)
+        return tuple(names) if is_list and all(isinstance(name, str) for name in names) else None
+
+    def set_text_columns(self, names: Sequence[str]) -> None:
+        """Say in which columns of a table the texts are that this is trained on."""
+        self.extra[_COLUMNS_KEY] = list(names)
 
     @property
     def vocabulary_sha256(self) -> str | None:

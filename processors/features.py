@@ -33,7 +33,7 @@ class Features:
             ``[CLS] a [SEP] b [SEP]``.
         offsets: [N + 1] int64; example i is ``input_ids[offsets[i]:offsets[i + 1]]``.
         first_lengths: [N] int32, how many tokens of the example have token type 0.
-        labels: [N] int64 classes or float32 targets; empty for a test file.
+        labels: [N] int64 classes or float32 targets; empty for a test file without.
         cut: [N] whether the example was longer, and lost tokens; empty where that is not known.
     """
 

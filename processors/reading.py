@@ -24,7 +24,7 @@ class Examples:
     Attributes:
         texts_a: [N] the texts, or the first ones of pairs.
         texts_b: [N] the second ones; None for single sentences.
-        labels: [N] class indices (int), or targets (float) in regression; None in a test file.
+        labels: [N] class indices (int), or targets (float) in regression; None in a test file without.
     """
 
     texts_a: list[str]
@@ -36,8 +36,9 @@ class Examples:
 
 
 def read_examples(task: Task, path: str | Path, split: str) -> Examples:
-    """Read the texts of one file, and their labels unless ``split`` is ``test``.
+    """Read the texts of one file, and their labels; a test file needs none.
 
+    Where it has the column, but not the label of each row, a warning says so, and the examples have none.
     An empty text is a text; one warning counts them.
 
     Raises:
@@ -46,12 +47,13 @@ def read_examples(task: Task, path: str | Path, split: str) -> Examples:
             file with one class alone; names file and line.
     """
     path = Path(path)
-    numbers, columns = read_columns(task, path, split, task.columns(split))
-    examples = Examples(
-        texts_a=columns[0],
-        texts_b=columns[1] if task.has_pairs else None,
-        labels=None if split == "test" else _parse_labels(task, path, numbers, columns[-1]),
-    )
+    optional = task.label if split == "test" else None
+    numbers, columns = read_columns(task, path, split, task.columns(split), optional)
+    if split != "test":
+        labels = _parse_labels(task, path, numbers, columns[-1])
+    else:
+        labels = _labels_if_any(task, path, numbers, columns[len(task.texts) :])
+    examples = Examples(columns[0], columns[1] if task.has_pairs else None, labels)
     if split == "train" and not task.is_regression and len(set(examples.labels)) == 1:
         raise one_class_alone(path, task.label, columns[-1][0])
     _warn_of_empty_texts(path, numbers, columns[: len(task.texts)])
@@ -98,6 +100,19 @@ def one_class_alone(path: Path, label: str, name: str) -> ValueError:
     return ValueError(
         f"{path}: every {label} is {name!r}: there is nothing to learn; add examples of another class"
     )
+
+
+def _labels_if_any(
+    task: Task, path: Path, numbers: list[int], found: list[list[str]]
+) -> list[int] | list[float] | None:
+    """Return the labels of a test file; ``found`` is its column of them, or nothing."""
+    if not found or task.labels == ():  # A custom task's classes may not be known yet.
+        return None
+    try:
+        return _parse_labels(task, path, numbers, found[0])
+    except ValueError as error:
+        logger.warning("%s: the file is predicted, and not scored", error)
+        return None
 
 
 def _parse_labels(

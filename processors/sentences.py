@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from processors.custom import custom_task
-from processors.reading import Examples, read_columns
+from processors.reading import Examples
 from processors.rows import split_lines
+from processors.tables import read_whole_table
 
 
 @dataclass(frozen=True)
@@ -16,19 +18,31 @@ class Sentences:
     """N inputs in their order.
 
     Attributes:
-        ids: [N] the argument or the line that each is, or that its row begins on, from 1.
+        ids: [N] the argument, the line or the record that each is, or that its row begins on, from 1.
         texts: [N] one text each, or the two of a pair; of a blank line, what is between its tabs.
+        columns: [C][N] the values of all columns of the table that they are from, as
+            :class:`processors.tables.Table` has them; none for lines of text.
+        header: [C] the columns' names.
     """
 
     ids: list[int]
     texts: list[tuple[str, ...]]
+    columns: list[list[Any]] = field(default_factory=list)
+    header: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def part(self, start: int, stop: int) -> Sentences:
         """Return the inputs from position ``start`` to before ``stop``."""
-        return Sentences(self.ids[start:stop], self.texts[start:stop])
+        columns = [column[start:stop] for column in self.columns]
+        return Sentences(self.ids[start:stop], self.texts[start:stop], columns, self.header)
+
+    def rows(self) -> Iterator[Sequence[Any]]:
+        """Yield the N rows of the table, or of lines the number and the text of each."""
+        if self.header:
+            return zip(*self.columns, strict=True)
+        return zip(self.ids, map("\t".join, self.texts), strict=True)
 
     @property
     def has_text(self) -> list[bool]:
@@ -86,11 +100,12 @@ def sentences_of_text(text: str, source: str, model_has_pairs: bool | None) -> S
 
 
 def sentences_of_table(path: Path, columns: tuple[str, ...], encoding: str) -> Sentences:
-    """Return the texts in one or two columns of a table, read as in training.
+    """Return the texts in one or two columns of a table, read as in training, and the whole of it.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`processors.reading.read_examples`.
+        FileNotFoundError, ModuleNotFoundError, ValueError: as :func:`processors.tables.read_columns`.
     """
     task = custom_task({"train": None, "dev": None, "test": str(path)}, columns, "", False)
-    numbers, texts = read_columns(replace(task, encoding=encoding), path, "test", columns)
-    return Sentences(numbers, list(zip(*texts, strict=True)))
+    table = read_whole_table(replace(task, encoding=encoding), path, columns)
+    texts = list(zip(*table.texts, strict=True))
+    return Sentences(table.numbers, texts, table.columns, table.header)

@@ -74,9 +74,11 @@ class WholeTable:
 
 
 def read_columns(
-    task: Task, path: Path, split: str, wanted: tuple[str, ...]
+    task: Task, path: Path, split: str, wanted: tuple[str, ...], optional: str | None = None
 ) -> tuple[list[int], list[list[str]]]:
     """Return the line or record that each row of a file is, and the ``wanted`` columns as text.
+
+    The ``optional`` column comes after them where the table has it; what is no text there is empty.
 
     A file ending in ``.csv`` is comma-separated with quotes (RFC 4180), in ``.jsonl``, ``.ndjson`` or
     ``.json`` JSON lines, in ``.parquet`` or ``.pq`` Parquet; any other is tab-separated, and quotes mean
@@ -96,8 +98,12 @@ def read_columns(
             and the line.
     """
     table = open_table(task, path, split, wanted)
-    numbers, columns = table.take(find_columns(task, table, wanted))
-    return numbers, _as_texts(table, wanted, numbers, columns)
+    positions = find_columns(task, table, wanted)
+    if optional is not None and table.header.count(optional) == 1:
+        positions.append(table.header.index(optional))
+    numbers, columns = table.take(positions)
+    texts = _as_texts(table, wanted, numbers, columns[: len(wanted)])
+    return numbers, texts + [[as_text(value) or "" for value in c] for c in columns[len(wanted) :]]
 
 
 def read_whole_table(task: Task, path: Path, wanted: tuple[str, ...]) -> WholeTable:

@@ -2,21 +2,28 @@
 
 python -m tools.predict --model outputs/SST-2 "a gripping film" "dull from start to end"
 python -m tools.predict --model outputs/SST-2 --file sentences.txt
-python -m tools.predict --model outputs/SST-2 --file reviews.csv --text_columns review
+python -m tools.predict --model outputs/custom --file new.csv --output scored.csv
 cat sentences.txt | python -m tools.predict --model outputs/SST-2
 
 Prints one JSON object for each input, in their order, with its number as "id". In a file or on standard
-input a line is a sentence; for a model of pairs (STS-B), two sentences with a tab between them. With
---text_columns the file is a table with a header line, .csv or else tab-separated, and "id" is the line
-that the row begins on; without it a .csv or .tsv file is refused. A blank line, or a row of a table whose
-text is empty, has null for a prediction: it says nothing that could be classified. Only in a table of
-several columns a blank line is no row: at the end it is passed over, between rows it is refused.
+input a line is a sentence; for a model of pairs (STS-B), two sentences with a tab between them. A file
+that ends in .csv, .tsv, .jsonl, .json or .parquet, and any with --text_columns, is a table, read as in
+training (.gz may follow); "id" is the line that the row begins on, or the number of the record.
+
+With --output the table is written with all its columns and rows, in their order, and beside them the
+prediction, and the probability of each class or the score: as CSV, or JSON lines where the name ends in
+.jsonl. Of lines it has "id" and "text".
+
+A blank line, or a row of a table whose text is empty, has null for a prediction (in CSV nothing): it says
+nothing that could be classified. Only in a table of several columns a blank line is no row: at the end it
+is passed over, between rows it is refused.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,14 +41,9 @@ from model.file_names import CONFIG_NAME
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenization_albert import AlbertTokenizer, Sources, check_vocabulary, find_vocabulary
 from processors.features import Features, build_features
-from processors.sentences import (
-    Sentences,
-    sentences_of_lines,
-    sentences_of_table,
-    sentences_of_text,
-)
+from processors.predictions import check_name, write_table
+from processors.sentences import Sentences
 from processors.submission import prediction_records
-from processors.text_files import decode, read_text
 from processors.windows import build_windows, mean_of_windows
 from tools.cli.errors import UsageError
 from tools.cli.groups import flag, parser_of
@@ -50,6 +52,7 @@ from tools.cli.program import run_command
 from tools.cli.streams import say
 from tools.machine.device import Device, select_device
 from tools.machine.process_flags import DEVICES
+from tools.run.asked import read_sentences
 from tools.run.data_facts import OutputRange, count_unknown, warn_of_unknown
 from tools.run.data_flags import (
     ENCODING_HELP,
@@ -67,7 +70,6 @@ logger = logging.getLogger(__name__)
 
 _CHUNK = 1024  # So many sentences are sorted by length together; results come after each chunk.
 _BATCH_SIZE = 32
-_TABLES = (".csv", ".tsv")
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,16 @@ class PredictFlags:
     file: Path | None = flag(None, "a file with a sentence a line, or a table", type=Path)
     text_columns: tuple[str, ...] | None = flag(
         None,
-        "--file is a table: its column of the text, or of both texts of a pair",
+        "--file is a table: its column of the text, or of both texts of a pair (default: those that the "
+        "model was trained with)",
         type=column_names,
         metavar="A[,B]",
+    )
+    output: Path | None = flag(
+        None,
+        "write the table there, with the predictions: .csv or .jsonl",
+        type=Path,
+        metavar="FILE",
     )
     encoding: str = flag("utf-8", ENCODING_HELP, type=text_encoding, metavar="NAME")
     batch_size: int | None = flag(
@@ -140,48 +149,24 @@ class PredictFlags:
             )
         if self.text_columns and not self.file:
             raise UsageError("--text_columns names columns of a table: give it with --file")
-        if self.file and self.file.suffix.lower() in _TABLES and not self.text_columns:
-            raise UsageError(
-                f"--file {self.file} is a table by its name: say with --text_columns which column has "
-                "the text; a file with a sentence a line has another ending"
-            )
-
-
-def read_sentences(flags: PredictFlags, model_has_pairs: bool | None) -> Sentences:
-    """Return what the flags say is to be classified.
-
-    Raises:
-        FileNotFoundError, ValueError: as the readers of :mod:`processors.sentences`.
-        UsageError: a sentence, or the number of columns, is not for this model.
-    """
-    if flags.text_columns:
-        wanted, given = 1 + bool(model_has_pairs), len(flags.text_columns)
-        if model_has_pairs is not None and given != wanted:
-            raise UsageError(
-                f"--text_columns {','.join(flags.text_columns)}: {given} for a model that was trained "
-                f"on {'pairs of texts: give 2' if model_has_pairs else 'single texts: give 1'}"
-            )
-        return sentences_of_table(flags.file, flags.text_columns, flags.encoding)
-    if flags.sentences:
-        try:
-            return sentences_of_lines(flags.sentences, "the arguments", "sentence", model_has_pairs)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-    if flags.file:
-        text, source = read_text(flags.file, flags.encoding), str(flags.file)
-    else:  # It is read as bytes: what the locale says of them is nothing to go by.
-        source = "standard input"
-        text = decode(sys.stdin.buffer.read(), source, flags.encoding)
-    return sentences_of_text(text, source, model_has_pairs)
+        if self.output and os.path.lexists(self.output):
+            raise UsageError(f"--output {self.output} is there: name another, or move it away")
+        if self.output:
+            try:
+                check_name(self.output)
+            except ValueError as error:
+                raise UsageError(f"--output {error}") from error
 
 
 def predict(flags: PredictFlags) -> None:
-    """Load the folder and print a JSON object for each sentence; all are read before the first is."""
+    """Load the folder and print, or write, what it says of each sentence; all are read before that."""
     check_trained(flags.model, "--model")
     config = AlbertConfig.from_file(flags.model, is_scored=True)
     tokenizer = AlbertTokenizer(find_vocabulary(flags.model))
     check_vocabulary(config, tokenizer, Sources(flags.model / CONFIG_NAME))
-    sentences = read_sentences(flags, config.has_pairs)
+    sentences = read_sentences(
+        flags.sentences, flags.file, flags.text_columns, flags.encoding, config
+    )
     length, truncation = inputs_of(config, flags.max_seq_length, flags.truncation)
     length = min(length, config.max_position_embeddings)
     for remark in other_inputs(config, length, truncation):
@@ -192,11 +177,22 @@ def predict(flags: PredictFlags) -> None:
     device.activate()
     device.keep_memory()
     model = device.place(load_model(flags.model, config))
-    seen = Seen()
-    for start in range(0, len(sentences), _CHUNK):
-        part = sentences.part(start, start + _CHUNK)
-        for record in classify(part, model, tokenizer, device, flags.batch_size, seen, stride):
-            say(json.dumps(record, ensure_ascii=False))
+    seen, labels = Seen(), None if config.num_labels == 1 else config.labels
+
+    def records() -> Iterator[dict[str, Any]]:
+        for start in range(0, len(sentences), _CHUNK):
+            part = sentences.part(start, start + _CHUNK)
+            yield from classify(part, model, tokenizer, device, flags.batch_size, seen, stride)
+
+    if flags.output:
+        rows = zip(sentences.rows(), records(), strict=True)
+        header = sentences.header or ("id", "text")
+        count = write_table(flags.output, header, rows, labels or (), list(no_prediction(labels)))
+        say(f"{flags.output}: {count} rows")
+    else:
+        for number, texts, record in zip(sentences.ids, sentences.texts, records(), strict=True):
+            shown = {"id": number, "text": "\t".join(texts), **record}
+            say(json.dumps(shown, ensure_ascii=False))
     warn_of_unknown("the input", seen.unknown, seen.tokens, "--model")
     seen.outputs.warn_if_alike("the input")
     if seen.cut:
@@ -253,9 +249,9 @@ def classify(
 ) -> Iterator[dict[str, Any]]:
     """Yield the record of each of the N sentences, in their order.
 
-    It has the ``id``, the ``text`` (of a pair both, with a tab between them) and what
-    :func:`processors.submission.prediction_records` returns, with None for a sentence without text. What
-    is classified is added to ``seen``. With a ``stride`` above 0, longer texts are read in windows.
+    It is what :func:`processors.submission.prediction_records` returns, or :func:`no_prediction` for a
+    sentence without text. What is classified is added to ``seen``. With a ``stride`` above 0, longer
+    texts are read in windows.
     """
     config = model.config
     labels = None if config.num_labels == 1 else config.labels
@@ -275,9 +271,13 @@ def classify(
         if stride:
             logits = mean_of_windows(logits, counts)
         records = iter(prediction_records(logits, labels))
-    nothing = {"prediction": None, "score" if labels is None else "probabilities": None}
-    for number, texts, full in zip(sentences.ids, sentences.texts, has_text, strict=True):
-        yield {"id": number, "text": "\t".join(texts), **(next(records) if full else nothing)}
+    for full in has_text:
+        yield next(records) if full else no_prediction(labels)
+
+
+def no_prediction(labels: Sequence[str] | None) -> dict[str, None]:
+    """Return the record of a sentence without text; ``labels`` is None for a model of numbers."""
+    return dict.fromkeys(("prediction", "score" if labels is None else "probabilities"))
 
 
 def main(words: Sequence[str]) -> int:

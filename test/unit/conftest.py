@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -21,6 +22,7 @@ from model.tokenization_albert import AlbertTokenizer
 from model.tokenizer_export import save_tokenizer
 from model.torch_releases import CAN_COMPILE
 from model.vocabulary_training import train_vocabulary
+from tools import predict
 
 if not torch.cuda.is_available():  # Triton reads it when it is first imported, by whichever test.
     os.environ["TRITON_INTERPRET"] = "1"
@@ -152,6 +154,45 @@ def program(pretrained, tmp_path, monkeypatch):
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
     signal.signal(signal.SIGTERM, on_sigterm)
+
+
+@pytest.fixture
+def small_model(pretrained, tokenizer, tmp_path):
+    """Return a function that writes a classifier's folder, trained on pairs or not, or saying neither."""
+
+    def write(has_pairs, labels=("bad", "good")):
+        folder = tmp_path / f"model_{has_pairs}"
+        config = AlbertConfig.from_file(pretrained)
+        config.set_task(labels, has_pairs)
+        config.initializer_range = 0.5
+        torch.manual_seed(3)
+        save_model(build_model(config), folder)
+        save_tokenizer(tokenizer, folder)
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def ask(monkeypatch, capsys, tmp_path):
+    """Run predict in this process; return its status, the records that it shows and its error output."""
+
+    def call(folder, *words, data=b"", shows=True):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="ascii"))
+        monkeypatch.chdir(tmp_path)
+        on_sigterm = signal.getsignal(signal.SIGTERM)
+        words = ["--model", str(folder), "--device=cpu", "--max_seq_length=32", *map(str, words)]
+        try:
+            status = predict.main(words)
+        except SystemExit as end:
+            status = end.code
+        finally:
+            signal.signal(signal.SIGTERM, on_sigterm)
+        printed = capsys.readouterr()
+        shown = printed.out.splitlines() if shows else []
+        return status, [json.loads(line) for line in shown], printed.err
+
+    return call
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """tools/predict.py gives what --do_predict gives, for each input in its place."""
 
-import io
 import json
 import os
 import signal
@@ -13,9 +12,8 @@ import torch
 from forkserver import tied
 from helpers import ROOT, command
 
-from model.checkpoint import build_model, load_model, save_model
+from model.checkpoint import load_model, save_model
 from model.configuration_albert import AlbertConfig
-from model.tokenizer_export import save_tokenizer
 from processors.features import build_features
 from processors.reading import Examples
 from tools import predict
@@ -79,44 +77,6 @@ def test_text_is_utf8_in_every_locale(small_model, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["text"] == "un film tr\u00e8s \u00e9mouvant"
-
-
-@pytest.fixture
-def small_model(pretrained, tokenizer, tmp_path):
-    """Return a function that writes a classifier's folder, trained on pairs or not, or saying neither."""
-
-    def write(has_pairs, labels=("bad", "good")):
-        folder = tmp_path / f"model_{has_pairs}"
-        config = AlbertConfig.from_file(pretrained)
-        config.set_task(labels, has_pairs)
-        config.initializer_range = 0.5
-        torch.manual_seed(3)
-        save_model(build_model(config), folder)
-        save_tokenizer(tokenizer, folder)
-        return folder
-
-    return write
-
-
-@pytest.fixture
-def ask(monkeypatch, capsys, tmp_path):
-    """Run the command in this process; return its status, its records and its error output."""
-
-    def call(folder, *words, data=b""):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="ascii"))
-        monkeypatch.chdir(tmp_path)
-        on_sigterm = signal.getsignal(signal.SIGTERM)
-        words = ["--model", str(folder), "--device=cpu", "--max_seq_length=32", *map(str, words)]
-        try:
-            status = predict.main(words)
-        except SystemExit as end:
-            status = end.code
-        finally:
-            signal.signal(signal.SIGTERM, on_sigterm)
-        printed = capsys.readouterr()
-        return status, [json.loads(line) for line in printed.out.splitlines()], printed.err
-
-    return call
 
 
 def test_results_stand_in_the_order_and_number_of_the_lines(small_model, ask):
@@ -243,7 +203,7 @@ def test_both_columns_of_a_pair(small_model, ask, tmp_path):
 @pytest.mark.parametrize(
     ("words", "data", "status", "line"),
     [
-        (["--file", "t.csv"], b"sentence\na\n", 2, "t.csv is a table by its name: say with --text_col"),
+        (["--file", "t.csv"], b"sentence\na\n", 2, "t.csv is a table by its name, and the model does not"),
         (["--file", "T.TSV"], b"sentence\na\n", 2, "T.TSV is a table by its name"),
         (["--file", "t.csv", "--text_columns", "review"], b"sentence\na\n", 1,
          "t.csv, line 1: no column 'review' among 'sentence': a header line with review is needed; "

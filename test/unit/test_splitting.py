@@ -89,12 +89,40 @@ def test_a_table_without_a_dev_file_is_scored(run_classifier, table, tmp_path):
     assert "--dev_share 0.2: 12 of 60 examples are set aside (--split_seed 42)" in trained.stdout
     assert "--max_train_examples: 20 of 48 are trained with" in trained.stdout
     assert 'classes of dev: "dull" (6), "fine" (6)' in trained.stdout
-    # Later, with another --seed, it is the same part of the file that is scored.
-    again = run_classifier(*flags, "--do_eval", "--seed", "7")
+    # Later, with another --seed, it is the same part of the file that is scored; a test file with labels
+    # is scored, too.
+    test = (tmp_path / "t.jsonl").read_text().splitlines(keepends=True)[:9]
+    (tmp_path / "test.jsonl").write_text("".join(test))
+    predicts = ("--do_predict", "--test_file", "test.jsonl")
+    again = run_classifier(*flags, "--do_eval", "--seed", "7", *predicts)
     assert again.returncode == 0, again.stderr
     *_, first, second = records(tmp_path / "out", "eval")
     assert second["examples"] == 12
     assert {k: first[k] for k in ("acc", "macro_f1")} == {k: second[k] for k in ("acc", "macro_f1")}
+    (scored,) = records(tmp_path / "out", "test")
+    assert (scored["file"], scored["examples"]) == ("test", 9)
+    text = (tmp_path / "out" / "predictions" / "test.tsv").read_text()
+    hits = [
+        json.loads(a)["label"] == b.split("\t")[1]
+        for a, b in zip(test, text.splitlines()[1:], strict=True)
+    ]
+    assert scored["acc"] == pytest.approx(sum(hits) / 9)
+    assert "***** Test results of test *****" in again.stdout
+    results = (tmp_path / "out" / "eval_results.txt").read_text()
+    model = f"[model]\nacc = {second['acc']}\nmacro_f1 = {second['macro_f1']}\n"
+    of_test = f"[test test]\nacc = {scored['acc']}\nmacro_f1 = {scored['macro_f1']}\n"
+    assert results == model + of_test
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["text_columns"] == ["sentence"]  # The default of tools/predict.py.
+    # Once more, with a label of no class: nothing is scored, and no result is lost.
+    (tmp_path / "test.jsonl").write_text("".join(test).replace('"dull"', '"drab"'))
+    once_more = run_classifier(*CUSTOM, *predicts)
+    assert once_more.returncode == 0, once_more.stderr
+    words = (
+        "test.jsonl, line 2: label 'drab' is not one of 'dull', 'fine': the file is predicted, and"
+    )
+    assert words in once_more.stdout + once_more.stderr
+    assert (tmp_path / "out" / "eval_results.txt").read_text() == results
 
 
 @pytest.mark.parametrize(

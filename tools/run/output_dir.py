@@ -87,8 +87,9 @@ def _check_kinds(folder: Path, flags: Flags) -> None:
     }
     files = {
         **dict.fromkeys((LOCK, *MODEL_FILES, *INDEX_NAMES, _ARGUMENTS), goals.do_train),
-        _HISTORY: goals.do_train or goals.do_eval,
-        _EVAL_RESULTS: goals.do_eval,
+        # A test file with labels is scored, too.
+        _HISTORY: goals.do_train or goals.do_eval or goals.do_predict,
+        _EVAL_RESULTS: goals.do_eval or goals.do_predict,
     }
     for name, is_written in folders.items():
         path = folder / name
@@ -235,9 +236,18 @@ def _is_result(entry: Path) -> bool:
 
 def write_eval_results(output_dir: Path, results: dict[str, dict[str, float]]) -> None:
     """Write the metrics of each evaluated model, by the model's name, as ``name = value`` lines."""
-    lines = [
-        line
-        for model, metrics in results.items()
-        for line in (f"[{model}]", *(f"{name} = {value}" for name, value in metrics.items()))
-    ]
-    write_whole(output_dir / _EVAL_RESULTS, "\n".join([*lines, ""]))
+    sections = (_section(model, metrics) for model, metrics in results.items())
+    write_whole(output_dir / _EVAL_RESULTS, "".join(sections))
+
+
+def add_eval_results(output_dir: Path, name: str, metrics: dict[str, float]) -> None:
+    """Write metrics beside those that are there, in the place of earlier ones of the same name."""
+    file = output_dir / _EVAL_RESULTS
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    sections = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
+    others = [section for section in sections if not section.startswith(f"[{name}]\n")]
+    write_whole(file, "".join([*others, _section(name, metrics)]))
+
+
+def _section(name: str, metrics: dict[str, float]) -> str:
+    return "\n".join([f"[{name}]", *(f"{key} = {value}" for key, value in metrics.items()), ""])

@@ -100,10 +100,13 @@ class Scorer:
         self._history.write("eval", **known, examples=sum(map(len, dev)), **metrics)
         return metrics
 
-    def predict(self, model: AlbertForSequenceClassification) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield the name of each test file's submission, and the logits of its N examples.
+    def predict(
+        self, model: AlbertForSequenceClassification
+    ) -> Iterator[tuple[str, np.ndarray, dict[str, float]]]:
+        """Yield the name of each test file's submission, the logits of its N examples and their metrics.
 
-        They are [N, num_labels], in the order of the file.
+        The logits are [N, num_labels], in the order of the file. The metrics, which are logged and
+        recorded, are none where the file has no labels.
         """
         tests = zip(self._task.submission_names, self._features["test"], strict=True)
         # A task has names for its dev files alone, as many as it has test files.
@@ -113,7 +116,15 @@ class Scorer:
                 outputs = OutputRange()
                 outputs.add(examples, logits)
                 outputs.warn_if_alike(f"test{suffix}")
-            yield name, logits
+            metrics = {}
+            if len(examples.labels):
+                predictions = classes_or_scores(logits)
+                metrics = compute_metrics(self._task.metrics, predictions, examples.labels)
+                logger.info("***** Test results of %s *****", name)
+                for metric, value in metrics.items():
+                    logger.info("  %s = %s", metric, value)
+                self._history.write("test", file=name, examples=len(examples), **metrics)
+            yield name, logits, metrics
 
     def _logits(
         self,
