@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from processors.formats import numbered, place, unpacked
-from processors.glue import CORRELATIONS, Task
+from processors.glue import OF_NUMBERS, Task
 from processors.reading import one_class_alone, read_columns
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def custom_task(
 
 def as_regression(task: Task) -> Task:
     """Return ``task`` with a number as its target."""
-    return replace(task, labels=None, metrics=CORRELATIONS)
+    return replace(task, labels=None, metrics=OF_NUMBERS)
 
 
 def with_labels(task: Task, data_dir: str | Path) -> Task:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 SPLITS = ("train", "dev", "test")
 CORRELATIONS = ("pearson", "spearmanr", "corr")
+# The first ones are GLUE's and the references'.
+OF_NUMBERS = (*CORRELATIONS, "mae", "rmse")
 
 
 def _default_files() -> dict[str, tuple[str, ...]]:
@@ -35,6 +37,7 @@ class Task:
             without it they are counted from 0.
         encoding: of the files, by Python's name.
         own_files: whether the user names the files and their columns, which GLUE does otherwise.
+        submitted_range: the least and the greatest number that GLUE's server takes.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Task:
     index: str = "index"
     encoding: str = "utf-8"
     own_files: bool = False
+    submitted_range: tuple[float, float] | None = None
 
     @property
     def is_regression(self) -> bool:
@@ -111,7 +115,10 @@ TASKS = {
             ("acc", "f1", "acc_and_f1"),
         ),
         Task("sst-2", "SST-2", ("sentence",), "label", _BINARY, ("acc",), archive="SST-2"),
-        Task("sts-b", "STS-B", _PAIR, "score", None, CORRELATIONS, archive="STS-B"),
+        Task(
+            "sts-b", "STS-B", _PAIR, "score", None, OF_NUMBERS, archive="STS-B",
+            submitted_range=(0.0, 5.0),
+        ),
         Task(
             "qqp", "QQP", ("question1", "question2"), "is_duplicate", _BINARY,
             ("acc", "f1", "acc_and_f1"), skips_broken_rows=True, index="id", archive="QQP-clean",

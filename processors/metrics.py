@@ -1,4 +1,4 @@
-"""GLUE's metrics, by scikit-learn and SciPy."""
+"""GLUE's metrics, by scikit-learn and SciPy, and errors of numbers."""
 
 from __future__ import annotations
 
@@ -52,6 +52,20 @@ def _correlation(rule: Callable, predictions: np.ndarray, labels: np.ndarray) ->
     return 0.0 if math.isnan(value) else value
 
 
+def _mean_absolute_error(predictions: np.ndarray, labels: np.ndarray) -> float:
+    return float(np.abs(_errors(predictions, labels)).mean())
+
+
+def _root_mean_square_error(predictions: np.ndarray, labels: np.ndarray) -> float:
+    errors = _errors(predictions, labels)
+    largest = np.abs(errors).max() or 1.0  # Its square may be more than a number can hold.
+    return float(largest * np.sqrt(np.square(errors / largest).mean()))
+
+
+def _errors(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return predictions.astype(np.float64) - labels.astype(np.float64)
+
+
 def _mean(first: Callable, second: Callable) -> Callable:
     return lambda *arrays: (first(*arrays) + second(*arrays)) / 2
 
@@ -66,6 +80,8 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "pearson": _pearson,
     "spearmanr": _spearman,
     "corr": _mean(_pearson, _spearman),
+    "mae": _mean_absolute_error,
+    "rmse": _root_mean_square_error,
 }
 
 

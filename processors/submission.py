@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +27,9 @@ def write_submission(
         index: [N] what the test file calls its rows; without it they are counted from 0.
 
     Returns:
-        the path of the submission file. The JSON lines hold, for a class, the probability of each, for a
-        regression, the number. Both are on the disk.
+        the path of the submission file, whose numbers are within ``task.submitted_range``. The JSON lines
+        hold, for a class, the probability of each, for a regression, the number as it is. Both are on the
+        disk.
 
     Raises:
         DiskError: the disk is full.
@@ -39,12 +41,19 @@ def write_submission(
     rows, details = [], []
     for row, record in zip(index, records, strict=True):
         prediction = record["prediction"]
-        rows.append(f"{row}\t{f'{prediction:.3f}' if task.is_regression else prediction}")
+        rows.append(f"{row}\t{_submitted(task, prediction)}")
         details.append(json.dumps({"index": _as_number(row), **record}))
     submission = folder / f"{name}.tsv"
     write_whole(submission, "\n".join(["index\tprediction", *rows, ""]))
     write_whole(submission.with_suffix(".jsonl"), "\n".join([*details, ""]))
     return submission
+
+
+def _submitted(task: Task, prediction: Any) -> str:
+    if not task.is_regression:
+        return prediction
+    low, high = task.submitted_range or (-math.inf, math.inf)
+    return f"{min(max(prediction, low), high) + 0.0:.3f}"  # Without the sign that -0 has.
 
 
 def prediction_records(logits: np.ndarray, labels: Sequence[str] | None) -> list[dict[str, Any]]:

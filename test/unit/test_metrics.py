@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from processors.glue import CORRELATIONS
+from processors.custom import custom_task
+from processors.glue import CORRELATIONS, SPLITS, TASKS
 from processors.metrics import classes_or_scores, compute_metrics
 
 PREDICTIONS, LABELS = np.array([1, 0, 1, 1, 0]), np.array([1, 0, 0, 1, 1])
@@ -40,6 +41,19 @@ def test_correlations():
     assert result["pearson"] == pytest.approx(pearson)
     assert result["spearmanr"] == pytest.approx(spearman)
     assert result["corr"] == pytest.approx((pearson + spearman) / 2)
+
+
+def test_errors_of_numbers():
+    x = np.array([1.0, 2.0, 3.0, 4.0], dtype=np.float32)
+    result = compute_metrics(["mae", "rmse"], x, np.array([1.0, 3.0, 2.0, 6.0], dtype=np.float32))
+    assert result == pytest.approx({"mae": (0 + 1 + 1 + 2) / 4, "rmse": np.sqrt((1 + 1 + 4) / 4)})
+    assert compute_metrics(["mae", "rmse"], x, x) == {"mae": 0.0, "rmse": 0.0}
+    large = np.array([3e38, -3e38], dtype=np.float32)
+    assert compute_metrics(["rmse"], large, -large)["rmse"] == pytest.approx(6e38, rel=1e-6)
+    # Those that the references have come first.
+    assert TASKS["sts-b"].metrics == (*CORRELATIONS, "mae", "rmse")
+    own = custom_task(dict.fromkeys(SPLITS), ("a",), "b", regression=True)
+    assert own.metrics == TASKS["sts-b"].metrics
 
 
 def test_constant_predictions_have_no_correlation():
