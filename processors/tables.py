@@ -15,7 +15,7 @@ from processors.data_kinds import name_binary, name_textual
 from processors.formats import JSON_LINES, PACKED, PARQUET, format_of, is_packed, place, unpacked
 from processors.glue import Task
 from processors.json_lines import json_records
-from processors.parquet import parquet_columns
+from processors.parquet import open_parquet
 from processors.rows import csv_rows, tsv_rows
 from processors.separators import (
     OTHERS,
@@ -152,13 +152,12 @@ def _open_parquet(path: Path) -> Table:
         raise _empty(path)
     if not data.startswith(b"PAR1") and (kind := name_binary(data) or name_textual(data)):
         raise OtherKindError(str(path), kind)
-    header, columns = parquet_columns(path, data)
-    count = len(columns[0]) if columns else 0
+    header, count, column = open_parquet(path, data)
     if not count:
         raise _no_examples(path)
 
     def take(positions: Sequence[int]) -> tuple[list[int], list[list[Any]]]:
-        return list(range(1, count + 1)), [columns[i] for i in positions]
+        return list(range(1, count + 1)), [column(i) for i in positions]
 
     return Table(path, str(path), header, take)
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fuzzing import fuzz, mutate
 from helpers import rows_of
 
 from processors.custom import custom_task, with_labels
@@ -19,6 +20,9 @@ from processors.tables import read_whole_table
 
 NO_FILES = {"train": None, "dev": None, "test": None}
 PAIRS = custom_task(NO_FILES, ("a", "b"), "label", True)
+
+
+PAIR = custom_task(NO_FILES, ("text", "label"), "x", False)
 
 
 def own_task(path):
@@ -200,3 +204,14 @@ def test_damaged_parquet_is_one_line(tmp_path):
     path = write(tmp_path, "t.parquet", parquet({"text": []}))
     with pytest.raises(ValueError, match="has a header but no examples"):
         read_examples(own_task(path), path, "test")
+
+
+def test_mutated_parquet_is_read_or_refused(tmp_path):
+    data = parquet(
+        {"x": [[1], None] * 9, "text": ["a film", "这部电影"] * 9, "label": [1.5, None] * 9}
+    )
+    path = tmp_path / "t.parquet"
+    found = fuzz(
+        path, lambda rng: mutate(data, rng), lambda: read_examples(PAIR, path, "test"), 500
+    )
+    assert found["refused"] > 50

@@ -33,7 +33,7 @@ def check_same_flags(flags: Flags, runtime: Runtime) -> None:
         UsageError: they did not; names each flag that differs, and the ranks.
     """
     inputs, records = flags.inputs, flags.records
-    facts: dict[str, Any] = asdict(flags.goals) | asdict(flags.training)
+    facts: dict[str, Any] = asdict(flags.goals) | asdict(flags.training) | asdict(flags.shares)
     same_of_inputs = ("max_seq_length", "truncation", "label_order", "random_init")
     facts |= {name: getattr(inputs, name) for name in same_of_inputs}
     facts |= {
