@@ -72,7 +72,9 @@ class GoalFlags:
     )
     do_train: bool = flag(False, "train on train.tsv")
     do_eval: bool = flag(False, "score all of dev.tsv, each epoch and at the end")
-    do_predict: bool = flag(False, "write GLUE's submission file for test.tsv")
+    do_predict: bool = flag(
+        False, "write GLUE's submission file for test.tsv, and score it where it has labels"
+    )
     eval_all_checkpoints: bool = flag(
         False, "with --do_eval: score every checkpoint in the output folder too"
     )
