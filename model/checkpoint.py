@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,13 +19,14 @@ from torch import Tensor
 from model.configuration_albert import AlbertConfig
 from model.file_names import CONFIG_NAME, WEIGHTS_NAMES
 from model.modeling_albert import AlbertForSequenceClassification
-from model.weight_names import albert_pytorch_key, name_weights, shown_name
+from model.weight_names import albert_pytorch_key, kinds_of, name_weights, shown_name
 from model.weights_file import check_numbers, find_weights, read_names, read_state
 
 logger = logging.getLogger(__name__)
 
 Shapes = Mapping[str, Sequence[int]]
-_HEAD = ("classifier.weight", "classifier.bias")
+HEAD = ("classifier.weight", "classifier.bias")
+_POOLER = ("albert.pooler.weight", "albert.pooler.bias")
 # These are pretraining heads, and a buffer that older releases of transformers saved.
 _UNUSED = re.compile(r"(predictions|cls|sop_classifier)\.|.*\bembeddings\.position_ids$")
 
@@ -37,11 +38,16 @@ NEW_HEAD_SHIFT = INPUT_SHIFTS["albert_pytorch"]  # A new head is the reference's
 
 @dataclass(frozen=True)
 class Weights:
-    """The state found in a folder, in Hugging Face's names, and which of :data:`LAYOUTS` it had."""
+    """The state found in a folder, in Hugging Face's names, and which of :data:`LAYOUTS` it had.
+
+    Attributes:
+        changes: what is not as the file has it, a phrase for each.
+    """
 
     path: Path
     layout: str
     state: dict[str, Tensor]
+    changes: tuple[str, ...] = ()
 
 
 class OutputsError(ValueError):
@@ -73,10 +79,11 @@ def read_weights(folder: str | Path) -> Weights:
     path = find_weights(folder)
     state = read_state(path)
     try:
-        layout, names = name_weights(state)
+        layout, names, renamed = name_weights(state)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return Weights(path, layout, {names[key]: value for key, value in state.items()})
+    changes = (f"renamed: {', '.join(renamed)}",) if renamed else ()
+    return Weights(path, layout, {names[key]: value for key, value in state.items()}, changes)
 
 
 def has_classifier(folder: str | Path) -> bool:
@@ -93,7 +100,7 @@ def has_classifier(folder: str | Path) -> bool:
     if names is None:
         return "classifier.weight" in read_weights(folder).state
     try:
-        return "classifier.weight" in name_weights(names)[1].values()
+        return "classifier.weight" in name_weights(names).names.values()
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -102,7 +109,8 @@ def load_model(folder: str | Path, config: AlbertConfig) -> AlbertForSequenceCla
     """Build the classifier that ``config`` describes, with the weights in ``folder``.
 
     A folder without a classifier (a pretrained model) gets a new one in the reference's convention,
-    ``config.classifier_input_shift`` = 0.1; the log says so. Pretraining heads are left out.
+    ``config.classifier_input_shift`` = 0.1; the log says so. Pretraining heads are left out. All else must
+    be there, and nothing more: see :func:`load_for_training`.
 
     Raises:
         FileNotFoundError: there are no weights.
@@ -110,17 +118,54 @@ def load_model(folder: str | Path, config: AlbertConfig) -> AlbertForSequenceCla
         ValueError: they do not fit the configuration, or are no numbers of a trained model; the message
             names the keys.
     """
-    weights = read_weights(folder)
+    return _build(read_weights(folder), config)
+
+
+def load_for_training(
+    folder: str | Path, config: AlbertConfig, take_head: Callable[[Weights], Weights]
+) -> AlbertForSequenceClassification:
+    """Build the classifier that ``config`` describes with what ``folder`` has of it, to train it.
+
+    Any model with ALBERT's encoder will do. A pooler that it lacks is new. What is neither the encoder's
+    nor the classifier's is left out; one log line says all that.
+
+    Args:
+        take_head: returns the weights without the classifier, where that is not the task's.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`load_model`.
+    """
+    weights = take_head(read_weights(folder))
+    used = {k: v for k, v in weights.state.items() if k.startswith("albert.") or k in HEAD}
+    changes = weights.changes
+    if others := kinds_of([key for key in weights.state if key not in used]):
+        more = f" and {len(others) - 6} more" if others[6:] else ""
+        changes += (f"left out: {', '.join(map(shown_name, others[:6]))}{more}",)
+    new = () if any(key in used for key in _POOLER) else _POOLER
+    if new:
+        changes += ("new: the pooler",)
+    return _build(replace(weights, state=used, changes=changes), config, new)
+
+
+def without_head(weights: Weights, change: str) -> Weights:
+    """Return the weights without the classifier; ``change`` is the phrase for it."""
+    state = {key: value for key, value in weights.state.items() if key not in HEAD}
+    return replace(weights, state=state, changes=(*weights.changes, change))
+
+
+def _build(
+    weights: Weights, config: AlbertConfig, new: Collection[str] = ()
+) -> AlbertForSequenceClassification:
+    """Build the classifier with its weights, and log what they are; those called ``new`` are random."""
     state = {k: v for k, v in weights.state.items() if not _UNUSED.match(k)}
     for name, value in state.items():
         check_numbers(weights.path, name, value)
-    new_head = not any(key in state for key in _HEAD)
+    new_head = not any(key in state for key in HEAD)
     if new_head or weights.layout == "albert_pytorch":
         config.classifier_input_shift = NEW_HEAD_SHIFT
     model = AlbertForSequenceClassification(config)
     fresh = model.state_dict()
-    if new_head:
-        state |= {key: fresh[key] for key in _HEAD}
+    state |= {key: fresh[key] for key in (*new, *(HEAD if new_head else ()))}
     _check_outputs(weights.path, shapes(state), shapes(fresh))
     check_fit(weights.path, shapes(state), shapes(fresh))
     if not new_head:
@@ -128,11 +173,12 @@ def load_model(folder: str | Path, config: AlbertConfig) -> AlbertForSequenceCla
     model.load_state_dict(state)
     head = "a new classifier" if new_head else "its classifier"
     logger.info(
-        "weights: %s (%s layout), with %s (it adds %s to its input)",
+        "weights: %s (%s layout), with %s (it adds %s to its input)%s",
         weights.path,
         weights.layout,
         head,
         config.classifier_input_shift,
+        "".join(f"; {change}" for change in weights.changes),
     )
     return model
 
@@ -166,9 +212,9 @@ def _check_outputs(path: Path, found: Shapes, wanted: Shapes) -> None:
     Raises:
         OutputsError: it has others.
     """
-    weight, bias = (tuple(found.get(key, ())) for key in _HEAD)
-    count, width = wanted[_HEAD[0]]
-    others = (key for key in wanted if key not in _HEAD)
+    weight, bias = (tuple(found.get(key, ())) for key in HEAD)
+    count, width = wanted[HEAD[0]]
+    others = (key for key in wanted if key not in HEAD)
     if all(tuple(found.get(key, ())) == tuple(wanted[key]) for key in others) and (
         weight == (*bias, width) and bias and bias != (count,)
     ):

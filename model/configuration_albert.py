@@ -29,6 +29,11 @@ PROBLEM_TYPES = ("single_label_classification", "regression")
 # tail, as Sun et al. 2019 (arXiv:1905.05583) have it.
 TRUNCATIONS = ("head", "tail", "head+tail")
 SHORTEST_INPUT = 5  # It is what a pair takes with a token of each text.
+# These have a classifier under the same name that is none of sequences.
+_OTHER_CLASSIFIERS = {
+    "AlbertForTokenClassification": "of tokens",
+    "AlbertForMultipleChoice": "of the choices in a multiple choice",
+}
 
 # The most that is taken. ALBERT's largest has 12 layers of width 4,096; what is far above that is a slip
 # or a damaged file, and would be computed for ever.
@@ -209,6 +214,14 @@ class AlbertConfig:
         self.extra[_COLUMNS_KEY] = list(names)
 
     @property
+    def other_classifier(self) -> str | None:
+        """What the classifier is of, where ``architectures`` says that it is of no sequence."""
+        names = self.extra.get("architectures")
+        names = names if isinstance(names, list) else [names]
+        known = (name for name in names if isinstance(name, str) and name in _OTHER_CLASSIFIERS)
+        return next(map(_OTHER_CLASSIFIERS.get, known), None)
+
+    @property
     def vocabulary_sha256(self) -> str | None:
         """The digest of the vocabulary that the model was saved with; None if that is not said.
 
@@ -302,6 +315,11 @@ class AlbertConfig:
                 f"{path}: problem_type is {shown(config.problem_type)}, and only "
                 f"{' and '.join(PROBLEM_TYPES)} are scored here: train the model with --do_train, or "
                 "correct that line if it is wrong"
+            )
+        if is_scored and config.other_classifier:
+            raise ValueError(
+                f"{path}: by its architectures the model's classifier is {config.other_classifier}, not "
+                "of whole texts: train the model with --do_train, or correct that line if it is wrong"
             )
         needed, there = 4 * config.weight_count, machine_memory()
         if there is not None and needed > there:

@@ -144,6 +144,11 @@ class InputFlags:
         None, "the same; of no account beside --spm_model_file", metavar="FILE"
     )
     random_init: bool = flag(False, "start from random weights: only config needed")
+    keep_head: bool = flag(
+        False,
+        "with --do_train: insist on the model's own classifier, and take its classes for the task's in "
+        "their order, whatever they are called",
+    )
     max_seq_length: int | None = flag(
         None,
         f"longest input, in tokens (default: that of the model's own training, or {LONGEST_INPUT})",
@@ -325,6 +330,8 @@ def _check(
         )
     if inputs.do_lower_case and inputs.no_do_lower_case:
         raise UsageError("--do_lower_case and --no_do_lower_case contradict each other")
+    if inputs.keep_head and inputs.random_init:
+        raise UsageError("--keep_head and --random_init contradict each other")
     if inputs.tokenizer_name and (inputs.spm_model_file or inputs.vocab_file):
         other = "--spm_model_file" if inputs.spm_model_file else "--vocab_file"
         raise UsageError(f"--tokenizer_name and {other} both name the vocabulary: leave one out")
@@ -339,6 +346,7 @@ def _check(
         ("eval_all_checkpoints", goals, "do_eval", "which scores them"),
         ("resume", records, "do_train", "with which it goes on"),
         ("random_init", inputs, "do_train", "which starts from those weights"),
+        ("keep_head", inputs, "do_train", "which starts from that classifier"),
         ("save_format", records, "do_train", "whose model it is about"),
         ("save_total_limit", records, "do_train", "whose checkpoints it counts"),
         ("gradient_checkpointing", training, "do_train", "whose steps it is about"),

@@ -17,7 +17,13 @@ from callback.checkpointing import (
     newest_checkpoint,
 )
 from callback.history import History
-from model.checkpoint import OutputsError, build_model, load_model, outputs
+from model.checkpoint import (
+    OutputsError,
+    build_model,
+    load_for_training,
+    load_model,
+    outputs,
+)
 from model.configuration_albert import AlbertConfig
 from model.file_names import CONFIG_NAME
 from model.modeling_albert import AlbertForSequenceClassification
@@ -43,6 +49,7 @@ from tools.run.output_dir import (
     tidy_output_dir,
 )
 from tools.run.resume import resuming
+from tools.run.starting_head import FileHead
 
 logger = logging.getLogger(__name__)
 
@@ -170,6 +177,7 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     if trains and flags.training.class_weights:
         check_class_weights(flags.training.class_weights, task.labels)
     named = config.num_labels if config.id2label else None
+    head = FileHead.of(config)
     config.set_task(task.labels, task.has_pairs)
     config.set_text_columns(task.texts)
     tokenizer = AlbertTokenizer(run.files.vocabulary, inputs.do_lower_case)
@@ -187,7 +195,14 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     check_vocabulary(config, tokenizer, Sources(source, flag, run.files.vocabulary_flag))
     seed_everything(flags.training.seed)  # A new classifier starts from random weights.
     # The model comes before the data, which take minutes to tokenize.
-    model = _load_model(run, config, task, named)
+    if run.resume_from or not trains:
+        model = _load_trained(run.resume_from or run.files.weights, run, config, task, named)
+    elif run.files.weights is None:
+        model = build_model(config)
+    else:
+        model = load_for_training(
+            run.files.weights, config, lambda w: head.take(w, task.labels, inputs.keep_head)
+        )
     saved = None
     if run.resume_from:
         with resuming():
@@ -205,18 +220,15 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     return Start(task, tokenizer, features, runtime.device.place(model), test_index, saved)
 
 
-def _load_model(
-    run: Run, config: AlbertConfig, task: Task, named: int | None
+def _load_trained(
+    weights: Path, run: Run, config: AlbertConfig, task: Task, named: int | None
 ) -> AlbertForSequenceClassification:
-    """Load the model with the task's outputs, or build it; ``named`` are the classes its file names.
+    """Load a model with the task's outputs; ``named`` are the classes that its file names.
 
     Raises:
         UsageError: its classifier is another task's.
         FileNotFoundError, ValueError: as :func:`model.checkpoint.load_model`.
     """
-    weights = run.resume_from or run.files.weights
-    if weights is None:
-        return build_model(config)
     try:
         return load_model(weights, config)
     except OutputsError as error:
@@ -226,9 +238,7 @@ def _load_model(
                 f"{run.resume_from or run.files.config} names {named} classes: they are not of one model"
             ) from error
         asked = f"--task_name {task.name} needs one {outputs(error.wanted)}"
-        remedy = (
-            "name the task that it was trained for, or a model without a classifier to train from"
-        )
+        remedy = "name the task that it was trained for, or train it for this one with --do_train"
         if run.resume_from:
             asked = f"--resume: {asked}"
             remedy = "resume it with the task it had, or train anew with --overwrite_output_dir"
