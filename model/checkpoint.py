@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 Shapes = Mapping[str, Sequence[int]]
 HEAD = ("classifier.weight", "classifier.bias")
+MAPPING = tuple(f"albert.encoder.embedding_hidden_mapping_in.{kind}" for kind in ("weight", "bias"))
 _POOLER = ("albert.pooler.weight", "albert.pooler.bias")
 # These are pretraining heads, and a buffer that older releases of transformers saved.
 _UNUSED = re.compile(r"(predictions|cls|sop_classifier)\.|.*\bembeddings\.position_ids$")
@@ -163,7 +164,12 @@ def _build(
     new_head = not any(key in state for key in HEAD)
     if new_head or weights.layout == "albert_pytorch":
         config.classifier_input_shift = NEW_HEAD_SHIFT
-    model = AlbertForSequenceClassification(config)
+    maps = config.embedding_size != config.hidden_size or (
+        weights.layout == "huggingface" and not _is_identity(state)
+    )
+    if not maps:
+        state = {key: value for key, value in state.items() if key not in MAPPING}
+    model = AlbertForSequenceClassification(config, maps)
     fresh = model.state_dict()
     state |= {key: fresh[key] for key in (*new, *(HEAD if new_head else ()))}
     _check_outputs(weights.path, shapes(state), shapes(fresh))
@@ -181,6 +187,29 @@ def _build(
         "".join(f"; {change}" for change in weights.changes),
     )
     return model
+
+
+def _is_identity(state: Mapping[str, Tensor]) -> bool:
+    """Return whether the map from embeddings to hidden states changes nothing: so is none written."""
+    weight, bias = (state.get(key) for key in MAPPING)
+    if weight is None or bias is None or weight.dim() != 2 or len(weight) != weight.shape[1]:
+        return False
+    return torch.equal(weight.float(), torch.eye(len(weight))) and not bias.any()
+
+
+def check_layout(model: AlbertForSequenceClassification, layout: str) -> None:
+    """See that ``model`` can be written in one of :data:`LAYOUTS`.
+
+    Raises:
+        ValueError: albert_pytorch has no place for a map that the model has.
+    """
+    config = model.config
+    same = config.embedding_size == config.hidden_size
+    if layout == "albert_pytorch" and same and model.maps_embeddings:
+        raise ValueError(
+            f"embedding_size is hidden_size ({config.hidden_size}): there albert_pytorch has no linear "
+            "map from the one to the other, and the model has one"
+        )
 
 
 def check_fit(
@@ -233,10 +262,13 @@ def _move_shift(state: dict[str, Tensor], old: float, new: float) -> None:
         state["classifier.bias"] = state["classifier.bias"] + change.float()
 
 
-def build_model(config: AlbertConfig) -> AlbertForSequenceClassification:
-    """Build the classifier that ``config`` describes, with random weights."""
+def build_model(
+    config: AlbertConfig, layout: str = "huggingface"
+) -> AlbertForSequenceClassification:
+    """Build the classifier that ``config`` describes, with random weights, to be written in ``layout``."""
     config.classifier_input_shift = NEW_HEAD_SHIFT
-    return AlbertForSequenceClassification(config)
+    same = config.embedding_size == config.hidden_size
+    return AlbertForSequenceClassification(config, not (same and layout == "albert_pytorch"))
 
 
 def save_model(
@@ -249,16 +281,21 @@ def save_model(
 
     Hugging Face's ALBERT adds nothing to the classifier's input, so there the shift goes into the saved
     bias and the logits are the same; :func:`load_model` takes it out again.
+    It always maps embeddings to hidden states: a model that does not gets the identity for that.
     ``with_classifier=False`` leaves the head out, as in a pretrained model's folder.
 
     Raises:
-        ValueError: a weight is no finite number; nothing is written.
+        ValueError: a weight is no finite number, or as :func:`check_layout`; nothing is written.
     """
+    check_layout(model, layout)
     if not all(value.isfinite().all() for value in model.state_dict().values()):
         raise ValueError("the weights are no finite numbers: try a lower --learning_rate")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {key: value.detach().float().cpu() for key, value in model.state_dict().items()}
+    if not model.maps_embeddings:
+        size = model.config.hidden_size
+        state |= dict(zip(MAPPING, (torch.eye(size), torch.zeros(size)), strict=True))
     _move_shift(state, model.config.classifier_input_shift, INPUT_SHIFTS[layout])
     architecture = "AlbertForSequenceClassification"
     if not with_classifier:

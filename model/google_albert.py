@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.checkpoint import check_fit, shapes
+from model.checkpoint import MAPPING, check_fit, shapes
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
 from model.weight_names import albert_pytorch_key
@@ -82,7 +82,9 @@ def build_from_variables(
     if weights is not None:
         outputs = len(weights)
         config.set_task(None if outputs == 1 else [str(index) for index in range(outputs)])
-    model = AlbertForSequenceClassification(config)
+    # Google's network has a map from the embeddings only where it changes their size.
+    maps = config.embedding_size != config.hidden_size or variable_name(MAPPING[0]) in variables
+    model = AlbertForSequenceClassification(config, maps)
     tensors = {}  # They are the model's, by Google's names and in Google's layout.
     for key, value in model.state_dict().items():
         name = variable_name(key)

@@ -189,11 +189,18 @@ class AlbertTransformer(nn.Module):
     With ``gradient_checkpointing``, training keeps only what enters each layer and computes the rest
     again in the backward pass (Chen et al. 2016, arXiv:1604.06174): a third more work, far less memory.
     With ``fused``, layers are :class:`model.fused.layer.FusedLayer`'s, for devices that Triton knows.
+
+    Args:
+        maps_embeddings: whether a linear map leads from the embeddings to the first layer.
     """
 
-    def __init__(self, config: AlbertConfig) -> None:
+    def __init__(self, config: AlbertConfig, maps_embeddings: bool = True) -> None:
         super().__init__()
-        self.embedding_hidden_mapping_in = nn.Linear(config.embedding_size, config.hidden_size)
+        self.embedding_hidden_mapping_in = (
+            nn.Linear(config.embedding_size, config.hidden_size)
+            if maps_embeddings
+            else nn.Identity()
+        )
         self.albert_layer_groups = nn.ModuleList(
             AlbertLayerGroup(config) for _ in range(config.num_hidden_groups)
         )
@@ -253,10 +260,10 @@ class AlbertModel(nn.Module):
             of one row for all, [B, 1, 1, S]: the same, for a device that broadcasts no mask.
     """
 
-    def __init__(self, config: AlbertConfig) -> None:
+    def __init__(self, config: AlbertConfig, maps_embeddings: bool = True) -> None:
         super().__init__()
         self.embeddings = AlbertEmbeddings(config)
-        self.encoder = AlbertTransformer(config)
+        self.encoder = AlbertTransformer(config, maps_embeddings)
         self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
         self.mask_every_query = False
 
@@ -302,20 +309,36 @@ class AlbertForSequenceClassification(nn.Module):
     The head is ``classifier(dropout(pooled + shift))``; ``shift`` is 0.1 in albert_pytorch and 0 in
     Hugging Face (``AlbertConfig.classifier_input_shift``).
 
+    Args:
+        maps_embeddings: whether a linear map leads from the embeddings to the first layer. Hugging Face
+            always has one, albert_pytorch and Google only where ``embedding_size`` is not ``hidden_size``.
+
     Attributes:
         label_smoothing: share of each target that goes to all classes alike (Szegedy et al. 2016,
             arXiv:1512.00567). Neither this nor the classes' weights are saved.
+
+    Raises:
+        ValueError: it is to have no map, and the two sizes differ.
     """
 
-    def __init__(self, config: AlbertConfig) -> None:
+    def __init__(self, config: AlbertConfig, maps_embeddings: bool = True) -> None:
         super().__init__()
+        if not maps_embeddings and config.embedding_size != config.hidden_size:
+            raise ValueError(
+                f"embedding_size {config.embedding_size} needs a map to hidden_size {config.hidden_size}"
+            )
         self.config = config
-        self.albert = AlbertModel(config)
+        self.albert = AlbertModel(config, maps_embeddings)
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.label_smoothing = 0.0
         self.register_buffer("class_weights", None, persistent=False)
         self.apply(self._init_weights)
+
+    @property
+    def maps_embeddings(self) -> bool:
+        """Whether a linear map leads from the embeddings to the first layer."""
+        return isinstance(self.albert.encoder.embedding_hidden_mapping_in, nn.Linear)
 
     def weigh_classes(self, weights: Sequence[float]) -> None:
         """Multiply the loss of an example with the weight of its class, of which there are [C].

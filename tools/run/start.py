@@ -20,6 +20,7 @@ from callback.history import History
 from model.checkpoint import (
     OutputsError,
     build_model,
+    check_layout,
     load_for_training,
     load_model,
     outputs,
@@ -198,11 +199,17 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     if run.resume_from or not trains:
         model = _load_trained(run.resume_from or run.files.weights, run, config, task, named)
     elif run.files.weights is None:
-        model = build_model(config)
+        model = build_model(config, flags.records.save_format)
     else:
         model = load_for_training(
             run.files.weights, config, lambda w: head.take(w, task.labels, inputs.keep_head)
         )
+    try:
+        check_layout(model, flags.records.save_format)
+    except ValueError as error:
+        raise UsageError(
+            f"--save_format {flags.records.save_format}: {error}: leave it out"
+        ) from error
     saved = None
     if run.resume_from:
         with resuming():
