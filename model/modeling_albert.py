@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from model.configuration_albert import AlbertConfig
 from model.fused.layer import FusedLayer
 from model.shared_linear import SharedLinear
-from model.torch_releases import autocast_dtype, is_compiling
+from model.torch_releases import autocast_dtype, is_compiling, register_pytree
 
 ACTIVATIONS = {
     "gelu": nn.GELU,
@@ -301,6 +301,10 @@ class ClassifierOutput:
 
     loss: Tensor | None
     logits: Tensor
+
+
+# Exporters and torch.func look for tensors in what a network returns, and know no other classes.
+register_pytree(ClassifierOutput)
 
 
 class AlbertForSequenceClassification(nn.Module):

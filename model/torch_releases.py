@@ -7,9 +7,12 @@ Each function says from which release on torch itself does it.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 import torch
+import torch.utils._pytree
 
 _SINCE_2_4 = hasattr(torch, "get_autocast_dtype")
 # For one compiler of torch's and one way to count its work.
@@ -33,6 +36,28 @@ def autocast_dtype(device_type: str) -> torch.dtype | None:
     module = torch if device_type in _AUTOCAST else getattr(torch, device_type)
     is_enabled, dtype = (getattr(module, name) for name in names)
     return dtype() if is_enabled() else None
+
+
+def register_pytree(kind: type) -> None:
+    """Have torch find the tensors in the fields of a dataclass, and make one again of such fields.
+
+    Before torch 2.2 the function for that is a private one.
+    """
+    names = [field.name for field in fields(kind)]
+
+    def flatten(value: Any) -> tuple[list[Any], list[str]]:
+        return [getattr(value, name) for name in names], names
+
+    def unflatten(values: Iterable[Any], _: list[str]) -> Any:
+        return kind(*values)
+
+    if hasattr(torch.utils._pytree, "register_pytree_node"):
+        name = f"{kind.__module__}.{kind.__qualname__}"  # It is what a saved export knows it by.
+        torch.utils._pytree.register_pytree_node(
+            kind, flatten, unflatten, serialized_type_name=name
+        )
+    else:
+        torch.utils._pytree._register_pytree_node(kind, flatten, unflatten)
 
 
 def is_compiling() -> bool:
