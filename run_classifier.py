@@ -35,6 +35,7 @@ from tools.machine.distributed import rank_of
 from tools.machine.parent import follow_launcher
 from tools.machine.runtime import Runtime, start_runtime
 from tools.machine.stop_signals import StopSignals
+from tools.precision.scoring import ScoringPrecision
 from tools.run.checkpoints import Checkpoints
 from tools.run.due import Due, Missed
 from tools.run.flags import Flags, build_parser
@@ -63,12 +64,15 @@ def main(flags: Flags) -> None:
         start_runtime(flags.machine, log_dir, output_dir / LOGS, one_width) as runtime,
         open_run(flags, runtime) as run,
     ):
+        in_bf16 = "--eval_bf16" if flags.goals.eval_bf16 else None
+        precision = ScoringPrecision(runtime.device, in_bf16)
         start = load_start(flags, runtime, run)
         scorer = Scorer(
             runtime,
             start.task,
             start.features,
             run.history,
+            precision,
             flags.goals.eval_batch_size,
             start.max_seq_length,
             flags.training.padding,

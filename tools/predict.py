@@ -52,6 +52,7 @@ from tools.cli.program import run_command
 from tools.cli.streams import say
 from tools.machine.device import Device, select_device
 from tools.machine.process_flags import DEVICES
+from tools.precision.scoring import ScoringPrecision
 from tools.run.asked import read_sentences
 from tools.run.data_facts import OutputRange, count_unknown, warn_of_unknown
 from tools.run.data_flags import (
@@ -121,6 +122,11 @@ class PredictFlags:
         type=Number(int, 1),
         metavar="N",
     )
+    bf16: bool = flag(
+        False,
+        "compute in bf16 where torch deems it safe, not in fp32: faster where there are units for "
+        "it, and to within its rounding",
+    )
     device: str = flag("auto", "where to compute", choices=DEVICES)
     device_id: int = flag(0, "which of several", type=Number(int, 0), metavar="N")
 
@@ -174,6 +180,7 @@ def predict(flags: PredictFlags) -> None:
     config.set_inputs(length, truncation)
     stride = window_stride(flags, sentences, length) if flags.windows else 0
     device = select_device(flags.device, flags.device_id)
+    precision = ScoringPrecision(device, "--bf16" if flags.bf16 else None)
     device.activate()
     device.keep_memory()
     model = device.place(load_model(flags.model, config))
@@ -181,8 +188,8 @@ def predict(flags: PredictFlags) -> None:
 
     def records() -> Iterator[dict[str, Any]]:
         for start in range(0, len(sentences), _CHUNK):
-            part = sentences.part(start, start + _CHUNK)
-            yield from classify(part, model, tokenizer, device, flags.batch_size, seen, stride)
+            part, size = sentences.part(start, start + _CHUNK), flags.batch_size
+            yield from classify(part, model, tokenizer, device, precision, size, seen, stride)
 
     if flags.output:
         rows = zip(sentences.rows(), records(), strict=True)
@@ -243,6 +250,7 @@ def classify(
     model: AlbertForSequenceClassification,
     tokenizer: AlbertTokenizer,
     device: Device,
+    precision: ScoringPrecision,
     batch_size: int | None,
     seen: Seen,
     stride: int = 0,
@@ -266,7 +274,9 @@ def classify(
             features = build_features(examples, tokenizer, length, False, truncation)
         tokens = 0 if batch_size else device.evaluation_tokens
         size = batch_size or _BATCH_SIZE
-        logits = compute_logits(model, features, device, size, length, tokens=tokens)
+        logits = compute_logits(
+            model, features, device, size, length, precision=precision, tokens=tokens
+        )
         seen.add(features, tokenizer, logits)
         if stride:
             logits = mean_of_windows(logits, counts)

@@ -208,7 +208,12 @@ class Bf16Autocast(Precision):
     def __init__(self, model: nn.Module, optimizer: Optimizer, device: Device) -> None:
         super().__init__(model, optimizer)
         self.description = "bf16 autocast"
-        self._device_type = device.torch_device.type
+        self._device = device
 
     def forward(self) -> AbstractContextManager:
-        return torch.autocast(self._device_type, dtype=torch.bfloat16)
+        return bf16_autocast(self._device)
+
+
+def bf16_autocast(device: Device) -> AbstractContextManager:
+    """Return the context in which operations are cast to bf16 where torch deems that safe."""
+    return torch.autocast(device.torch_device.type, dtype=torch.bfloat16)

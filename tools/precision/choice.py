@@ -108,6 +108,16 @@ def half_type(flags: PrecisionFlags) -> torch.dtype | None:
     return torch.float16 if flags.fp16 and flags.fp16_opt_level != "O0" else None
 
 
+def check_bf16(flag: str, device: Device, remedy: str) -> None:
+    """See that the device computes in bf16, as ``flag`` asks it to.
+
+    Raises:
+        UsageError: it does not; tells the remedy.
+    """
+    if not device.has_bf16:
+        raise UsageError(f"{flag}: {device} cannot compute in bf16; {remedy}")
+
+
 def build_precision(
     flags: PrecisionFlags,
     model: nn.Module,
@@ -127,8 +137,7 @@ def build_precision(
         UsageError: the device cannot do it.
     """
     if flags.bf16:
-        if not device.has_bf16:
-            raise UsageError(f"--bf16: {device} cannot compute in bf16; --fp16 can")
+        check_bf16("--bf16", device, "--fp16 can")
         if flags.fp16_opt_level == "O2":
             return Bf16MasterWeights(model, optimizer)
         return Bf16Autocast(model, optimizer, device)

@@ -87,6 +87,12 @@ class GoalFlags:
         metavar="N",
     )
 
+    eval_bf16: bool = flag(
+        False,
+        "score and predict in bf16 where torch deems it safe, not in fp32: faster where there "
+        "are units for it, and to within its rounding",
+    )
+
     @property
     def splits(self) -> list[str]:
         """The splits of the data that the run reads."""
@@ -335,6 +341,8 @@ def _check(
     if inputs.tokenizer_name and (inputs.spm_model_file or inputs.vocab_file):
         other = "--spm_model_file" if inputs.spm_model_file else "--vocab_file"
         raise UsageError(f"--tokenizer_name and {other} both name the vocabulary: leave one out")
+    if goals.eval_bf16 and not (goals.do_eval or goals.do_predict):
+        raise UsageError("--eval_bf16 needs --do_eval or --do_predict, which compute in it")
     if records.save_total_limit is not None and records.save_steps <= 0:
         raise UsageError(
             f"--save_total_limit counts checkpoints, and --save_steps {records.save_steps} writes none: "

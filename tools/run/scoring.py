@@ -20,6 +20,7 @@ from processors.metrics import classes_or_scores, compute_metrics
 from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
+from tools.precision.scoring import ScoringPrecision
 from tools.run.data_facts import OutputRange, warn_if_all_alike
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Scorer:
         task: its metrics, and its classes in the order of the model's outputs.
         features: of the splits ``dev`` and ``test``, as far as they are scored, file by file.
         history: gets the metrics of each evaluation.
+        precision: what the model computes in.
         batch_size: examples per process.
         tokens: if above 0, how many a batch has instead, as :func:`plan_evaluation` has it.
         padding: one of :data:`processors.batching.PADDING_POLICIES`.
@@ -52,6 +54,7 @@ class Scorer:
         task: Task,
         features: Mapping[str, Sequence[Features]],
         history: History,
+        precision: ScoringPrecision,
         batch_size: int,
         max_seq_length: int,
         padding: str,
@@ -59,7 +62,7 @@ class Scorer:
         tokens: int = 0,
     ) -> None:
         self._runtime, self._task = runtime, task
-        self._features, self._history = features, history
+        self._features, self._history, self._precision = features, history, precision
         self._batch_size, self._max_seq_length = batch_size, max_seq_length
         self._padding, self._workers, self._tokens = padding, workers, tokens
 
@@ -93,9 +96,10 @@ class Scorer:
                 warn_if_all_alike(f"dev{suffix}", predictions, self._task.labels, examples.labels)
             metrics |= {name + suffix: value for name, value in values.items()}
         logger.info("***** Eval results *****")
+        logger.info("  precision = %s", self._precision.name)
         for name, value in metrics.items():
             logger.info("  %s = %s", name, value)
-        of = {"step": step, "model": kept}
+        of = {"step": step, "model": kept, "precision": self._precision.name}
         known = {key: value for key, value in of.items() if value is not None}
         self._history.write("eval", **known, examples=sum(map(len, dev)), **metrics)
         return metrics
@@ -108,6 +112,7 @@ class Scorer:
         The logits are [N, num_labels], in the order of the file. The metrics, which are logged and
         recorded, are none where the file has no labels.
         """
+        logger.info("***** Predictions: precision = %s *****", self._precision.name)
         tests = zip(self._task.submission_names, self._features["test"], strict=True)
         # A task has names for its dev files alone, as many as it has test files.
         for suffix, (name, examples) in zip(self._task.suffixes, tests, strict=False):
@@ -138,6 +143,7 @@ class Scorer:
             self._runtime.device,
             self._batch_size,
             self._max_seq_length,
+            precision=self._precision,
             padding=self._padding,
             processes=self._runtime.processes,
             workers=self._workers,
@@ -155,7 +161,7 @@ def _by_name(task: Task, *classes: np.ndarray) -> list[np.ndarray]:
     return [numbers[column] for column in classes]
 
 
-@torch.inference_mode()
+@torch.no_grad()  # In inference mode autocast would cast the weights for each batch.
 def compute_logits(
     model: AlbertForSequenceClassification,
     features: Features,
@@ -163,6 +169,7 @@ def compute_logits(
     batch_size: int,
     max_seq_length: int,
     *,
+    precision: ScoringPrecision | None = None,
     padding: str = "bucket",
     processes: Processes | None = None,
     workers: int = 0,
@@ -176,6 +183,7 @@ def compute_logits(
     dropout and is left in the mode that it came in.
 
     Args:
+        precision: what the model computes in; without, fp32.
         padding: one of :data:`processors.batching.PADDING_POLICIES`.
         tokens: if above 0, how many a batch has, whatever ``batch_size`` is.
         is_stopped: asked of each batch, whether to end here.
@@ -186,6 +194,7 @@ def compute_logits(
     """
     alone = processes is None
     processes = processes or Processes()
+    precision = precision or ScoringPrecision(device)
     trains = model.training
     model.eval()
     plans = plan_evaluation(
@@ -201,13 +210,14 @@ def compute_logits(
     # The last row is no example's: it counts the processes that were stopped.
     logits = torch.zeros(len(features) + 1, model.config.num_labels, device=device.torch_device)
     outputs = batch_logits(model, features, plans, device, workers)
-    for plan, of_batch in zip(plans, outputs, strict=True):
-        if is_stopped():
-            logits[-1] = 1
-            break
-        rows = torch.from_numpy(plan.rows).to(device.torch_device, non_blocking=True)
-        logits[rows] = of_batch
-        progress.advance()
+    with precision.context():
+        for plan, of_batch in zip(plans, outputs, strict=True):
+            if is_stopped():
+                logits[-1] = 1
+                break
+            rows = torch.from_numpy(plan.rows).to(device.torch_device, non_blocking=True)
+            logits[rows] = of_batch.float()
+            progress.advance()
     progress.close()
     model.train(trains)
     whole = processes.all_reduce(logits).cpu().numpy()
