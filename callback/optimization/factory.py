@@ -50,6 +50,7 @@ def build_optimizer(
     adam_epsilon: float,
     weight_decay: float,
     capturable: bool = False,
+    block: int = 0,
 ) -> torch.optim.Optimizer:
     """Build an optimizer over ``model``'s parameters.
 
@@ -58,6 +59,7 @@ def build_optimizer(
 
     Args:
         capturable: have LAMB or AdamW take the rate from the device, and leave steps out there.
+        block: how many numbers LAMB is to update at a time; 0 for all of a tensor.
 
     Raises:
         ValueError: no optimizer has that name, or an argument is outside its range.
@@ -71,10 +73,10 @@ def build_optimizer(
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     if name in ("lamb", "lookahead"):
-        inner = Lamb(groups, lr=learning_rate, eps=adam_epsilon, capturable=capturable)
-        return (
-            inner if name == "lamb" else _load("pytorch_optimizer", "Lookahead", name)(inner, k=6)
-        )
+        inner = Lamb(groups, lr=learning_rate, eps=adam_epsilon, capturable=capturable, block=block)
+        if name == "lamb":
+            return inner
+        return _load("pytorch_optimizer", "Lookahead", name)(inner, k=6)
     source = _SOURCES[name]
     make = _load(source.package, source.name, name)
     arguments = dict(source.arguments)

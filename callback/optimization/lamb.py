@@ -34,6 +34,8 @@ class Lamb(torch.optim.Optimizer):
         weight_decay: λ.
         capturable: for CUDA graphs: under torch's GradScaler, leave a step after an overflow out on the
             device, without a word to the host.
+        block: if above 0, all of the rule but its last line is computed for so many numbers at a time,
+            which stay in the caches of a CPU meanwhile. The norms are then those of blocks, joined.
 
     Raises:
         ValueError: an argument is outside its range.
@@ -55,6 +57,7 @@ class Lamb(torch.optim.Optimizer):
         eps: float = 1e-6,
         weight_decay: float = 0.0,
         capturable: bool = False,
+        block: int = 0,
     ) -> None:
         for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
             if value < 0:
@@ -66,6 +69,7 @@ class Lamb(torch.optim.Optimizer):
         )
         # GradScaler asks for this name; it then sets ``found_inf`` around each step.
         self._step_supports_amp_scaling = capturable
+        self._block = block
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
@@ -82,9 +86,16 @@ class Lamb(torch.optim.Optimizer):
                 if not self.state[tensor]:
                     self.state[tensor]["exp_avg"] = torch.zeros_like(tensor)
                     self.state[tensor]["exp_avg_sq"] = torch.zeros_like(tensor)
-            if tensors:
+            if self._goes_in_blocks(tensors):
+                self._update_in_blocks(tensors, group)
+            elif tensors:
                 self._update(tensors, group)
         return loss
+
+    def _goes_in_blocks(self, weights: list[Tensor]) -> bool:
+        if not self._block or self._step_supports_amp_scaling:
+            return False
+        return all(weight.is_contiguous() for weight in weights)
 
     def _update(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         beta1, beta2 = group["betas"]
@@ -116,9 +127,37 @@ class Lamb(torch.optim.Optimizer):
 
         weight_norms = torch.stack(torch._foreach_norm(weights))
         update_norms = torch.stack(torch._foreach_norm(updates))
-        trust = torch.where(
-            (weight_norms > 0) & (update_norms > 0),
-            weight_norms.clamp(max=_MAX_WEIGHT_NORM) / update_norms,
-            1.0,
-        )
+        trust = _trust(weight_norms, update_norms)
         torch._foreach_addcmul_(weights, updates, list((trust * rate).unbind()))
+
+    def _update_in_blocks(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        beta1, beta2 = group["betas"]
+        roots = torch.empty(0)
+        for weight in weights:
+            update = torch.empty_like(weight)
+            moments = (self.state[weight][name] for name in ("exp_avg", "exp_avg_sq"))
+            whole = [part.view(-1) for part in (*moments, update, weight)]
+            whole.append(weight.grad.reshape(-1))
+            if roots.dtype != weight.dtype:
+                roots = weight.new_empty(self._block)
+            norms = []
+            for mean, square, u, w, gradient in zip(
+                *(part.split(self._block) for part in whole), strict=True
+            ):
+                mean.lerp_(gradient, 1 - beta1)
+                square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+                root = torch.sqrt(square, out=roots[: len(square)]).add_(group["eps"])
+                torch.div(mean, root, out=u)
+                if group["weight_decay"]:
+                    u.add_(w, alpha=group["weight_decay"])
+                norms += [torch.linalg.vector_norm(w), torch.linalg.vector_norm(u)]
+            weight_norm, update_norm = torch.stack(norms).view(-1, 2).norm(dim=0).unbind()
+            weight.addcmul_(update, _trust(weight_norm, update_norm) * -group["lr"])
+
+
+def _trust(weight_norms: Tensor, update_norms: Tensor) -> Tensor:
+    return torch.where(
+        (weight_norms > 0) & (update_norms > 0),
+        weight_norms.clamp(max=_MAX_WEIGHT_NORM) / update_norms,
+        1.0,
+    )

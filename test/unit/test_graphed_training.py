@@ -45,7 +45,7 @@ def test_adamw_takes_the_steps_of_the_fused_one(tokenizer, precision, monkeypatc
     overflows = OVERFLOWS if precision == "O2" else ()
     graphed = Training(tokenizer, "auto", **arguments).go_on(overflows=overflows)
     fused = partial(training.build_optimizer, capturable=True)
-    monkeypatch.setattr(training, "build_optimizer", lambda *a, capturable: fused(*a))
+    monkeypatch.setattr(training, "build_optimizer", lambda *a, capturable, block: fused(*a))
     plain = Training(tokenizer, "off", **arguments).go_on(overflows=overflows)
     tolerance = {"atol": 1e-6 if precision == "fp32" else 5e-4, "rtol": 0, "equal_nan": True}
     torch.testing.assert_close(graphed.losses, plain.losses, **tolerance)

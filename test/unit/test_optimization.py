@@ -7,20 +7,23 @@ from itertools import cycle
 import numpy as np
 import pytest
 import torch
-from helpers import DATA
+from helpers import DATA, small_training, train, training_flags
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from callback.lr_scheduler import SCHEDULES, build_schedule
 from callback.optimization import OPTIMIZERS, Lamb, build_optimizer
+from processors.glue import TASKS
+from tools.machine.device import Device
 
 
-def test_lamb_equals_its_golden_trajectory():
+@pytest.mark.parametrize("block", [0, 5])
+def test_lamb_equals_its_golden_trajectory(block):
     golden = np.load(DATA / "lamb_trajectory.npz")
     lr, beta1, beta2, eps, *decays = golden["hyper"].tolist()
     weights = [nn.Parameter(torch.from_numpy(golden[f"param0/{i}"])) for i in range(len(decays))]
     groups = [{"params": [w], "weight_decay": d} for w, d in zip(weights, decays, strict=True)]
-    optimizer = Lamb(groups, lr=lr, betas=(beta1, beta2), eps=eps)
+    optimizer = Lamb(groups, lr=lr, betas=(beta1, beta2), eps=eps, block=block)
     checked = 0
     for step in range(20):
         for i, weight in enumerate(weights):
@@ -49,6 +52,48 @@ def test_lamb_over_one_group_equals_one_group_a_tensor():
             optimizer.step()
         results.append([weight.detach() for weight in weights])
     torch.testing.assert_close(results[0], results[1])
+
+
+class LargestSquare(TorchDispatchMode):
+    """Sees of how many numbers at most a root is taken at once."""
+
+    count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        if operation.name().startswith(("aten::sqrt", "aten::_foreach_sqrt")):
+            tensors = args[0] if isinstance(args[0], list) else args
+            self.count = max(self.count, *(tensor.numel() for tensor in tensors), 0)
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("laid_out", ["in one piece", "transposed", "for graphs"])
+def test_lamb_in_blocks_equals_lamb_of_whole_tensors(laid_out):
+    """What has no blocks in its memory, or is for CUDA graphs, is updated as a whole."""
+    torch.manual_seed(0)
+    start, gradients = torch.randn(7, 3), torch.randn(3, 7, 3)
+    results, largest = [], []
+    for block in (0, 4):
+        tensor = start.clone() if laid_out != "transposed" else start.t().contiguous().t()
+        weight = nn.Parameter(tensor)
+        capturable = laid_out == "for graphs"
+        optimizer = Lamb([weight], lr=0.1, weight_decay=0.01, capturable=capturable, block=block)
+        with LargestSquare() as seen:
+            for gradient in gradients:
+                weight.grad = gradient.clone()
+                optimizer.step()
+        results.append((weight.detach(), optimizer.state_dict()["state"][0]))
+        largest.append(seen.count)
+    assert largest == [21, 4 if laid_out == "in one piece" else 21]
+    torch.testing.assert_close(*results)
+
+
+def test_a_training_on_a_cpu_updates_in_blocks(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setattr(Device, "update_block", 100)
+    task = TASKS["sst-2"]
+    model, features = small_training(task, tokenizer)
+    with LargestSquare() as seen:
+        train(training_flags(tmp_path, task, "--max_steps", 1), model, tokenizer, features)
+    assert seen.count == 100
 
 
 def test_lamb_goes_on_from_its_state():

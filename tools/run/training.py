@@ -84,6 +84,7 @@ def build_state(
         flags.adam_epsilon,
         flags.weight_decay,
         capturable=graphed,
+        block=device.update_block,
     )
     precision = build_precision(flags, model, optimizer, device, runtime.processes, by_apex)
     # It comes after the precision, for it watches the optimizer's step, which apex replaces.
