@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from model.sums import LinearSource, LinearSums
 from model.torch_releases import autocast_dtype, is_compiling
 
 _linear = F.linear  # apex's O1 puts a function of its own there, which casts.
@@ -19,7 +20,8 @@ class SharedLinear:
 
     Autograd computes a weight gradient for each use and adds them up, which moves every weight through
     memory four times a layer. Here each use's matrix product adds to the sum itself (addmm).
-    That is for plain fp32: where operations are cast, compiled or not recorded, each use is F.linear.
+    That is for plain fp32 and for autocast to bf16, for which the weights are cast here, once. Elsewhere,
+    and where operations are compiled or not recorded, each use is F.linear.
     The gradients themselves have none (a second derivative is an error), and torch.func does not pass.
     Each use must depend on the one before, as layers do: then a backward pass meets them in turn.
 
@@ -31,72 +33,30 @@ class SharedLinear:
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         self._weight, self._bias = weight, bias
         self._uses = 0
-        self._gradients: _Gradients | None = None
-        if _sums_itself(weight):
-            self._gradients = _Gradients()
-            self._weight, self._bias = _Source.apply(weight, bias, self._gradients)
+        self._sums: LinearSums | None = None
+        dtype = autocast_dtype(weight.device.type) or torch.float32
+        if _sums_itself(weight, dtype):
+            self._sums = LinearSums()
+            self._weight, self._bias = LinearSource.apply(weight, bias, dtype, self._sums)
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Map [B, ..., in] to [B, ..., out]."""
-        if self._gradients is None:
+        if self._sums is None:
             return F.linear(inputs, self._weight, self._bias)
         self._uses += 1
-        return _Use.apply(inputs, self._weight, self._bias, self._gradients, self._uses)
+        inputs = inputs.to(self._weight.dtype)
+        return _Use.apply(inputs, self._weight, self._bias, self._sums, self._uses)
 
 
-def _sums_itself(weight: Tensor) -> bool:
+def _sums_itself(weight: Tensor, dtype: torch.dtype) -> bool:
     return (
         weight.requires_grad
         and torch.is_grad_enabled()
-        and weight.dtype == torch.float32
-        and autocast_dtype(weight.device.type) is None
+        and dtype in (torch.float32, torch.bfloat16)
+        and weight.dtype in (torch.float32, dtype)
         and not is_compiling()
         and F.linear is _linear
     )
-
-
-class _Gradients:
-    """The sums over the uses that the backward pass has been through, the last use first."""
-
-    def __init__(self) -> None:
-        self.weight: Tensor | None = None
-        self.bias: Tensor | None = None
-        self._reached = 0
-
-    def add(self, use: int, inputs: Tensor, output_gradient: Tensor) -> None:
-        """Add those of a use, by its number: [N, in] inputs, [N, out] gradients of its outputs."""
-        # A pass goes from later uses to earlier ones, so a use that is no earlier is a new pass's first.
-        # It drops what a pass before it left, which failed or needed no weight's gradient.
-        if self.weight is None or use >= self._reached:
-            self.weight = output_gradient.t() @ inputs
-            self.bias = output_gradient.sum(0)
-        else:
-            self.weight.addmm_(output_gradient.t(), inputs)
-            self.bias.add_(output_gradient.sum(0))
-        self._reached = use
-
-    def take(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the sums and begin anew."""
-        sums = self.weight, self.bias
-        self.weight = self.bias = None
-        return sums
-
-
-class _Source(torch.autograd.Function):
-    """Where the weights enter. Its backward comes after those of all uses, and has their sums."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, weight: Tensor, bias: Tensor, gradients: _Gradients
-    ) -> tuple[Tensor, Tensor]:
-        ctx.gradients = gradients
-        ctx.set_materialize_grads(False)  # The uses pass on nothing.
-        return weight.view_as(weight), bias.view_as(bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *_: None) -> tuple[Tensor | None, Tensor | None, None]:
-        return *ctx.gradients.take(), None
 
 
 class _Use(torch.autograd.Function):
@@ -104,9 +64,9 @@ class _Use(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, gradients: _Gradients, use: int
+        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, sums: LinearSums, use: int
     ) -> Tensor:
-        ctx.gradients, ctx.use = gradients, use
+        ctx.sums, ctx.use = sums, use
         ctx.save_for_backward(inputs, weight)
         return F.linear(inputs, weight, bias)
 
@@ -114,5 +74,5 @@ class _Use(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, output_gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         inputs, weight = ctx.saved_tensors
-        ctx.gradients.add(ctx.use, inputs.flatten(0, -2), output_gradient.flatten(0, -2))
+        ctx.sums.add(ctx.use, inputs.flatten(0, -2), output_gradient.flatten(0, -2))
         return output_gradient @ weight, None, None, None, None

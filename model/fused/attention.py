@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from model.fused.parts import block_of
-from model.fused.sums import Sums
+from model.sums import Sums
 
 # Longer sequences go to torch's attention, which is as fast from here on (docs/benchmarks.md).
 _MOST_BYTES = 128  # of a column of keys

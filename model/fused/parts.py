@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from model.fused.sums import Sums
+from model.sums import LinearSource, LinearSums, Sums
 
 _MOST_PROGRAMS = 1024
 _ROWS_OF_A_PROGRAM = 6
@@ -21,41 +21,8 @@ def block_of(columns: int) -> int:
     return 1 << (columns - 1).bit_length()
 
 
-class LinearSums(Sums):
-    """The gradients of a linear map."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._of_bias: tuple[Sums, int] | None = None
-
-    def leave_bias_to(self, sums: Sums, index: int) -> None:
-        """Have the gradient of the bias added up by what comes next, in its parts' [:, index]."""
-        self._of_bias = sums, index
-
-    def add(self, use: int, inputs: Tensor, output_gradient: Tensor) -> None:
-        """Add the gradients of a use: [N, in] inputs, [N, out] gradients of its outputs."""
-        begins = self.begins(use)
-        if begins:
-            self.weight = output_gradient.t() @ inputs
-        else:
-            self.weight.addmm_(output_gradient.t(), inputs)
-        if self._of_bias is None:
-            column = output_gradient.sum(0, dtype=torch.float32)
-            self.parts = column if begins else self.parts.add_(column)
-
-    def gradients(self) -> tuple[Tensor, Tensor]:
-        """Return the sums of weight and bias, and begin anew."""
-        self.take()
-        if self._of_bias is None:
-            return self.weight, self.parts
-        sums, index = self._of_bias
-        return self.weight, sums.parts[:, index].sum(0)
-
-
 class FusedLinear:
     """A linear map, for all its uses in one forward pass.
-
-    Nodes of the graph know its sums alone: what held its weights, too, would be held by them for ever.
 
     Args:
         weight: [out, in].
@@ -67,7 +34,7 @@ class FusedLinear:
         self.sums: LinearSums | None = None
         if _learns(weight, bias):
             self.sums = LinearSums()
-            self._weight, self._bias = _LinearSource.apply(weight, bias, dtype, self.sums)
+            self._weight, self._bias = LinearSource.apply(weight, bias, dtype, self.sums)
         else:
             self._weight, self._bias = weight.to(dtype), bias.to(dtype)
         self._uses = 0
@@ -88,24 +55,6 @@ class FusedLinear:
 
 def _learns(*parameters: Tensor) -> bool:
     return torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters)
-
-
-class _LinearSource(torch.autograd.Function):
-    """Where the weights enter. Its backward comes after those of all uses, and has their sums."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, weight: Tensor, bias: Tensor, dtype: torch.dtype, sums: LinearSums
-    ) -> tuple[Tensor, Tensor]:
-        ctx.sums, ctx.dtypes = sums, (weight.dtype, bias.dtype)
-        ctx.set_materialize_grads(False)
-        return weight.to(dtype, copy=True), bias.to(dtype, copy=True)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *_: None) -> tuple[Tensor, Tensor, None, None]:
-        weight, bias = ctx.sums.gradients()
-        return weight.to(ctx.dtypes[0]), bias.to(ctx.dtypes[1]), None, None
 
 
 class _LinearUse(torch.autograd.Function):

@@ -14,8 +14,8 @@ from torch import nn
 from model.configuration_albert import AlbertConfig
 from model.fused.layer import try_kernels
 from model.fused.parts import FusedLinear, FusedNorm
-from model.fused.sums import Sums
 from model.modeling_albert import AlbertForSequenceClassification
+from model.sums import Sums
 
 HERE = Path(__file__).parent
 ON_GPU = torch.cuda.is_available()

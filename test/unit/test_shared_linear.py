@@ -1,11 +1,14 @@
 """One gradient for all uses of a weight, equal to the sum that autograd makes."""
 
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from model.shared_linear import SharedLinear
+from model.sums import LinearSums
 
 
 def uses(apply, count=3):
@@ -28,13 +31,15 @@ def expected():
 
 
 class Additions(TorchDispatchMode):
-    """Counts the sums of two tensors of the weight's shape."""
+    """Counts the sums of two tensors of the weight's shape, and the casts of one."""
 
-    count = 0
+    count = casts = 0
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         if operation.name().startswith("aten::add.") or operation.name().startswith("aten::add_."):
             self.count += all(isinstance(a, torch.Tensor) and a.shape == (4, 4) for a in args[:2])
+        if operation.name().startswith("aten::_to_copy"):
+            self.casts += args[0].shape == (4, 4) and args[0].dtype == torch.float32
         return operation(*args, **(kwargs or {}))
 
 
@@ -50,6 +55,61 @@ def test_the_gradients_are_those_of_separate_uses():
     with Additions() as additions:
         uses(lambda x: F.linear(x, weight, bias)).backward()
     assert additions.count == 2  # so the count can tell
+
+
+def test_in_bf16_weights_are_cast_once_and_products_add_up_too():
+    counts = []
+    for apply_to in (SharedLinear, lambda w, b: lambda x: F.linear(x, w, b)):
+        weight, bias = parameters()
+        with Additions() as additions:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss = uses(apply_to(weight, bias))
+            loss.backward()
+        counts.append((additions.count, additions.casts))
+        for found, exact in zip((weight.grad, bias.grad), expected(), strict=True):
+            assert (found - exact).norm() < 0.1 * exact.norm()
+    assert counts == [(0, 1), (2, 1)]
+
+
+def test_in_bf16_a_sum_over_many_uses_is_as_good_as_autograds():
+    """Compared with the same gradients of outputs in fp64, so that only the sum makes a difference."""
+    torch.manual_seed(0)
+    weight, bias = torch.randn(16, 24, requires_grad=True), torch.zeros(16, requires_grad=True)
+    batches = [torch.randn(40, 24).bfloat16() for _ in range(12)]
+    slopes = [torch.randn(40, 16).bfloat16() for _ in batches]
+    exact = (
+        sum(
+            slope.double().t() @ batch.double()
+            for slope, batch in zip(slopes, batches, strict=True)
+        ),
+        sum(slope.double().sum(0) for slope in slopes),
+    )
+
+    def errors(apply_to):
+        loss, passed_on = 0, torch.zeros((), requires_grad=True).bfloat16()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            apply = apply_to(weight, bias)
+            for batch, slope in zip(batches, slopes, strict=True):
+                output = apply(batch + passed_on)  # Each use depends on the one before.
+                passed_on = output[0, 0] * 0
+                loss = loss + (output.float() * slope.float()).sum()
+        found = torch.autograd.grad(loss, (weight, bias))
+        return [((f - e).norm() / e.norm()).item() for f, e in zip(found, exact, strict=True)]
+
+    shared = errors(SharedLinear)
+    separate = errors(lambda w, b: lambda x: F.linear(x, w, b))
+    assert shared[0] <= separate[0]
+    assert shared[1] <= separate[1]
+    assert max(shared) < 2**-7  # bf16 rounds to within 2⁻⁸.
+
+
+def test_a_sum_is_kept_no_longer_than_the_backward_pass():
+    """Else autograd would copy it, and it would take memory until the next step's takes its place."""
+    sums = LinearSums()
+    for use in (2, 1):
+        sums.add(use, torch.ones(3, 4), torch.ones(3, 5))
+    weight, bias = map(weakref.ref, sums.gradients())
+    assert (weight(), bias()) == (None, None)
 
 
 def test_a_second_backward_pass_adds_once_more():
