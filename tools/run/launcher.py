@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,8 +72,22 @@ def _run_and_report(launch: Launch, lock: int) -> int:
         text = write_report(
             launch.log, NETWORK, launch.recipe.kind, flags.batch_size, launch.processes, seconds
         )
+    if launch.recipe.makes_data:
+        text += _next_commands(flags.output_dir)
     _write(sys.stdout.fileno(), text.encode())
     return 0
+
+
+def _next_commands(model: Path) -> str:
+    """Return what somebody who has seen the demonstration may type next."""
+    found = shutil.which("python")
+    python = "python" if found and Path(found).samefile(sys.executable) else sys.executable
+    model = Path(os.path.relpath(model)) if model.is_relative_to(Path.cwd()) else model
+    ask = f'{shlex.quote(python)} -m tools.predict --model {shlex.quote(str(model))} "a gripping film"'
+    return (
+        f"The trained model is in {model}. Ask it:\n    {ask}\n"
+        'Your own table of sentences: README.md, "Your own data"\n'
+    )
 
 
 def run_logged(command: Sequence[str], log: Path, lock: int) -> int:
