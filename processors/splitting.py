@@ -58,6 +58,7 @@ def select(features: Features, rows: np.ndarray) -> Features:
         offsets=offsets,
         first_lengths=features.first_lengths[rows],
         labels=features.labels[rows],
+        cut=features.cut[rows] if len(features.cut) else features.cut,
     )
 
 
