@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from model.checkpoint import load_for_training, load_model, read_weights, save_model
 from model.configuration_albert import AlbertConfig
 from model.weight_names import albert_pytorch_key, name_weights
+from processors.glue import TASKS
 from tools.cli.errors import UsageError
 from tools.run.starting_head import FileHead
 
@@ -20,12 +22,13 @@ SHAPE = {
 }  # fmt: skip
 
 
-def start(folder, labels, keep_head=False):
+def start(folder, labels, keep_head=False, task="sst-2"):
     """Return the classifier into ``labels`` with which a training begins from ``folder``."""
     config = AlbertConfig.from_file(folder)
     head = FileHead.of(config)
     config.set_task(labels)
-    return load_for_training(folder, config, lambda w: head.take(w, labels, keep_head))
+    task = replace(TASKS[task], labels=labels)
+    return load_for_training(folder, config, lambda w: head.take(w, task, keep_head))
 
 
 def encoder(model):
@@ -83,6 +86,13 @@ def test_a_classifier_of_the_tasks_classes_is_kept_in_their_order(trained, caplo
     assert torch.equal(turned.classifier.weight, model.classifier.weight[[1, 0]])
     torch.testing.assert_close(turned.classifier.bias, model.classifier.bias[[1, 0]])
     assert "its classes in the task's order" in caplog.messages[-1]
+    # What they are called by another name is what counts, as where a model is scored.
+    turned = start(folder, ("1", "0"))
+    assert torch.equal(turned.classifier.weight, model.classifier.weight[[1, 0]])
+    model.config.set_task(("equivalent", "not_equivalent"))
+    save_model(model, folder)
+    turned = start(folder, ("0", "1"), task="mrpc")
+    assert torch.equal(turned.classifier.weight, model.classifier.weight[[1, 0]])
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
         model = build_model(config, flags.records.save_format)
     else:
         model = load_for_training(
-            run.files.weights, config, lambda w: head.take(w, task.labels, inputs.keep_head)
+            run.files.weights, config, lambda w: head.take(w, task, inputs.keep_head)
         )
     try:
         check_layout(model, flags.records.save_format)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from model.checkpoint import HEAD, Weights, outputs, without_head
 from model.configuration_albert import AlbertConfig
+from processors.class_names import match_classes
+from processors.glue import Task
 from tools.cli.errors import UsageError
 
 _REMEDY = "leave --keep_head out and train a new classifier"
@@ -33,20 +34,20 @@ class FileHead:
         named = any(name not in (str(i), f"LABEL_{i}") for i, name in enumerate(names))
         return cls(names if named else None, config.other_classifier)
 
-    def take(self, weights: Weights, labels: Sequence[str] | None, keep_head: bool) -> Weights:
-        """Return the weights with the classifier in the order of ``labels``, or without it.
+    def take(self, weights: Weights, task: Task, keep_head: bool) -> Weights:
+        """Return the weights with the classifier in the order of the task's classes, or without it.
 
-        It is taken where it has the task's outputs, and the same classes or classes without names.
+        It is taken where it has the task's outputs, and classes that mean the same or have no names.
 
         Args:
-            labels: the task's classes; None for a number.
+            task: with its classes.
             keep_head: whether classes may be called otherwise; they are the task's, in their order.
 
         Raises:
             UsageError: with ``keep_head``: there is no classifier, or one with other outputs.
         """
         there = {key for key in HEAD if key in weights.state}
-        wanted = 1 if labels is None else len(labels)
+        wanted = 1 if task.labels is None else len(task.labels)
         found = len(weights.state[HEAD[1]]) if len(there) == 2 and _is_head(weights) else None
         if there and (found is None or self.other_kind):
             problem = f"a classifier of another kind ({self.other_kind or 'not one linear map'})"
@@ -55,21 +56,20 @@ class FileHead:
         elif found != wanted:
             problem = f"a classifier {outputs(found)}, not {outputs(wanted)}"
         else:
-            return self._take_classes(weights, labels, keep_head)
+            return self._take_classes(weights, task.name, task.labels, keep_head)
         if keep_head:
             raise UsageError(f"--keep_head: {weights.path} holds {problem}: {_REMEDY}")
         return without_head(weights, f"left out: {problem}") if there else weights
 
     def _take_classes(
-        self, weights: Weights, labels: Sequence[str] | None, keep_head: bool
+        self, weights: Weights, task_name: str, labels: Sequence[str] | None, keep_head: bool
     ) -> Weights:
         if labels is None or self.labels is None:
             return weights
-        place = {_key(name): index for index, name in enumerate(self.labels)}
-        order = [place.get(_key(name)) for name in labels]
-        if sorted(order, key=str) == sorted(range(len(order)), key=str):
-            if order == list(range(len(order))):
+        if found := match_classes(task_name, self.labels, labels):
+            if found == tuple(labels):
                 return weights
+            order = [found.index(name) for name in labels]
             state = weights.state | {key: weights.state[key][order] for key in HEAD}
             return replace(
                 weights, state=state, changes=(*weights.changes, "its classes in the task's order")
@@ -87,8 +87,3 @@ class FileHead:
 def _is_head(weights: Weights) -> bool:
     weight, bias = (weights.state[key] for key in HEAD)
     return weight.dim() == 2 and bias.dim() == 1 and len(weight) == len(bias)
-
-
-def _key(name: str) -> str:
-    """Return what is left of a class's name without case, spaces, ``_`` and ``-``."""
-    return re.sub(r"[\s_-]", "", name).casefold()
