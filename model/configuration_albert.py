@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from model.configuration_checks import check_numbers
 from model.file_kinds import AGAIN
 from model.file_names import CONFIG_NAME
 from model.json_files import read_json_object, shown
@@ -18,13 +19,14 @@ from model.machine_memory import machine_memory
 # vocabulary holds for the vocab_size beside it.
 _PAIRS_KEY = "sentence_pairs"
 _COLUMNS_KEY = "text_columns"
+_SEPARATOR_KEY = "label_separator"
 VOCABULARY_KEY = "vocabulary_sha256"
 _SIZE_KEY = "vocabulary_size"
 _LONGEST_KEY = "max_seq_length"
 _TRUNCATION_KEY = "truncation"
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
-HIDDEN_ACTS = ("gelu", "gelu_new", "relu", "silu", "swish", "tanh")
-PROBLEM_TYPES = ("single_label_classification", "regression")
+MULTI_LABEL = "multi_label_classification"
+PROBLEM_TYPES = ("single_label_classification", "regression", MULTI_LABEL)
 # What stays of a text that is too long. The last one is a quarter from its head and the rest from its
 # tail, as Sun et al. 2019 (arXiv:1905.05583) have it.
 TRUNCATIONS = ("head", "tail", "head+tail")
@@ -35,29 +37,11 @@ _OTHER_CLASSIFIERS = {
     "AlbertForMultipleChoice": "of the choices in a multiple choice",
 }
 
-# The most that is taken. ALBERT's largest has 12 layers of width 4,096; what is far above that is a slip
-# or a damaged file, and would be computed for ever.
-_MOST_LAYERS = 1000
-_SIZES = {
-    "vocab_size": 2**31 - 1,
-    "embedding_size": 2**31 - 1,
-    "hidden_size": 2**31 - 1,
-    "num_hidden_layers": _MOST_LAYERS,
-    "num_hidden_groups": _MOST_LAYERS,
-    "inner_group_num": _MOST_LAYERS,
-    "num_attention_heads": 2**31 - 1,
-    "intermediate_size": 2**31 - 1,
-    "max_position_embeddings": 2**31 - 1,
-    "type_vocab_size": 2**31 - 1,
-    "num_labels": 100_000,
-}
 # What is to stand in a file: other tools have other defaults, and some of these no weight's shape tells.
 _ESSENTIAL = (
     *("vocab_size", "embedding_size", "hidden_size"),
     *("num_hidden_layers", "num_attention_heads", "intermediate_size"),
 )
-_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob")
-_NUMBERS = {"layer_norm_eps": 1.0, "initializer_range": 1.0, "classifier_input_shift": 100.0}
 
 
 @dataclass
@@ -73,8 +57,8 @@ class AlbertConfig:
         classifier_input_shift: added to the pooled vector before that dropout. albert_pytorch adds
             0.1, Hugging Face nothing. See docs/differences.md.
         pad_token_id: None stands for 0.
-        problem_type: ``single_label_classification`` or ``regression``; another's only until
-            :meth:`set_task` makes this the model of a task.
+        problem_type: one of :data:`PROBLEM_TYPES`; another's only until :meth:`set_task` makes this the
+            model of a task.
         id2label: label names by output index.
 
     Raises:
@@ -105,45 +89,12 @@ class AlbertConfig:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, most in _SIZES.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} is {shown(value)}, not a whole number above 0")
-            if value > most:
-                raise ValueError(f"{name} is {shown(value)}, but {most} is the most that is taken")
-        for name in _DROPOUTS:
-            value = getattr(self, name)
-            if value is None and name == "classifier_dropout_prob":
-                continue
-            if not _is_number(value) or not 0 <= value < 1:
-                raise ValueError(f"{name} is {shown(value)}, not a number in [0, 1)")
-        for name, most in _NUMBERS.items():
-            value = getattr(self, name)
-            if not _is_number(value) or not 0 <= value <= most:
-                raise ValueError(f"{name} is {shown(value)}, not a number from 0 to {most:g}")
+        check_numbers(vars(self))
         if self.pad_token_id is None:  # So does another tool write what nothing was said of.
             self.pad_token_id = 0
         pad = self.pad_token_id
         if not isinstance(pad, int) or isinstance(pad, bool) or not 0 <= pad < self.vocab_size:
             raise ValueError(f"pad_token_id is {shown(pad)}, not an id of the vocabulary")
-        if self.hidden_act not in HIDDEN_ACTS:
-            words = ", ".join(HIDDEN_ACTS)
-            raise ValueError(f"hidden_act is {shown(self.hidden_act)}, not one of {words}")
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of "
-                f"num_attention_heads {self.num_attention_heads}"
-            )
-        if self.num_hidden_layers < self.num_hidden_groups:
-            raise ValueError(
-                f"num_hidden_groups {self.num_hidden_groups} is more than "
-                f"num_hidden_layers {self.num_hidden_layers}"
-            )
-        if self.num_hidden_layers * self.inner_group_num > _MOST_LAYERS:
-            raise ValueError(
-                f"num_hidden_layers {self.num_hidden_layers} × inner_group_num {self.inner_group_num} "
-                f"are more layers than the {_MOST_LAYERS} that are taken"
-            )
         self._check_vocabulary_keys()
         self._check_input_keys()
         if self.id2label and self.id2label.keys() != set(range(self.num_labels)):
@@ -190,6 +141,17 @@ class AlbertConfig:
         """Class names by output index; the index itself where ``id2label`` has none."""
         names = self.id2label or {}
         return [names.get(index, str(index)) for index in range(self.num_labels)]
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether an input has any number of the classes."""
+        return self.problem_type == MULTI_LABEL
+
+    @property
+    def label_separator(self) -> str | None:
+        """What stood between the labels of an example in the training; None where nothing says so."""
+        value = self.extra.get(_SEPARATOR_KEY)
+        return value if self.is_multi_label and isinstance(value, str) and value else None
 
     @property
     def is_of_huggingface(self) -> bool:
@@ -253,19 +215,31 @@ class AlbertConfig:
         """Say how long the inputs of the classifier are, and what stays of longer ones."""
         self.extra |= {_LONGEST_KEY: max_seq_length, _TRUNCATION_KEY: truncation}
 
-    def set_task(self, labels: Sequence[str] | None, has_pairs: bool | None = None) -> None:
+    def set_task(
+        self,
+        labels: Sequence[str] | None,
+        has_pairs: bool | None = None,
+        label_separator: str | None = None,
+    ) -> None:
         """Make this a classifier into ``labels``, or a regression (one output) if that is None.
 
         Args:
             labels: the classes in the order of the outputs.
             has_pairs: whether its inputs are pairs of texts, if that is known.
+            label_separator: what stands between the labels of an input, which has any number of them;
+                None: it has one.
         """
-        self.extra.pop(_PAIRS_KEY, None)
+        for key in (_PAIRS_KEY, _SEPARATOR_KEY):
+            self.extra.pop(key, None)
         if has_pairs is not None:
             self.extra[_PAIRS_KEY] = has_pairs
         self.num_labels = 1 if labels is None else len(labels)
         self.id2label = None if labels is None else dict(enumerate(labels))
-        self.problem_type = "regression" if labels is None else "single_label_classification"
+        single, number, _ = PROBLEM_TYPES
+        self.problem_type = number if labels is None else single
+        if label_separator is not None:
+            self.problem_type = MULTI_LABEL
+            self.extra[_SEPARATOR_KEY] = label_separator
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> AlbertConfig:
@@ -313,7 +287,7 @@ class AlbertConfig:
         if is_scored and config.problem_type not in (None, *PROBLEM_TYPES):
             raise ValueError(
                 f"{path}: problem_type is {shown(config.problem_type)}, and only "
-                f"{' and '.join(PROBLEM_TYPES)} are scored here: train the model with --do_train, or "
+                f"{', '.join(PROBLEM_TYPES)} are scored here: train the model with --do_train, or "
                 "correct that line if it is wrong"
             )
         if is_scored and config.other_classifier:
@@ -360,10 +334,6 @@ class AlbertConfig:
     def to_json(self) -> str:
         """Return the text of ``config.json``."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _class_names(value: object) -> dict[int, str]:

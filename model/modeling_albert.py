@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from model.classifier_loss import classifier_loss
 from model.configuration_albert import AlbertConfig
 from model.fused.layer import FusedLayer
 from model.shared_linear import SharedLinear
@@ -308,7 +309,7 @@ register_pytree(ClassifierOutput)
 
 
 class AlbertForSequenceClassification(nn.Module):
-    """ALBERT with a linear head over the pooled vector, for one class or one number a sequence.
+    """ALBERT with a linear head over the pooled vector, for a class, labels or a number a sequence.
 
     The head is ``classifier(dropout(pooled + shift))``; ``shift`` is 0.1 in albert_pytorch and 0 in
     Hugging Face (``AlbertConfig.classifier_input_shift``).
@@ -371,22 +372,15 @@ class AlbertForSequenceClassification(nn.Module):
         """Score a batch; the first three arguments are :class:`AlbertModel`'s.
 
         Args:
-            labels: [B]. Integer classes: the loss is the mean cross-entropy. With
-                ``num_labels == 1``, floating-point targets: the loss is the mean squared error. See
+            labels: [B] classes or numbers, or in a multi-label model [B, num_labels] of 0 and 1;
+                :func:`model.classifier_loss.classifier_loss` says what their loss is. See also
                 :meth:`weigh_classes` and ``label_smoothing``.
         """
         _, pooled = self.albert(input_ids, attention_mask, token_type_ids, first_only=True)
         logits = self.classifier(self.dropout(pooled + self.config.classifier_input_shift))
         if labels is None:
             return ClassifierOutput(None, logits)
-        if self.config.num_labels == 1:
-            loss = F.mse_loss(logits.squeeze(-1).float(), labels.float())
-        elif self.class_weights is None:
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
-        else:
-            smoothing = self.label_smoothing
-            losses = F.cross_entropy(
-                logits.float(), labels, reduction="none", label_smoothing=smoothing
-            )
-            loss = (losses * self.class_weights[labels].float()).mean()
+        loss = classifier_loss(
+            logits, labels, self.config.is_multi_label, self.label_smoothing, self.class_weights
+        )
         return ClassifierOutput(loss, logits)

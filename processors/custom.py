@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 CUSTOM = "custom"
 # These stand for the labels of a custom task until its training file is read.
 NOT_READ_YET: tuple[str, ...] = ()
+# It stands for what is between labels until the model is known, which may say it.
+NOT_SAID = ""
 # So few rows may well have a class each, in a first try.
 _FEW_ROWS = 10
 # Classes that are called by whole numbers are seldom more.
@@ -30,7 +32,11 @@ _JOINERS = "\u200c\u200d"
 
 
 def custom_task(
-    files: dict[str, str | None], text_columns: tuple[str, ...], label_column: str, regression: bool
+    files: dict[str, str | None],
+    text_columns: tuple[str, ...],
+    label_column: str,
+    regression: bool,
+    label_separator: str | None = None,
 ) -> Task:
     """Return the task that the flags describe.
 
@@ -40,6 +46,8 @@ def custom_task(
         text_columns: one column, or two for pairs.
         regression: whether the label column holds numbers to predict. Otherwise it holds class names,
             which :func:`with_labels` or the trained model's configuration fills in.
+        label_separator: between the labels of a row, which has any number of them; or :data:`NOT_SAID`.
+            None: it has one class.
     """
     test_file = files["test"]
     task = Task(
@@ -53,12 +61,19 @@ def custom_task(
         submissions=(unpacked(Path(test_file)).stem,) if test_file else (),
         own_files=True,
     )
+    if label_separator is not None:
+        return as_multi_label(task, label_separator)
     return as_regression(task) if regression else task
 
 
 def as_regression(task: Task) -> Task:
     """Return ``task`` with a number as its target."""
     return replace(task, labels=None, metrics=OF_NUMBERS)
+
+
+def as_multi_label(task: Task, label_separator: str) -> Task:
+    """Return ``task`` with any number of labels for an example."""
+    return replace(task, metrics=("micro_f1", "macro_f1"), label_separator=label_separator)
 
 
 def with_labels(task: Task, data_dir: str | Path) -> Task:
@@ -76,7 +91,12 @@ def with_labels(task: Task, data_dir: str | Path) -> Task:
     path = task.paths(data_dir, "train")[0]
     counts, first_lines = {}, {}
     numbers, (labels,) = read_columns(task, path, "train", (task.label,))
-    for number, name in zip(numbers, labels, strict=True):
+    named = (
+        (number, name)
+        for number, cell in zip(numbers, labels, strict=True)
+        for name in task.labels_in(cell)
+    )
+    for number, name in named:
         if name in counts:
             counts[name] += 1
             continue
@@ -87,10 +107,15 @@ def with_labels(task: Task, data_dir: str | Path) -> Task:
                 f"{place(path, number)}: the {task.label} has a tab or a line end in it"
             )
         counts[name], first_lines[name] = 1, number
-    if len(counts) == 1:
-        raise one_class_alone(path, task.label, labels[0])
+    if not counts:
+        raise ValueError(f"{path}: no row has a {task.label}: there is nothing to learn")
+    if len(counts) == 1 and sum(counts.values()) == len(labels):
+        raise one_class_alone(path, task.label, next(iter(counts)))
     _refuse_look_alikes(path, counts, first_lines)
-    _question_classes(path, task.label, counts)
+    if not task.is_multi_label:
+        _question_classes(path, task.label, counts)
+    elif len(counts) > 1:
+        _question_separator(task, path, labels)
     _question_numbers(path, task.label, counts, first_lines)
     return replace(task, labels=tuple(sorted(counts, key=_order)))
 
@@ -148,6 +173,18 @@ def _difference(name: str, twin: str) -> str:
     if _without_zeros(name) == _without_zeros(twin):
         return "how the same number is written"
     return "how wide letters are or how accents are stored"
+
+
+def _question_separator(task: Task, path: Path, cells: Sequence[str]) -> None:
+    """Warn where no row has more than one label: something else may stand between them."""
+    if all(len(task.labels_in(cell)) < 2 for cell in cells):
+        logger.warning(
+            "%s: no row has more than one label in column %r: if something else than %r stands between "
+            "them, name it with --label_separator",
+            path,
+            task.label,
+            task.label_separator,
+        )
 
 
 def _question_classes(path: Path, label: str, counts: Mapping[str, int]) -> None:

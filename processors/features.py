@@ -33,7 +33,8 @@ class Features:
             ``[CLS] a [SEP] b [SEP]``.
         offsets: [N + 1] int64; example i is ``input_ids[offsets[i]:offsets[i + 1]]``.
         first_lengths: [N] int32, how many tokens of the example have token type 0.
-        labels: [N] int64 classes or float32 targets; empty for a test file without.
+        labels: [N] int64 classes or float32 targets, or [N, C] float32, 0 and 1 for each of C labels;
+            empty for a test file without.
         cut: [N] whether the example was longer, and lost tokens; empty where that is not known.
     """
 
@@ -119,6 +120,7 @@ def build_features(
     """Tokenize ``examples``, with special tokens, to ``max_seq_length`` tokens at most.
 
     Args:
+        is_regression: whether their labels are no numbers of classes.
         truncation: which tokens of a text stay, one of :data:`model.configuration_albert.TRUNCATIONS`;
             how many of each text of a pair is :func:`truncate`'s.
     """
@@ -213,7 +215,8 @@ def load_features(
         logger.info("%s: %d examples (from %s)", path, len(features), cache.name)
         return features
     examples = read_examples(task, path, split)
-    features = build_features(examples, tokenizer, max_seq_length, task.is_regression, truncation)
+    of_numbers = task.is_regression or task.is_multi_label
+    features = build_features(examples, tokenizer, max_seq_length, of_numbers, truncation)
     _write_cache(cache, features)
     logger.info("%s: %d examples, %d tokens", path, len(features), len(features.input_ids))
     return features

@@ -38,6 +38,8 @@ class Task:
         encoding: of the files, by Python's name.
         own_files: whether the user names the files and their columns, which GLUE does otherwise.
         submitted_range: the least and the greatest number that GLUE's server takes.
+        label_separator: what stands between the labels of an example, of which it has any number; None
+            where it has one class.
     """
 
     name: str
@@ -56,11 +58,24 @@ class Task:
     encoding: str = "utf-8"
     own_files: bool = False
     submitted_range: tuple[float, float] | None = None
+    label_separator: str | None = None
 
     @property
     def is_regression(self) -> bool:
         """Whether the target is a number instead of a class."""
         return self.labels is None
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether an example has any number of the labels."""
+        return self.label_separator is not None
+
+    def labels_in(self, cell: str) -> list[str]:
+        """Return the labels that a cell names: itself, or in a multi-label task its parts, each once."""
+        if self.label_separator is None:
+            return [cell]
+        parts = map(str.strip, cell.split(self.label_separator))
+        return list(dict.fromkeys(part for part in parts if part))
 
     @property
     def has_pairs(self) -> bool:

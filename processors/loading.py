@@ -61,8 +61,8 @@ class BatchBuilder:
 
         Returns:
             ``input_ids`` [B, width] int32, ``token_type_ids`` [B, width] int32 where texts are pairs,
-            ``attention_mask`` [B, width] bool where something is padded, and ``labels`` [B] where the
-            split has them.
+            ``attention_mask`` [B, width] bool where something is padded, and ``labels`` [B], or
+            [B, C] in a multi-label task, where the split has them.
         """
         home = self._input_ids.device
         rows = torch.from_numpy(plan.rows).to(home, non_blocking=True)

@@ -21,7 +21,20 @@ def _f1(predictions: np.ndarray, labels: np.ndarray) -> float:
     return f1_score(labels, predictions, zero_division=0.0)
 
 
+def _micro_f1(predictions: np.ndarray, labels: np.ndarray) -> float:
+    return float(_f1_of_sets(predictions.reshape(-1, 1), labels.reshape(-1, 1))[0])
+
+
+def _f1_of_sets(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the F1 of each of C labels, of [N, C] 0 and 1; 0 where a label is nowhere."""
+    hits = (predictions * labels).sum(axis=0, dtype=np.float64)
+    given = predictions.sum(axis=0, dtype=np.float64) + labels.sum(axis=0, dtype=np.float64)
+    return 2 * hits / np.maximum(given, 1)
+
+
 def _macro_f1(predictions: np.ndarray, labels: np.ndarray) -> float:
+    if labels.ndim == 2:
+        return float(_f1_of_sets(predictions, labels).mean())
     from sklearn.metrics import f1_score
 
     return f1_score(labels, predictions, average="macro", zero_division=0.0)
@@ -75,7 +88,8 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "acc": _accuracy,
     "f1": _f1,  # It is that of class 1.
     "acc_and_f1": _mean(_accuracy, _f1),
-    "macro_f1": _macro_f1,  # It is the mean over the classes.
+    "macro_f1": _macro_f1,  # It is the mean over the classes or labels.
+    "micro_f1": _micro_f1,  # It is that of all labels of all examples.
     "mcc": _matthews,
     "pearson": _pearson,
     "spearmanr": _spearman,
@@ -94,6 +108,8 @@ def compute_metrics(
     names: Sequence[str], predictions: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
     """Return the :data:`METRICS` called ``names`` of [N] predicted classes or numbers.
+
+    In a multi-label task both arrays are [N, C], 0 and 1 for each label.
 
     Raises:
         ValueError: the two arrays differ in length or are empty.

@@ -12,9 +12,10 @@ from typing import IO, Any
 
 from model.files import move_files, temporary_folder
 from processors.formats import COMMAS, JSON_LINES, format_of, is_packed
+from processors.multi_label import LABEL_SEPARATOR, cell_of
 from processors.tables import ABSENT, as_text
 
-_PROBABILITIES = "probabilities"
+_PREDICTION, _PROBABILITIES = "prediction", "probabilities"
 
 
 def check_name(path: Path) -> None:
@@ -35,6 +36,7 @@ def write_table(
     rows: Iterable[tuple[Sequence[Any], Mapping[str, Any]]],
     labels: Sequence[str],
     added: Sequence[str],
+    label_separator: str = LABEL_SEPARATOR,
 ) -> int:
     """Write a table as CSV, or as JSON lines where its name says so, whole or not at all.
 
@@ -43,6 +45,7 @@ def write_table(
         rows: N times the C values, as :class:`processors.tables.Table` has them, and the record of the
             prediction, whose keys are ``added``.
         labels: the classes, each of which gets a column of CSV for its probability.
+        label_separator: what CSV has between the classes of a prediction that is a list of them.
 
     Returns:
         N.
@@ -66,7 +69,7 @@ def write_table(
     with temporary_folder(path.parent) as folder:
         with (folder / path.name).open("w", encoding="utf-8", newline="") as file:
             if is_csv:
-                count = _write_csv(file, [*header, *names], rows, labels)
+                count = _write_csv(file, [*header, *names], rows, labels, label_separator)
             else:
                 count = _write_json_lines(file, header, rows)
             file.flush()
@@ -88,6 +91,7 @@ def _write_csv(
     header: Sequence[str],
     rows: Iterable[tuple[Sequence[Any], Mapping[str, Any]]],
     labels: Sequence[str],
+    label_separator: str,
 ) -> int:
     # Where CR LF ends a row the writer puts quotes around either of them.
     writer = csv.writer(file, lineterminator="\r\n")
@@ -98,6 +102,8 @@ def _write_csv(
         for name, value in record.items():
             if name == _PROBABILITIES:
                 cells += [_cell((value or {}).get(label)) for label in labels]
+            elif name == _PREDICTION and isinstance(value, list):
+                cells.append(cell_of(value, label_separator))
             else:
                 cells.append(_cell(value))
         writer.writerow(cells)

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from processors.formats import numbered, place
 from processors.glue import Task
 from processors.tables import clip, open_table, quoted, read_columns
@@ -15,6 +17,8 @@ from processors.tables import clip, open_table, quoted, read_columns
 logger = logging.getLogger(__name__)
 
 _LARGEST_TARGET = 3.4e38
+
+Labels = list[int] | list[float] | list[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,13 @@ class Examples:
     Attributes:
         texts_a: [N] the texts, or the first ones of pairs.
         texts_b: [N] the second ones; None for single sentences.
-        labels: [N] class indices (int), or targets (float) in regression; None in a test file without.
+        labels: [N] class indices (int), or targets (float) in regression, or in a multi-label task arrays
+            [C] of 0 and 1; None in a test file without.
     """
 
     texts_a: list[str]
     texts_b: list[str] | None = None
-    labels: list[int] | list[float] | None = None
+    labels: Labels | None = None
 
     def __len__(self) -> int:
         return len(self.texts_a)
@@ -54,7 +59,8 @@ def read_examples(task: Task, path: str | Path, split: str) -> Examples:
     else:
         labels = _labels_if_any(task, path, numbers, columns[len(task.texts) :])
     examples = Examples(columns[0], columns[1] if task.has_pairs else None, labels)
-    if split == "train" and not task.is_regression and len(set(examples.labels)) == 1:
+    has_classes = not (task.is_regression or task.is_multi_label)
+    if split == "train" and has_classes and len(set(examples.labels)) == 1:
         raise one_class_alone(path, task.label, columns[-1][0])
     _warn_of_empty_texts(path, numbers, columns[: len(task.texts)])
     return examples
@@ -104,9 +110,14 @@ def one_class_alone(path: Path, label: str, name: str) -> ValueError:
 
 def _labels_if_any(
     task: Task, path: Path, numbers: list[int], found: list[list[str]]
-) -> list[int] | list[float] | None:
+) -> Labels | None:
     """Return the labels of a test file; ``found`` is its column of them, or nothing."""
     if not found or task.labels == ():  # A custom task's classes may not be known yet.
+        return None
+    if task.is_multi_label and not any(map(task.labels_in, found[0])):
+        logger.warning(
+            "%s: no row has a %s: the file is predicted, and not scored", path, task.label
+        )
         return None
     try:
         return _parse_labels(task, path, numbers, found[0])
@@ -115,21 +126,30 @@ def _labels_if_any(
         return None
 
 
-def _parse_labels(
-    task: Task, path: Path, numbers: list[int], texts: list[str]
-) -> list[int] | list[float]:
+def _parse_labels(task: Task, path: Path, numbers: list[int], texts: list[str]) -> Labels:
     classes = {} if task.is_regression else {name: i for i, name in enumerate(task.labels)}
     labels = []
     for number, text in zip(numbers, texts, strict=True):
         try:
-            labels.append(_parse_target(task, text) if task.is_regression else classes[text])
+            labels.append(_parse_label(task, classes, text))
         except ValueError as error:
             raise ValueError(f"{place(path, number)}: {error}") from None
-        except KeyError:
+        except KeyError as error:
+            unknown = clip(repr(error.args[0]))
             raise ValueError(
-                f"{place(path, number)}: label {clip(repr(text))} is not one of {quoted(task.labels)}"
+                f"{place(path, number)}: label {unknown} is not one of {quoted(task.labels)}"
             ) from None
     return labels
+
+
+def _parse_label(task: Task, classes: dict[str, int], text: str) -> int | float | np.ndarray:
+    if task.is_regression:
+        return _parse_target(task, text)
+    if not task.is_multi_label:
+        return classes[text]
+    found = np.zeros(len(classes), dtype=np.float32)
+    found[[classes[name] for name in task.labels_in(text)]] = 1
+    return found
 
 
 def _parse_target(task: Task, text: str) -> float:

@@ -11,7 +11,8 @@ def set_aside(features: Features, share: float, seed: int) -> np.ndarray:
     """Return which of the N examples are to be the dev set: [N] bool.
 
     The share is that of each class, too, as near as whole examples allow, and of the whole where the
-    labels are numbers. Examples of the same tokens stay together, with whatever labels; a class keeps at
+    labels are numbers. Where an example has any number of labels, its rarest one stands for its class.
+    Examples of the same tokens stay together, with whatever labels; a class, and each label, keeps at
     least one for the training. The same examples, share and seed give the same answer everywhere.
     """
     bounds = zip(features.offsets[:-1], features.offsets[1:], strict=True)
@@ -35,7 +36,17 @@ def set_aside(features: Features, share: float, seed: int) -> np.ndarray:
             if sizes[group] <= wanted:
                 is_dev[group] = True
                 wanted -= sizes[group]
+    if features.labels.ndim == 2:
+        _leave_each_label(features.labels, group_of, is_dev)
     return is_dev[group_of]
+
+
+def _leave_each_label(labels: np.ndarray, group_of: np.ndarray, is_dev: np.ndarray) -> None:
+    """Take groups back, so that each of [N, C] labels has an example that is trained with."""
+    for label in labels.T:
+        groups = group_of[label > 0]
+        if len(groups) and is_dev[groups].all():
+            is_dev[groups[0]] = False
 
 
 def draw(examples: int, count: int, seed: int) -> np.ndarray:
@@ -64,6 +75,10 @@ def select(features: Features, rows: np.ndarray) -> Features:
 
 def _strata(labels: np.ndarray) -> np.ndarray:
     """Return a number by which the examples of each class are alike: [N]; all the same for targets."""
-    if labels.ndim == 1 and np.issubdtype(labels.dtype, np.floating):
+    if labels.ndim == 2:  # Sets of labels are many, and most of them too rare to be shared out.
+        counts = labels.sum(axis=0)
+        rarest = np.where(labels > 0, counts, np.inf).argmin(axis=1)
+        return np.where(labels.any(axis=1), rarest, labels.shape[1])
+    if np.issubdtype(labels.dtype, np.floating):
         return np.zeros(len(labels), dtype=np.int64)
-    return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
+    return np.unique(labels, return_inverse=True)[1].reshape(-1)

@@ -14,6 +14,7 @@ import numpy as np
 from model.files import make_folder, write_whole, writing
 from processors.glue import Task
 from processors.metrics import classes_or_scores
+from processors.multi_label import cell_of, label_records
 
 
 def write_submission(
@@ -36,7 +37,7 @@ def write_submission(
     """
     with writing(folder):
         make_folder(folder)
-    records = prediction_records(logits, task.labels)
+    records = prediction_records(logits, task.labels, task.is_multi_label)
     index = list(map(str, range(len(records)))) if index is None else index
     rows, details = [], []
     for row, record in zip(index, records, strict=True):
@@ -50,18 +51,24 @@ def write_submission(
 
 
 def _submitted(task: Task, prediction: Any) -> str:
+    if task.is_multi_label:
+        return cell_of(prediction, task.label_separator)
     if not task.is_regression:
         return prediction
     low, high = task.submitted_range or (-math.inf, math.inf)
     return f"{min(max(prediction, low), high) + 0.0:.3f}"  # Without the sign that -0 has.
 
 
-def prediction_records(logits: np.ndarray, labels: Sequence[str] | None) -> list[dict[str, Any]]:
+def prediction_records(
+    logits: np.ndarray, labels: Sequence[str] | None, multi_label: bool = False
+) -> list[dict[str, Any]]:
     """Return, for each row of [N, num_labels] logits, the prediction and what it rests on.
 
     ``prediction`` is a class name with ``probabilities`` of all of them, or, without ``labels``, a number
-    rounded to three decimals and the ``score`` itself.
+    rounded to three decimals and the ``score`` itself. With ``multi_label`` it is a list of class names.
     """
+    if multi_label:
+        return label_records(logits, labels)
     values = classes_or_scores(logits)
     if labels is None:
         return [{"prediction": round(float(value), 3), "score": float(value)} for value in values]

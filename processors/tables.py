@@ -84,7 +84,8 @@ def read_columns(
     ``.json`` JSON lines, in ``.parquet`` or ``.pq`` Parquet; any other is tab-separated, and quotes mean
     nothing special. ``.gz`` may follow. The first line names the columns, unless the task says otherwise;
     in a table of one's own semicolons or bars may separate them. Null, and a number that is none, are
-    an empty cell; true, false and numbers are what JSON writes.
+    an empty cell; true, false and numbers are what JSON writes. In a multi-label task a list of labels is
+    the cell that has them with the task's separator between.
 
     A blank line is a row in a table of one column: one with an empty cell. The end of the last line makes
     no further row. In a table of several columns blank lines at the end are ignored, and one between
@@ -102,8 +103,47 @@ def read_columns(
     if optional is not None and table.header.count(optional) == 1:
         positions.append(table.header.index(optional))
     numbers, columns = table.take(positions)
+    if task.is_multi_label and task.label in wanted:
+        i = wanted.index(task.label)
+        columns[i] = _joined(task, table, numbers, columns[i])
     texts = _as_texts(table, wanted, numbers, columns[: len(wanted)])
-    return numbers, texts + [[as_text(value) or "" for value in c] for c in columns[len(wanted) :]]
+    for column in columns[len(wanted) :]:
+        texts += _optional_texts(task, table, numbers, column)
+    return numbers, texts
+
+
+def _optional_texts(
+    task: Task, table: Table, numbers: list[int], values: list[Any]
+) -> list[list[str]]:
+    """Return a column of labels as text, or none where an empty cell would take the place of a fault."""
+    if not task.is_multi_label:
+        return [[as_text(value) or "" for value in values]]
+    try:
+        joined = _joined(task, table, numbers, values)
+        return _as_texts(table, (task.label,), numbers, [joined])
+    except ValueError as error:
+        logger.warning("%s: the file is predicted, and not scored", error)
+        return []
+
+
+def _joined(task: Task, table: Table, numbers: list[int], values: list[Any]) -> list[Any]:
+    """Return a column of labels with each list of them, which JSON and Parquet have, as one cell.
+
+    Raises:
+        ValueError: a label has in it what stands between two; names the line or record.
+    """
+    cells = list(values)
+    for i, value in enumerate(values):
+        if not isinstance(value, list | tuple) or None in (parts := list(map(as_text, value))):
+            continue
+        if cut := next((part for part in parts if task.label_separator in part), None):
+            raise ValueError(
+                f"{place(table.path, numbers[i])}: the label {clip(repr(cut))} has "
+                f"{task.label_separator!r} in it, which stands between labels: name another sign with "
+                "--label_separator"
+            )
+        cells[i] = task.label_separator.join(parts)
+    return cells
 
 
 def read_whole_table(task: Task, path: Path, wanted: tuple[str, ...]) -> WholeTable:

@@ -26,7 +26,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from model.file_names import CONFIG_NAME
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenization_albert import AlbertTokenizer, Sources, check_vocabulary, find_vocabulary
 from processors.features import Features, build_features
+from processors.multi_label import LABEL_SEPARATOR
 from processors.predictions import check_name, write_table
 from processors.sentences import Sentences
 from processors.submission import prediction_records
@@ -184,7 +185,7 @@ def predict(flags: PredictFlags) -> None:
     device.activate()
     device.keep_memory()
     model = device.place(load_model(flags.model, config))
-    seen, labels = Seen(), None if config.num_labels == 1 else config.labels
+    seen, labels = Seen(OutputRange(config.is_multi_label)), classes_of(config)
 
     def records() -> Iterator[dict[str, Any]]:
         for start in range(0, len(sentences), _CHUNK):
@@ -194,7 +195,9 @@ def predict(flags: PredictFlags) -> None:
     if flags.output:
         rows = zip(sentences.rows(), records(), strict=True)
         header = sentences.header or ("id", "text")
-        count = write_table(flags.output, header, rows, labels or (), list(no_prediction(labels)))
+        added = list(no_prediction(labels))
+        separator = config.label_separator or LABEL_SEPARATOR
+        count = write_table(flags.output, header, rows, labels or (), added, separator)
         say(f"{flags.output}: {count} rows")
     else:
         for number, texts, record in zip(sentences.ids, sentences.texts, records(), strict=True):
@@ -230,12 +233,12 @@ def window_stride(flags: PredictFlags, sentences: Sentences, max_seq_length: int
 
 @dataclass
 class Seen:
-    """What was classified so far: unknown tokens, all tokens, inputs that were cut, and the outputs."""
+    """What was classified so far: the outputs, unknown tokens, all tokens, and inputs that were cut."""
 
+    outputs: OutputRange
     unknown: int = 0
     tokens: int = 0
     cut: int = 0
-    outputs: OutputRange = field(default_factory=OutputRange)
 
     def add(self, features: Features, tokenizer: AlbertTokenizer, logits: np.ndarray) -> None:
         """Count N examples and their [N, num_labels] logits."""
@@ -262,7 +265,7 @@ def classify(
     texts are read in windows.
     """
     config = model.config
-    labels = None if config.num_labels == 1 else config.labels
+    labels = classes_of(config)
     has_text = sentences.has_text
     records = iter(())
     if any(has_text):
@@ -280,9 +283,14 @@ def classify(
         seen.add(features, tokenizer, logits)
         if stride:
             logits = mean_of_windows(logits, counts)
-        records = iter(prediction_records(logits, labels))
+        records = iter(prediction_records(logits, labels, config.is_multi_label))
     for full in has_text:
         yield next(records) if full else no_prediction(labels)
+
+
+def classes_of(config: AlbertConfig) -> list[str] | None:
+    """Return what the outputs of a model are called; None for a model of numbers."""
+    return None if config.num_labels == 1 and not config.is_multi_label else config.labels
 
 
 def no_prediction(labels: Sequence[str] | None) -> dict[str, None]:

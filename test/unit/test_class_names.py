@@ -127,12 +127,15 @@ def test_f1_is_that_of_the_class_that_is_called_1(trained, tokenizer, tmp_path, 
             for i in ones[::3]:
                 lines[i] = lines[i][:-1] + "0"
             header = "#1 String\t#2 String\tQuality"
-            (tmp_path / "dev.tsv").write_text("\n".join([header, *lines]) + "\n")
-        flags = ("--task_name=mrpc", "--data_dir", tmp_path, "--do_eval", "--output_dir", folder)
+            for split in ("dev", "test"):
+                (tmp_path / f"{split}.tsv").write_text("\n".join([header, *lines]) + "\n")
+        flags = ("--task_name=mrpc", "--data_dir", tmp_path, "--output_dir", folder)
+        flags = (*flags, "--do_eval", "--do_predict")
         assert program(*flags, "--model_name_or_path", model) == 0
-        (result,) = records(tmp_path / folder, "eval")
-        found.append((result["acc"], result["f1"]))
-    assert found[0] == found[1]
+        for kind in ("eval", "test"):
+            (result,) = records(tmp_path / folder, kind)
+            found.append((result["acc"], result["f1"]))
+    assert len(set(found)) == 1
     assert 0 < found[0][1] < 1
 
 

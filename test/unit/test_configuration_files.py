@@ -109,7 +109,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path):
 
 
 def test_what_training_sets_itself_is_no_fault(tmp_path):
-    values = {"pad_token_id": None, "problem_type": "multi_label_classification"}
+    values = {"pad_token_id": None, "problem_type": "token_classification"}
     (tmp_path / "config.json").write_text(whole(json.dumps(values)))
     config = AlbertConfig.from_file(tmp_path)
     assert config.pad_token_id == 0
@@ -117,7 +117,7 @@ def test_what_training_sets_itself_is_no_fault(tmp_path):
     assert config.problem_type == "single_label_classification"
     with pytest.raises(
         ValueError,
-        match="config.json: problem_type is 'multi_label.*: train the model with --do_train",
+        match="config.json: problem_type is 'token.*: train the model with --do_train",
     ):
         AlbertConfig.from_file(tmp_path, is_scored=True)
 

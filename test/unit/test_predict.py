@@ -242,11 +242,11 @@ def test_lines_of_json_are_lines_of_text(small_model, ask, tmp_path):
 def test_a_model_of_another_type_is_not_scored(small_model, ask):
     folder = small_model(False)
     values = json.loads((folder / "config.json").read_text())
-    values["problem_type"] = "multi_label_classification"
+    values["problem_type"] = "token_classification"
     (folder / "config.json").write_text(json.dumps(values))
     status, found, errors = ask(folder, "a film")
     assert (status, found) == (1, [])
-    assert f"{folder}/config.json: problem_type is 'multi_label_classification', and only" in errors
+    assert f"{folder}/config.json: problem_type is 'token_classification', and only" in errors
 
 
 def test_standard_input_in_another_encoding(small_model, ask):

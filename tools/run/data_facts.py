@@ -81,17 +81,23 @@ def warn_if_all_alike(
     """Warn where the [N] predictions of ``name`` are all the same, and what they should be is not.
 
     Args:
+        predictions: in a multi-label task they are [N, C], 0 and 1 for each label.
         classes: by number; None for a number itself.
-        labels: [N] what the predictions should be. Where nobody knows, see :class:`OutputRange`.
+        labels: of the same shape, what the predictions should be. Where nobody knows, see
+            :class:`OutputRange`.
     """
-    if len(labels) < 2 or np.ptp(labels) == 0 or np.ptp(predictions) > 0:
+    if len(labels) < 2 or (labels == labels[0]).all() or (predictions != predictions[0]).any():
         return
     value = predictions[0]
+    if predictions.ndim == 2:
+        shown = ", ".join(quoted(classes[i]) for i in np.flatnonzero(value)) or "no label"
+    else:
+        shown = f"{value:g}" if classes is None else quoted(classes[int(value)])
     logger.warning(
         "all %d predictions of %s are %s: the model does not tell its examples apart; %s",
         len(predictions),
         name,
-        f"{value:g}" if classes is None else quoted(classes[int(value)]),
+        shown,
         _TRAIN_BETTER,
     )
 
@@ -101,8 +107,12 @@ class OutputRange:
     """How far a model's outputs for different inputs lie apart, where nobody knows what they should be.
 
     That all are of one class says nothing then: the texts may well be.
+
+    Attributes:
+        multi_label: whether each output is of a label of its own.
     """
 
+    multi_label: bool = False
     _inputs: set[int] = field(default_factory=set)
     _low: np.ndarray | float = math.inf
     _high: np.ndarray | float = -math.inf
@@ -111,7 +121,9 @@ class OutputRange:
         """Count N examples and their [N, C] outputs; the same text counts once, however often it comes."""
         bounds = zip(features.offsets[:-1], features.offsets[1:], strict=True)
         self._inputs.update(hash(features.input_ids[a:b].tobytes()) for a, b in bounds)
-        if logits.shape[1] > 1:  # The classes' probabilities depend on the differences alone.
+        if (
+            logits.shape[1] > 1 and not self.multi_label
+        ):  # The classes' probabilities depend on the differences alone.
             logits = logits - logits.mean(axis=1, keepdims=True)
         self._low = np.minimum(self._low, logits.min(axis=0, initial=math.inf))
         self._high = np.maximum(self._high, logits.max(axis=0, initial=-math.inf))
@@ -121,8 +133,11 @@ class OutputRange:
         if len(self._inputs) < _MANY_INPUTS:
             return
         low, high = np.asarray(self._low), np.asarray(self._high)
-        # Of two classes each has half of the difference, and of more at least that of the largest.
-        same = _SAME_ODDS / 2 if low.size > 1 else _SAME_SHARE * np.abs([low, high]).max()
+        if self.multi_label:
+            same = _SAME_ODDS
+        else:
+            # Of two classes each has half of the difference, and of more at least that of the largest.
+            same = _SAME_ODDS / 2 if low.size > 1 else _SAME_SHARE * np.abs([low, high]).max()
         if (high - low <= same).all():
             logger.warning(
                 "the outputs for the %d different inputs of %s are nearly the same: the model does not "
@@ -134,10 +149,21 @@ class OutputRange:
 
 
 def describe_labels(name: str, labels: np.ndarray, classes: Sequence[str] | None) -> str:
-    """Return how the [N] labels of a split are distributed; ``classes`` is None for numbers."""
+    """Return how the [N] labels of a split are distributed; ``classes`` is None for numbers.
+
+    In a multi-label task they are [N, C].
+    """
     if classes is None:
         low, mean, high = labels.min(), labels.mean(dtype=np.float64), labels.max()
         return f"numbers of {name}: {low:g} to {high:g}, {mean:g} on average"
+    if labels.ndim == 2:
+        counts = labels.sum(axis=0).astype(int)
+        most = np.argsort(-counts, kind="stable")[:_MOST_CLASSES]
+        parts = [f"{quoted(classes[i])} ({counts[i]})" for i in most]
+        rest = [f"{len(counts) - _MOST_CLASSES} more"] if len(counts) > _MOST_CLASSES else []
+        return (
+            f"labels of {name}: {', '.join(parts + rest)}; {labels.sum() / len(labels):.1f} a row"
+        )
     counts = np.bincount(labels, minlength=len(classes))
     order = np.argsort(-counts, kind="stable")
     named = order if len(order) > _MOST_CLASSES else range(len(classes))

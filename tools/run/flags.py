@@ -13,30 +13,28 @@ from typing import Any
 
 from model.checkpoint import LAYOUTS
 from model.configuration_albert import SHORTEST_INPUT, TRUNCATIONS
-from processors.custom import CUSTOM, custom_task
-from processors.glue import SPLITS, TASKS, Task
+from processors.custom import CUSTOM
+from processors.glue import TASKS, Task
 from tools.cli.errors import UsageError
 from tools.cli.groups import add_flags, fill, flag
 from tools.cli.parser import Number, Parser
 from tools.cli.paths import DEFAULT_MODEL
 from tools.machine.runtime import MachineFlags
 from tools.precision.choice import PrecisionFlags
+from tools.run.custom_flags import CustomFlags
 from tools.run.data_flags import (
     ENCODING_HELP,
     LONGEST_INPUT,
     TRUNCATION_HELP,
     ShareFlags,
     class_names,
-    column_names,
     text_encoding,
 )
 from tools.run.ignored_flags import IgnoredFlags
 from tools.run.training_flags import TrainingFlags
 
 _TASK_NAMES = (*TASKS, CUSTOM)
-_DEFAULT_TEXT, _DEFAULT_LABEL = "sentence", "label"
 _CHECKPOINTS_KEPT = 2
-_FILE_HELP = "data: .csv, .jsonl or .parquet (.gz may follow), or else tab-separated"
 
 _DESCRIPTION = "Fine-tune ALBERT on a GLUE task, evaluate it, and predict with it."
 _EPILOG = """\
@@ -98,27 +96,6 @@ class GoalFlags:
         """The splits of the data that the run reads."""
         wanted = {"train": self.do_train, "dev": self.do_eval, "test": self.do_predict}
         return [split for split, needed in wanted.items() if needed]
-
-
-@dataclass(frozen=True)
-class CustomFlags:
-    """A task of one's own; what it comes to is a :class:`processors.glue.Task`."""
-
-    train_file: str | None = flag(None, f"train {_FILE_HELP}", metavar="FILE")
-    dev_file: str | None = flag(None, f"dev {_FILE_HELP}", metavar="FILE")
-    test_file: str | None = flag(None, f"test {_FILE_HELP}", metavar="FILE")
-    text_columns: tuple[str, ...] | None = flag(
-        None,
-        f"column of the text, or of both texts of a pair (default: {_DEFAULT_TEXT})",
-        type=column_names,
-        metavar="A[,B]",
-    )
-    label_column: str | None = flag(
-        None,
-        f"column of the class, or of the number (default: {_DEFAULT_LABEL})",
-        metavar="NAME",
-    )
-    regression: bool = flag(False, "predict a number, not a class")
 
 
 @dataclass(frozen=True)
@@ -293,11 +270,17 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
     _check(goals, inputs, training, records)
     custom, shares = fill(CustomFlags, namespace), fill(ShareFlags, namespace)
     shares.check(goals.do_train)
-    task = replace(_describe_task(goals, custom, shares.dev_share), encoding=inputs.encoding)
+    task = custom.task(goals.task_name, goals.splits, shares.dev_share)
+    task = replace(task, encoding=inputs.encoding)
     for name in ("class_weights", "label_smoothing"):
         if task.is_regression and getattr(training, name):
             raise UsageError(
                 f"--{name} is about classes, and the task predicts a number: leave it out"
+            )
+        if task.is_multi_label and getattr(training, name):
+            raise UsageError(
+                f"--{name} is about classes of which a text has one, and with --multi_label it has any "
+                "number of labels: leave it out"
             )
     default_data = "." if task.name == CUSTOM else f"./dataset/{task.folder}"
     eval_batch_size = goals.eval_batch_size or training.batch_size
@@ -368,27 +351,3 @@ def _check(
     for name, group, needed, reason in needs:
         if getattr(group, name) != getattr(type(group), name) and not getattr(goals, needed):
             raise UsageError(f"--{name} needs --{needed}, {reason}")
-
-
-def _describe_task(goals: GoalFlags, custom: CustomFlags, dev_share: float | None) -> Task:
-    if goals.task_name != CUSTOM:
-        for name, value in {**asdict(custom), "dev_share": dev_share}.items():
-            if value:
-                raise UsageError(f"--{name} goes with --task_name {CUSTOM}")
-        return TASKS[goals.task_name]
-    files = {split: getattr(custom, f"{split}_file") for split in SPLITS}
-    if dev_share and files["dev"]:
-        raise UsageError(
-            "--dev_share takes the dev set from --train_file, and --dev_file names another: leave one out"
-        )
-    needs = [("train", "--do_train"), ("test", "--do_predict")]
-    needs.append(("train", "--dev_share") if dev_share else ("dev", "--do_eval"))
-    for split, asked in needs:
-        if (split in goals.splits or asked == "--dev_share") and not files[split]:
-            remedy = ", or --dev_share 0.1 in its place" if split == "dev" else ""
-            raise UsageError(f"--task_name {CUSTOM} with {asked} needs --{split}_file{remedy}")
-    texts = custom.text_columns or (_DEFAULT_TEXT,)
-    label = custom.label_column or _DEFAULT_LABEL
-    if label in texts:
-        raise UsageError(f"--label_column {label} is among --text_columns {','.join(texts)}")
-    return custom_task(files, texts, label, custom.regression)

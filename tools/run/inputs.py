@@ -14,8 +14,16 @@ from model.file_kinds import why_missing, why_no_folder
 from model.file_names import CONFIG_NAME, VOCABULARY_NAMES, WEIGHTS_NAMES
 from model.tokenization_albert import find_vocabulary
 from processors.class_names import match_classes, names_nothing
-from processors.custom import CUSTOM, NOT_READ_YET, as_regression, with_labels
+from processors.custom import (
+    CUSTOM,
+    NOT_READ_YET,
+    NOT_SAID,
+    as_multi_label,
+    as_regression,
+    with_labels,
+)
 from processors.glue import Task
+from processors.multi_label import LABEL_SEPARATOR
 from processors.reading import read_columns
 from tools.cli.errors import UsageError
 from tools.cli.paths import DEFAULT_MODEL
@@ -101,6 +109,8 @@ def resolve_task(
         FileNotFoundError, ValueError: as :func:`processors.custom.with_labels`.
     """
     if trains:
+        if task.label_separator == NOT_SAID:
+            task = as_multi_label(task, LABEL_SEPARATOR)
         return with_labels(task, data_dir) if task.labels == NOT_READ_YET else task
     if config.has_pairs not in (None, task.has_pairs):
         kinds = ("single texts", "pairs of texts")
@@ -109,9 +119,11 @@ def resolve_task(
             f"{kinds[task.has_pairs]}: name the model's own task (--task_name, --text_columns)"
         )
     known = tuple(config.labels)
+    task = _with_labels_of(task, config)
     if label_order:
         _check_order(task, len(known), label_order)
-    if task.name == CUSTOM and (config.num_labels == 1) != task.is_regression:
+    is_number = config.num_labels == 1 and not config.is_multi_label
+    if task.name == CUSTOM and is_number != task.is_regression:
         if task.is_regression:
             raise UsageError(f"--regression, but the model tells {len(known)} classes apart")
         return as_regression(task)
@@ -136,9 +148,32 @@ def resolve_task(
     raise _unknown_order(known, task.labels)
 
 
+def _with_labels_of(task: Task, config: AlbertConfig) -> Task:
+    """Return the task with any number of labels for an example where the model gives that.
+
+    Raises:
+        UsageError: one of the two does, and the other cannot.
+    """
+    if config.is_multi_label and (task.name != CUSTOM or task.is_regression):
+        asked = "--regression" if task.is_regression else f"--task_name {task.name}"
+        raise UsageError(
+            f"{asked}, but the model gives a text any number of {config.num_labels} labels: score it with "
+            f"--task_name {CUSTOM} --multi_label"
+        )
+    if config.is_multi_label:
+        separator = task.label_separator or config.label_separator or LABEL_SEPARATOR
+        return as_multi_label(task, separator)
+    if task.is_multi_label:
+        raise UsageError(
+            "--multi_label, but the model gives a text one class or number: leave it out, or train it "
+            "with --do_train"
+        )
+    return task
+
+
 def _check_order(task: Task, outputs: int, label_order: tuple[str, ...]) -> None:
     given = f"--label_order {','.join(label_order)}"
-    if task.is_regression or outputs == 1:
+    if task.is_regression or (outputs == 1 and not task.is_multi_label):
         raise UsageError(f"{given}: the task or the model predicts a number, and has no classes")
     if len(label_order) != outputs:
         raise UsageError(f"{given}: {len(label_order)} classes for a model with {outputs} outputs")
@@ -158,7 +193,8 @@ def _names_of_file(task: Task, known: tuple[str, ...], data_dir: Path) -> tuple[
     files = [path for path in task.paths(data_dir, "dev") if path.is_file()]
     found: set[str] = set()
     for path in files:
-        found.update(read_columns(task, path, "dev", (task.label,))[1][0])
+        cells = read_columns(task, path, "dev", (task.label,))[1][0]
+        found.update(name for cell in cells for name in task.labels_in(cell))
     if found <= set(known):
         return known
     matched = match_classes(task.name, known, sorted(found))

@@ -17,6 +17,7 @@ from processors.features import Features
 from processors.glue import Task
 from processors.loading import load_batches
 from processors.metrics import classes_or_scores, compute_metrics
+from processors.multi_label import THRESHOLD, best_thresholds, probabilities_of
 from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
@@ -85,14 +86,13 @@ class Scorer:
         metrics = {}
         for suffix, examples in zip(self._task.suffixes, dev, strict=True):
             try:
-                predictions = classes_or_scores(self._logits(model, examples, is_stopped))
+                logits = self._logits(model, examples, is_stopped)
             except CutShortError:
                 return {}
-            values = compute_metrics(
-                self._task.metrics, *_by_name(self._task, predictions, examples.labels)
-            )
+            values = score(self._task, logits, examples.labels, with_thresholds=bool(kept))
             # At first, while it trains, a model may well do so.
             if kept and self._runtime.is_main:
+                predictions = decisions(self._task, logits)
                 warn_if_all_alike(f"dev{suffix}", predictions, self._task.labels, examples.labels)
             metrics |= {name + suffix: value for name, value in values.items()}
         logger.info("***** Eval results *****")
@@ -118,13 +118,12 @@ class Scorer:
         for suffix, (name, examples) in zip(self._task.suffixes, tests, strict=False):
             logits = self._logits(model, examples)
             if self._runtime.is_main:
-                outputs = OutputRange()
+                outputs = OutputRange(self._task.is_multi_label)
                 outputs.add(examples, logits)
                 outputs.warn_if_alike(f"test{suffix}")
             metrics = {}
             if len(examples.labels):
-                predictions = classes_or_scores(logits)
-                metrics = compute_metrics(self._task.metrics, predictions, examples.labels)
+                metrics = score(self._task, logits, examples.labels)
                 logger.info("***** Test results of %s *****", name)
                 for metric, value in metrics.items():
                     logger.info("  %s = %s", metric, value)
@@ -150,6 +149,40 @@ class Scorer:
             tokens=self._tokens,
             is_stopped=is_stopped,
         )
+
+
+def decisions(task: Task, logits: np.ndarray) -> np.ndarray:
+    """Return what the model says of N examples by [N, num_labels] logits.
+
+    That is [N] classes or numbers, or in a multi-label task [N, num_labels], 0 and 1.
+    """
+    if task.is_multi_label:
+        return (probabilities_of(logits) >= THRESHOLD).astype(int)
+    return classes_or_scores(logits)
+
+
+def score(
+    task: Task, logits: np.ndarray, labels: np.ndarray, with_thresholds: bool = False
+) -> dict[str, float]:
+    """Return the task's metrics of [N, num_labels] logits.
+
+    Args:
+        labels: [N] classes or numbers, or in a multi-label task [N, num_labels], 0 and 1.
+        with_thresholds: in a multi-label task, add each label's best threshold for these examples, and the
+            metrics with those.
+    """
+    predictions = decisions(task, logits)
+    if not task.is_multi_label:
+        return compute_metrics(task.metrics, *_by_name(task, predictions, labels))
+    metrics = compute_metrics(task.metrics, predictions, labels)
+    if with_thresholds:
+        found = probabilities_of(logits)
+        best = best_thresholds(found, labels)
+        tuned = compute_metrics(task.metrics, (found >= best).astype(int), labels)
+        metrics |= {f"{name}_at_thresholds": value for name, value in tuned.items()}
+        pairs = zip(task.labels, map(float, best), strict=True)
+        metrics |= {f"threshold[{label}]": value for label, value in pairs}
+    return metrics
 
 
 def _by_name(task: Task, *classes: np.ndarray) -> list[np.ndarray]:

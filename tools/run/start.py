@@ -179,7 +179,7 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
         check_class_weights(flags.training.class_weights, task.labels)
     named = config.num_labels if config.id2label else None
     head = FileHead.of(config)
-    config.set_task(task.labels, task.has_pairs)
+    config.set_task(task.labels, task.has_pairs, task.label_separator)
     config.set_text_columns(task.texts)
     tokenizer = AlbertTokenizer(run.files.vocabulary, inputs.do_lower_case)
     max_seq_length, truncation = inputs_of(config, inputs.max_seq_length, inputs.truncation)
