@@ -15,11 +15,12 @@ import torch
 from model.checkpoint import WEIGHTS_NAMES, find_weights, save_model
 from model.configuration_albert import CONFIG_NAME
 from model.file_kinds import why_missing
+from model.file_names import TOKENIZER_FILES
 from model.files import digest, move_files, remove_folder, sync, temporary_folder, writing
 from model.json_files import read_json_object
 from model.modeling_albert import AlbertForSequenceClassification
-from model.tokenization_albert import AlbertTokenizer
-from model.tokenizer_export import TOKENIZER_FILES, save_tokenizer
+from model.tokenizer import Tokenizer
+from model.tokenizer_export import save_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Stateful(Protocol):
 def save_final(
     output_dir: Path,
     model: AlbertForSequenceClassification,
-    tokenizer: AlbertTokenizer,
+    tokenizer: Tokenizer,
     layout: str = "huggingface",
 ) -> None:
     """Write the trained model to ``output_dir``; it is on the disk when this returns.
@@ -55,29 +56,33 @@ def save_final(
     """
     with temporary_folder(output_dir) as folder:
         _save_with_vocabulary(model, tokenizer, folder, layout)
+        names = {file.name for file in folder.iterdir()}
         for file in folder.iterdir():
             there = output_dir / file.name
             if file.name not in WEIGHTS_NAMES and there.is_file() and digest(file) == digest(there):
                 sync(there)
                 file.unlink()
         weights = find_weights(folder).name
-        if len(list(folder.iterdir())) > 1:
-            _remove_weights(output_dir, *WEIGHTS_NAMES)
+        # A vocabulary of another kind would be found in the place of this one.
+        old = [name for name in set(TOKENIZER_FILES) - names if (output_dir / name).exists()]
+        if old or len(list(folder.iterdir())) > 1:
+            _remove(output_dir, *WEIGHTS_NAMES)
+            _remove(output_dir, *old)
         move_files(folder, output_dir, last=[weights])
-        _remove_weights(output_dir, *(name for name in WEIGHTS_NAMES if name != weights))
+        _remove(output_dir, *(name for name in WEIGHTS_NAMES if name != weights))
     logger.info(_SAVING, output_dir)
 
 
 def _save_with_vocabulary(
-    model: AlbertForSequenceClassification, tokenizer: AlbertTokenizer, folder: Path, layout: str
+    model: AlbertForSequenceClassification, tokenizer: Tokenizer, folder: Path, layout: str
 ) -> None:
     """Write both; the model's configuration says which vocabulary it is."""
-    model.config.set_vocabulary(tokenizer.digest)
+    model.config.set_vocabulary(tokenizer.digest, tokenizer.json_digest)
     save_model(model, folder, layout)
-    save_tokenizer(tokenizer, folder)
+    save_tokenizer(tokenizer, folder, model.config.max_position_embeddings)
 
 
-def _remove_weights(folder: Path, *names: str) -> None:
+def _remove(folder: Path, *names: str) -> None:
     if there := [folder / name for name in names if (folder / name).exists()]:
         for file in there:
             file.unlink()
@@ -88,7 +93,7 @@ def save_checkpoint(
     output_dir: Path,
     global_step: int,
     model: AlbertForSequenceClassification,
-    tokenizer: AlbertTokenizer,
+    tokenizer: Tokenizer,
     stateful: Stateful,
 ) -> Path:
     """Write ``output_dir/checkpoint-<step>``: an ALBERT folder with the state of a training.

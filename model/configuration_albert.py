@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from model.configuration_checks import check_numbers
+from model.configuration_keys import (
+    COLUMNS_KEY,
+    JSON_KEY,
+    LONGEST_KEY,
+    PAIRS_KEY,
+    SEPARATOR_KEY,
+    SIZE_KEY,
+    TRUNCATION_KEY,
+    VOCABULARY_KEY,
+    check_own_keys,
+)
 from model.file_kinds import AGAIN
 from model.file_names import CONFIG_NAME
 from model.json_files import read_json_object, shown
 from model.machine_memory import machine_memory
 
-# These are this project's own in config.json; other tools leave them alone. The digest of a
-# vocabulary holds for the vocab_size beside it.
-_PAIRS_KEY = "sentence_pairs"
-_COLUMNS_KEY = "text_columns"
-_SEPARATOR_KEY = "label_separator"
-VOCABULARY_KEY = "vocabulary_sha256"
-_SIZE_KEY = "vocabulary_size"
-_LONGEST_KEY = "max_seq_length"
-_TRUNCATION_KEY = "truncation"
-_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 MULTI_LABEL = "multi_label_classification"
 PROBLEM_TYPES = ("single_label_classification", "regression", MULTI_LABEL)
-# What stays of a text that is too long. The last one is a quarter from its head and the rest from its
-# tail, as Sun et al. 2019 (arXiv:1905.05583) have it.
-TRUNCATIONS = ("head", "tail", "head+tail")
-SHORTEST_INPUT = 5  # It is what a pair takes with a token of each text.
 # These have a classifier under the same name that is none of sequences.
 _OTHER_CLASSIFIERS = {
     "AlbertForTokenClassification": "of tokens",
@@ -95,38 +91,12 @@ class AlbertConfig:
         pad = self.pad_token_id
         if not isinstance(pad, int) or isinstance(pad, bool) or not 0 <= pad < self.vocab_size:
             raise ValueError(f"pad_token_id is {shown(pad)}, not an id of the vocabulary")
-        self._check_vocabulary_keys()
-        self._check_input_keys()
+        check_own_keys(self.extra, self.max_position_embeddings)
         if self.id2label and self.id2label.keys() != set(range(self.num_labels)):
             numbers = shown(sorted(self.id2label))
             raise ValueError(
                 f"num_labels is {self.num_labels}, but id2label names the classes {numbers}: one of the "
                 "two is wrong"
-            )
-
-    def _check_vocabulary_keys(self) -> None:
-        sha256, size = self.extra.get(VOCABULARY_KEY), self.extra.get(_SIZE_KEY)
-        remedy = f"correct it, or take {VOCABULARY_KEY} and {_SIZE_KEY} out"
-        if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
-            raise ValueError(
-                f"{VOCABULARY_KEY} is {shown(sha256)}, not 64 hexadecimal digits: {remedy}"
-            )
-        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-            raise ValueError(f"{_SIZE_KEY} is {shown(size)}, not a whole number above 0: {remedy}")
-
-    def _check_input_keys(self) -> None:
-        longest, truncation = self.extra.get(_LONGEST_KEY), self.extra.get(_TRUNCATION_KEY)
-        positions = self.max_position_embeddings
-        is_whole = isinstance(longest, int) and not isinstance(longest, bool)
-        if longest is not None and not (is_whole and SHORTEST_INPUT <= longest <= positions):
-            raise ValueError(
-                f"{_LONGEST_KEY} is {shown(longest)}, not a whole number from {SHORTEST_INPUT} to "
-                f"max_position_embeddings, {positions}: correct it, or take it out"
-            )
-        if truncation is not None and truncation not in TRUNCATIONS:
-            raise ValueError(
-                f"{_TRUNCATION_KEY} is {shown(truncation)}, not one of {', '.join(TRUNCATIONS)}: correct "
-                "it, or take it out"
             )
 
     @property
@@ -150,30 +120,31 @@ class AlbertConfig:
     @property
     def label_separator(self) -> str | None:
         """What stood between the labels of an example in the training; None where nothing says so."""
-        value = self.extra.get(_SEPARATOR_KEY)
+        value = self.extra.get(SEPARATOR_KEY)
         return value if self.is_multi_label and isinstance(value, str) and value else None
 
     @property
     def is_of_huggingface(self) -> bool:
         """Whether transformers or a tool of its kind wrote it: albert_pytorch says no ``model_type``."""
-        return "model_type" in self.extra and VOCABULARY_KEY not in self.extra
+        own = {VOCABULARY_KEY, JSON_KEY} & self.extra.keys()
+        return "model_type" in self.extra and not own
 
     @property
     def has_pairs(self) -> bool | None:
         """Whether the classifier was trained on pairs of texts; None where nothing says so."""
-        value = self.extra.get(_PAIRS_KEY)
+        value = self.extra.get(PAIRS_KEY)
         return value if isinstance(value, bool) else None
 
     @property
     def text_columns(self) -> tuple[str, ...] | None:
         """The columns of the texts that the classifier was trained on; None where nothing says so."""
-        names = self.extra.get(_COLUMNS_KEY)
+        names = self.extra.get(COLUMNS_KEY)
         is_list = isinstance(names, list) and len(names) in (1, 2)
         return tuple(names) if is_list and all(isinstance(name, str) for name in names) else None
 
     def set_text_columns(self, names: Sequence[str]) -> None:
         """Say in which columns of a table the texts are that this is trained on."""
-        self.extra[_COLUMNS_KEY] = list(names)
+        self.extra[COLUMNS_KEY] = list(names)
 
     @property
     def other_classifier(self) -> str | None:
@@ -191,29 +162,49 @@ class AlbertConfig:
         nothing any more where ``vocab_size`` is another than then: other tools extend a vocabulary, and
         write back what they do not know.
         """
-        value = self.extra.get(VOCABULARY_KEY)
-        return value.lower() if value and self.extra.get(_SIZE_KEY) == self.vocab_size else None
+        return self._digest(VOCABULARY_KEY)
 
-    def set_vocabulary(self, sha256: str | None) -> None:
-        """Say with which vocabulary the model works; None: with any, as before it is trained."""
-        for key in (VOCABULARY_KEY, _SIZE_KEY):
+    @property
+    def tokenizer_json_sha256(self) -> str | None:
+        """The same of the ``tokenizer.json`` that it was saved with, for a folder that has nothing else.
+
+        It is :func:`model.tokenizer_json.model_digest`'s.
+        """
+        return self._digest(JSON_KEY)
+
+    def _digest(self, key: str) -> str | None:
+        value = self.extra.get(key)
+        return value.lower() if value and self.extra.get(SIZE_KEY) == self.vocab_size else None
+
+    def set_vocabulary(self, sha256: str | None, json_sha256: str | None = None) -> None:
+        """Say with which vocabulary the model works; None: with any, as before it is trained.
+
+        Args:
+            sha256: as :attr:`vocabulary_sha256`.
+            json_sha256: as :attr:`tokenizer_json_sha256`.
+        """
+        for key in (VOCABULARY_KEY, JSON_KEY, SIZE_KEY):
             self.extra.pop(key, None)
-        if sha256 is not None:
-            self.extra |= {VOCABULARY_KEY: sha256, _SIZE_KEY: self.vocab_size}
+        said = {VOCABULARY_KEY: sha256, JSON_KEY: json_sha256}
+        if said := {key: value for key, value in said.items() if value is not None}:
+            self.extra |= {**said, SIZE_KEY: self.vocab_size}
 
     @property
     def max_seq_length(self) -> int | None:
         """The most tokens that an input had in the classifier's training; None if nothing says so."""
-        return self.extra.get(_LONGEST_KEY)
+        return self.extra.get(LONGEST_KEY)
 
     @property
     def truncation(self) -> str | None:
-        """Which of :data:`TRUNCATIONS` longer inputs got in its training; None if nothing says so."""
-        return self.extra.get(_TRUNCATION_KEY)
+        """What longer inputs got in its training, of :data:`model.configuration_keys.TRUNCATIONS`.
+
+        None if nothing says so.
+        """
+        return self.extra.get(TRUNCATION_KEY)
 
     def set_inputs(self, max_seq_length: int, truncation: str) -> None:
         """Say how long the inputs of the classifier are, and what stays of longer ones."""
-        self.extra |= {_LONGEST_KEY: max_seq_length, _TRUNCATION_KEY: truncation}
+        self.extra |= {LONGEST_KEY: max_seq_length, TRUNCATION_KEY: truncation}
 
     def set_task(
         self,
@@ -229,17 +220,17 @@ class AlbertConfig:
             label_separator: what stands between the labels of an input, which has any number of them;
                 None: it has one.
         """
-        for key in (_PAIRS_KEY, _SEPARATOR_KEY):
+        for key in (PAIRS_KEY, SEPARATOR_KEY):
             self.extra.pop(key, None)
         if has_pairs is not None:
-            self.extra[_PAIRS_KEY] = has_pairs
+            self.extra[PAIRS_KEY] = has_pairs
         self.num_labels = 1 if labels is None else len(labels)
         self.id2label = None if labels is None else dict(enumerate(labels))
         single, number, _ = PROBLEM_TYPES
         self.problem_type = number if labels is None else single
         if label_separator is not None:
             self.problem_type = MULTI_LABEL
-            self.extra[_SEPARATOR_KEY] = label_separator
+            self.extra[SEPARATOR_KEY] = label_separator
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> AlbertConfig:

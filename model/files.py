@@ -88,7 +88,8 @@ def find_file(folder: str | Path, names: Sequence[str], what: str) -> Path:
     for name in names:
         if (path := Path(folder) / name).is_file():
             return path
-    looked = f"no {what} in {folder}: looked for {' and '.join(names)}"
+    listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    looked = f"no {what} in {folder}: looked for {listed}"
     reasons = filter(None, (why_missing(Path(folder) / name) for name in names))
     raise FileNotFoundError("; ".join([looked, *reasons]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ _OF_TRAINER = {
     24: 0,
     35: 0,
 }  # unigram or another kind, "▁" after a word, bytes for the unknown
+SPACE = "▁"  # It marks the space before a word.
+_KINDS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 _GET_IT = "get the spiece.model that came with the weights"
 
 
@@ -93,6 +96,45 @@ def vocabulary_digest(model: bytes) -> str:
     rules = normalizer.pop(2)
     content.append(repr((len(content), normalizer, trainer)).encode() + rules)
     return digest(b"".join(content))
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a SentencePiece model makes pieces of a text.
+
+    Attributes:
+        kind: ``unigram``, ``bpe``, ``word`` or ``char``.
+        suffix: whether "▁" ends a word instead of beginning it.
+        bytes: whether bytes stand for what is unknown.
+        prefix: whether a text gets a space before it.
+        collapses: whether of several spaces one stays, and none at the ends.
+        escapes: whether spaces become "▁".
+    """
+
+    kind: str
+    suffix: bool
+    bytes: bool
+    prefix: bool
+    collapses: bool
+    escapes: bool
+
+
+def model_rules(model: bytes) -> Rules:
+    """Return the rules that a serialized SentencePiece model states.
+
+    Raises:
+        ValueError: it is no message of protobuf.
+    """
+    normalizer, trainer = dict(_OF_NORMALIZER), dict(_OF_TRAINER)
+    for field, value in _fields(model):
+        if field == 2:
+            trainer = _values(value, trainer)
+        elif field == 3:
+            normalizer = _values(value, normalizer)
+    _, prefix, collapses, escapes = normalizer.values()
+    kind, suffix, fallback = trainer.values()
+    flags = map(bool, (suffix, fallback, prefix, collapses, escapes))
+    return Rules(_KINDS.get(kind, str(kind)), *flags)
 
 
 def _values(message: bytes, otherwise: dict[int, bytes | int]) -> dict[int, bytes | int]:

@@ -14,13 +14,13 @@ from safetensors.numpy import save
 
 from model.file_kinds import why_missing
 from model.files import digest, remove_temporary_files, write_whole
-from model.tokenization_albert import AlbertTokenizer
+from model.tokenizer import Tokenizer
 from processors.glue import Task
 from processors.reading import Examples, read_examples
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 3  # Raise this part of the cache's key when the arrays below change their meaning.
+_FORMAT = 4  # Raise this part of the cache's key when the arrays below change their meaning.
 _CHECKSUM = "sha256"  # The header of a file has it under this name.
 
 
@@ -112,7 +112,7 @@ def truncate(
 
 def build_features(
     examples: Examples,
-    tokenizer: AlbertTokenizer,
+    tokenizer: Tokenizer,
     max_seq_length: int,
     is_regression: bool,
     truncation: str = "head",
@@ -121,7 +121,7 @@ def build_features(
 
     Args:
         is_regression: whether their labels are no numbers of classes.
-        truncation: which tokens of a text stay, one of :data:`model.configuration_albert.TRUNCATIONS`;
+        truncation: which tokens of a text stay, one of :data:`model.configuration_keys.TRUNCATIONS`;
             how many of each text of a pair is :func:`truncate`'s.
     """
     pairs = examples.texts_b is not None
@@ -179,7 +179,7 @@ def load_features(
     task: Task,
     path: Path,
     split: str,
-    tokenizer: AlbertTokenizer,
+    tokenizer: Tokenizer,
     max_seq_length: int,
     overwrite_cache: bool = False,
     truncation: str = "head",
@@ -203,7 +203,7 @@ def load_features(
             "task": repr(task),
             "data": digest(path),
             "vocabulary": digest(tokenizer.vocabulary_bytes),
-            "do_lower_case": tokenizer.do_lower_case,
+            **tokenizer.settings,
             "max_seq_length": max_seq_length,
             "truncation": truncation,
         },

@@ -40,6 +40,7 @@ class Task:
         submitted_range: the least and the greatest number that GLUE's server takes.
         label_separator: what stands between the labels of an example, of which it has any number; None
             where it has one class.
+        other_ending: of files that are taken where those of ``files`` are not there.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Task:
     own_files: bool = False
     submitted_range: tuple[float, float] | None = None
     label_separator: str | None = None
+    other_ending: str | None = None
 
     @property
     def is_regression(self) -> bool:
@@ -84,7 +86,11 @@ class Task:
 
     def paths(self, data_dir: str | Path, split: str) -> list[Path]:
         """Return the paths of the files of one of the :data:`SPLITS`."""
-        return [Path(data_dir) / name for name in self.files[split]]
+        return [self._found(Path(data_dir) / name) for name in self.files[split]]
+
+    def _found(self, path: Path) -> Path:
+        other = path.with_suffix(self.other_ending) if self.other_ending else path
+        return other if other.is_file() and not path.is_file() else path
 
     def columns(self, split: str) -> tuple[str, ...]:
         """Return the columns that the files of ``split`` must have."""
@@ -146,7 +152,7 @@ TASKS = {
         Task("wnli", "WNLI", _PAIR, "label", _BINARY, ("acc",), archive="WNLI"),
         Task(
             "lcqmc", "LCQMC", ("text_a", "text_b"), "label", _BINARY, ("acc",),
-            headerless=dict.fromkeys(SPLITS, _LCQMC_COLUMNS),
+            headerless=dict.fromkeys(SPLITS, _LCQMC_COLUMNS), other_ending=".txt",
         ),
     )
 }  # fmt: skip

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.tokenization_albert import AlbertTokenizer
+from model.tokenizer import Tokenizer
 from processors.features import Features
 
 
 def build_windows(
-    texts: list[str], tokenizer: AlbertTokenizer, max_seq_length: int, stride: int
+    texts: list[str], tokenizer: Tokenizer, max_seq_length: int, stride: int
 ) -> tuple[Features, np.ndarray]:
     """Tokenize N texts to windows of ``max_seq_length`` tokens at most, special ones among them.
 

@@ -24,8 +24,8 @@ import tools.cli.require_packages  # noqa: F401 (first: says in one line what is
 import torch
 
 from model.configuration_albert import CONFIG_NAME
-from model.tokenization_albert import find_vocabulary
 from model.torch_releases import CAN_COMPILE
+from model.vocabulary import find_vocabulary
 from tools.check.material import make_material
 from tools.check.outcome import FAIL, StepEnd
 from tools.cli.errors import UsageError, error_line

@@ -22,6 +22,7 @@ import numpy as np
 from callback.checkpointing import MODEL_FILES
 from model.checkpoint import WEIGHTS_NAMES, save_model
 from model.file_kinds import is_zip, read_head, what_it_is
+from model.file_names import VOCABULARY_NAMES
 from model.files import move_files, temporary_folder
 from model.google_albert import (
     CLASSIFIER,
@@ -30,8 +31,8 @@ from model.google_albert import (
     is_used,
     read_google_config,
 )
-from model.tokenization_albert import VOCABULARY_NAMES, AlbertTokenizer, Sources, check_vocabulary
 from model.tokenizer_export import save_tokenizer
+from model.vocabulary import Sources, check_vocabulary, load_tokenizer
 from tools.cli.errors import UsageError, first_line
 from tools.cli.groups import flag, parser_of
 from tools.cli.program import run_command
@@ -155,17 +156,17 @@ def convert(flags: ConvertFlags) -> None:
     check_files(checkpoint)
     config_path = flags.config or find_beside(checkpoint, [GOOGLE_CONFIG_NAME], "--config")
     config = read_google_config(config_path)
-    tokenizer = AlbertTokenizer(
+    tokenizer = load_tokenizer(
         flags.vocabulary or find_beside(checkpoint, VOCABULARY_NAMES, "--vocabulary")
     )
     check_vocabulary(config, tokenizer, Sources(config_path))
     variables = read_variables(checkpoint)
     model = build_from_variables(variables, config, checkpoint, config_path)
     with_classifier = CLASSIFIER["classifier.weight"] in variables
-    config.set_vocabulary(tokenizer.digest)
+    config.set_vocabulary(tokenizer.digest, tokenizer.json_digest)
     with temporary_folder(folder) as scratch:
         save_model(model, scratch, with_classifier=with_classifier)
-        save_tokenizer(tokenizer, scratch)
+        save_tokenizer(tokenizer, scratch, config.max_position_embeddings)
         move_files(scratch, folder)
     head = "no classifier (a pretrained model)"
     if with_classifier:

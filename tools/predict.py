@@ -36,10 +36,12 @@ import tools.cli.require_packages  # noqa: F401 (first: says in one line what is
 import numpy as np
 
 from model.checkpoint import load_model
-from model.configuration_albert import SHORTEST_INPUT, TRUNCATIONS, AlbertConfig
+from model.configuration_albert import AlbertConfig
+from model.configuration_keys import SHORTEST_INPUT, TRUNCATIONS
 from model.file_names import CONFIG_NAME
 from model.modeling_albert import AlbertForSequenceClassification
-from model.tokenization_albert import AlbertTokenizer, Sources, check_vocabulary, find_vocabulary
+from model.tokenizer import Tokenizer
+from model.vocabulary import Sources, check_vocabulary, find_vocabulary, load_tokenizer
 from processors.features import Features, build_features
 from processors.multi_label import LABEL_SEPARATOR
 from processors.predictions import check_name, write_table
@@ -169,7 +171,7 @@ def predict(flags: PredictFlags) -> None:
     """Load the folder and print, or write, what it says of each sentence; all are read before that."""
     check_trained(flags.model, "--model")
     config = AlbertConfig.from_file(flags.model, is_scored=True)
-    tokenizer = AlbertTokenizer(find_vocabulary(flags.model))
+    tokenizer = load_tokenizer(find_vocabulary(flags.model))
     check_vocabulary(config, tokenizer, Sources(flags.model / CONFIG_NAME))
     sentences = read_sentences(
         flags.sentences, flags.file, flags.text_columns, flags.encoding, config
@@ -240,7 +242,7 @@ class Seen:
     tokens: int = 0
     cut: int = 0
 
-    def add(self, features: Features, tokenizer: AlbertTokenizer, logits: np.ndarray) -> None:
+    def add(self, features: Features, tokenizer: Tokenizer, logits: np.ndarray) -> None:
         """Count N examples and their [N, num_labels] logits."""
         unknown, tokens = count_unknown(features, tokenizer)
         self.unknown, self.tokens = self.unknown + unknown, self.tokens + tokens
@@ -251,7 +253,7 @@ class Seen:
 def classify(
     sentences: Sentences,
     model: AlbertForSequenceClassification,
-    tokenizer: AlbertTokenizer,
+    tokenizer: Tokenizer,
     device: Device,
     precision: ScoringPrecision,
     batch_size: int | None,

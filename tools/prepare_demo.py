@@ -28,13 +28,10 @@ import tools.cli.require_packages  # noqa: F401 (first: says in one line what is
 # isort: split
 from model.checkpoint import WEIGHTS_NAMES, build_model, save_model
 from model.configuration_albert import CONFIG_NAME, AlbertConfig
+from model.file_names import TOKENIZER_CONFIG, TOKENIZER_JSON, VOCABULARY_NAMES
 from model.files import digest, move_files, temporary_folder
-from model.tokenization_albert import (
-    VOCABULARY_NAMES,
-    AlbertTokenizer,
-    clean_text,
-)
-from model.tokenizer_export import TOKENIZER_FILES, save_tokenizer
+from model.tokenization_albert import AlbertTokenizer, clean_text
+from model.tokenizer_export import save_tokenizer
 from model.vocabulary_training import train_vocabulary
 from processors.glue import SPLITS
 from tools.cli.groups import flag, parser_of
@@ -59,6 +56,7 @@ SEED = 2014
 HELD_OUT = 1000  # So many sentences go to dev.tsv, and as many to test.tsv.
 
 VOCABULARY_SIZE = 4000
+_TOKENIZER = (VOCABULARY_NAMES[0], TOKENIZER_CONFIG, TOKENIZER_JSON)
 CONFIG = AlbertConfig(
     vocab_size=VOCABULARY_SIZE,
     embedding_size=128,
@@ -183,7 +181,7 @@ def write_model(folder: Path, sentences: list[str]) -> None:
     """Train a vocabulary on ``sentences`` and write an ALBERT folder with random weights."""
     path = folder / VOCABULARY_NAMES[0]
     path.write_bytes(train_vocabulary([clean_text(text) for text in sentences], VOCABULARY_SIZE))
-    save_tokenizer(AlbertTokenizer(path), folder)
+    save_tokenizer(AlbertTokenizer(path), folder, CONFIG.max_position_embeddings)
     seed_everything(SEED)
     save_model(build_model(CONFIG), folder, with_classifier=False)
 
@@ -207,7 +205,7 @@ def prepare(flags: DemoFlags) -> None:
     """Write whichever of the folders is not there."""
     data_dir, model_dir = flags.data_dir, flags.model_dir
     have_data = _is_there(data_dir, tuple(f"{split}.tsv" for split in SPLITS))
-    have_model = _is_there(model_dir, (CONFIG_NAME, WEIGHTS_NAMES[0], *TOKENIZER_FILES))
+    have_model = _is_there(model_dir, (CONFIG_NAME, WEIGHTS_NAMES[0], *_TOKENIZER))
     tables_dir = flags.tables_dir
     have_tables = not tables_dir or _is_there(tables_dir, tuple(f"{name}.csv" for name in SETS))
     if not (have_data and have_model and have_tables):

@@ -18,7 +18,6 @@ from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
 from model.google_albert import build_from_variables, is_used, read_google_config, variable_name
 from model.modeling_albert import AlbertForSequenceClassification
-from model.tokenizer_export import TOKENIZER_FILES
 
 TOOL = ROOT / "tools" / "convert_tf_checkpoint.py"
 WRITER = Path(__file__).with_name("google_albert.py")
@@ -175,7 +174,8 @@ def test_a_classifier_keeps_its_logits(checkpoints, converted, inputs):
 def test_the_folder_is_an_ordinary_one(checkpoints, converted, vocabulary):
     folder, line = converted("pretrained")
     found = sorted(file.name for file in folder.iterdir())
-    assert found == sorted(["config.json", "model.safetensors", *TOKENIZER_FILES])
+    names = ("spiece.model", "tokenizer.json", "tokenizer_config.json")
+    assert found == ["config.json", "model.safetensors", *names]
     assert (folder / "spiece.model").read_bytes() == vocabulary.read_bytes()
     values = json.loads((folder / "config.json").read_text())
     assert values["hidden_act"] == "gelu_new"
@@ -247,7 +247,7 @@ def test_without_tensorflow_one_line_says_what_to_install(source):
         ("albert_config.json", "no albert_config.json in {0}: name one with --config"),
         (
             "30k-clean.model",
-            "no spiece.model or 30k-clean.model in {0}: name one with --vocabulary",
+            "30k-clean.model or vocab.txt or tokenizer.json in {0}: name one with --vocabulary",
         ),
     ],
 )

@@ -45,7 +45,7 @@ def test_texts_of_another_language_are_warned_of(program, sst2, capsys):
     (sst2 / "train.tsv").write_text("\n".join([lines[0], *chinese]) + "\n", encoding="utf-8")
     assert program(*TRAIN, "--data_dir", sst2) == 0
     output = capsys.readouterr().out
-    assert "% of the tokens of train are unknown to the vocabulary (<unk>)" in output
+    assert "% of the tokens of train are unknown to the vocabulary: perhaps" in output
     assert "perhaps it is of another language, or of texts of another kind" in output
     assert "--model_name_or_path" in output
 
@@ -79,7 +79,7 @@ def test_a_submission_of_outputs_all_alike_is_warned_of(program, sst2, capsys, m
     predict_only = ("--do_predict", "--output_dir=out", "--data_dir", sst2)
     assert program("--model_name_or_path=out", *predict_only) == 0
     output = capsys.readouterr().out
-    assert "% of the tokens of test are unknown to the vocabulary (<unk>)" in output
+    assert "% of the tokens of test are unknown to the vocabulary: perhaps" in output
     assert "inputs of test" not in output  # To the model they are one text.
 
 

@@ -10,7 +10,6 @@ from helpers import ROOT, accuracy, command, launch
 
 from model.checkpoint import WEIGHTS_NAMES, has_classifier
 from model.tokenization_albert import AlbertTokenizer
-from model.tokenizer_export import TOKENIZER_FILES
 from processors.glue import TASKS
 from processors.reading import read_examples
 from tools import prepare_demo
@@ -77,7 +76,8 @@ def test_somebody_s_files_are_left_alone(archive, tmp_path):
 def test_the_archives_sets_become_tables(archive, tmp_path, capsys):
     flags = prepare_demo.DemoFlags(tmp_path / "data", tmp_path / "model", archive, tmp_path / "own")
     (tmp_path / "model").mkdir()
-    for name in (prepare_demo.CONFIG_NAME, WEIGHTS_NAMES[0], *TOKENIZER_FILES):
+    tokenizer_files = ("spiece.model", "tokenizer_config.json", "tokenizer.json")
+    for name in (prepare_demo.CONFIG_NAME, WEIGHTS_NAMES[0], *tokenizer_files):
         (tmp_path / "model" / name).touch()  # No vocabulary is learnt of so few sentences.
     prepare_demo.prepare(flags)
     names = ["editorials.csv", "films.csv", "products.csv", "tweets.csv"]

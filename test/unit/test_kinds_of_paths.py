@@ -25,7 +25,7 @@ def there(tmp_path, pretrained):
         (("--spm_model_file=file/spiece.model",), "file is a file, not a folder"),
         (("--tokenizer_name=file",),
          "file is a file, not a folder, which --spm_model_file would take (--tokenizer_name): correct"),
-        (("--tokenizer_name=folder",), "no vocabulary in folder: looked for spiece.model and 30k-clean"),
+        (("--tokenizer_name=folder",), "no vocabulary in folder: looked for spiece.model, 30k-clean.mo"),
         (("--model_name_or_path=file",),
          "file is a file, not a folder (--model_name_or_path); give --model_name_or_path the folder that"),
         (("--config_name=folder",),

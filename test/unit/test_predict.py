@@ -326,7 +326,7 @@ def test_texts_of_another_language_are_warned_of_once(small_model, ask, monkeypa
     folder = small_model(False)
     ask(folder, *["\u8fd9 \u90e8 \u7535\u5f71"] * 3)
     (line,) = warnings_of(caplog)
-    assert "50 % of the tokens of the input are unknown to the vocabulary (<unk>): perhaps" in line
+    assert "50 % of the tokens of the input are unknown to the vocabulary: perhaps" in line
     assert "give --model a model of theirs" in line
     ask(folder, "a fine film by the sea \u2603")
     assert warnings_of(caplog) == []  # A rare sign is no other language.

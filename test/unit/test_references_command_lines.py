@@ -78,11 +78,14 @@ def test_a_vocabulary_may_be_named_as_in_the_references(
     flags = ("--data_dir", sst2, "--output_dir", "out", "--do_train", "--max_steps", "1")
     shutil.copy(pretrained / "spiece.model", tmp_path / "words.model")
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n")
-    assert "vocab.txt is a list of words" in refused(*flags, "--vocab_file", "vocab.txt", status=2)
+    line = refused(*flags, "--vocab_file", "30k-clean.vocab", status=2)
+    assert "30k-clean.vocab lists the pieces of a SentencePiece model" in line
+    line = refused(*flags, "--vocab_file", "vocab.txt", status=1)
+    assert "vocab.txt has no [CLS]: it is no WordPiece vocabulary of an ALBERT; give" in line
     line = refused(*flags, "--vocab_file", "no.model", status=2)
     assert "no.model is missing (--vocab_file)" in line
     line = refused(*flags, "--spm_model_file", "no/30k-clean.model", status=2)
-    assert "no vocabulary in no: looked for spiece.model and 30k-clean.model" in line
+    assert "no vocabulary in no: looked for spiece.model, 30k-clean.model, v" in line
     bare = tmp_path / "bare"
     shutil.copytree(pretrained, bare)
     (bare / "spiece.model").unlink()

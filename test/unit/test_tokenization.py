@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from helpers import DATA, encode, sentences
 
-from model.tokenization_albert import AlbertTokenizer, clean_text, find_vocabulary
+from model.tokenization_albert import AlbertTokenizer, clean_text
 from model.tokenizer_export import save_tokenizer
+from model.vocabulary import find_vocabulary
 from processors.glue import SPLITS, TASKS
 from processors.reading import read_examples
 

@@ -13,6 +13,8 @@ from tools import predict
 from tools.cli.errors import UsageError
 from tools.run.trained import check_trained
 
+NAMES = "spiece.model, 30k-clean.model, vocab.txt and tokenizer.json"
+
 
 @pytest.fixture
 def classifier(pretrained):
@@ -44,9 +46,9 @@ def test_a_part_that_is_missing_is_named(tmp_path, classifier, tokenizer):
     assert f"no weights in {tmp_path}: looked for" in refusal(tmp_path)
     save_model(classifier, tmp_path)
     words = (
-        f"weights, but no vocabulary in {tmp_path}: looked for spiece.model and 30k-clean.model: "
+        f"weights, but no vocabulary in {tmp_path}: looked for {NAMES}: put the vocabulary of the"
     )
-    assert refusal(tmp_path).startswith(f"{words}put the spiece.model of the model it came from")
+    assert refusal(tmp_path).startswith(f"{words} model it came from beside them")
     save_tokenizer(tokenizer, tmp_path)
     check_trained(tmp_path, "--model")
     (tmp_path / "config.json").unlink()
@@ -111,6 +113,7 @@ def test_a_folder_of_folders_names_those_with_models(tmp_path, classifier, token
     for name in ("config.json", "spiece.model", "model.safetensors"):
         shutil.copytree(tmp_path / "SST-2", tmp_path / f"no-{name}")
         (tmp_path / f"no-{name}" / name).unlink()
+    (tmp_path / "no-spiece.model" / "tokenizer.json").unlink()  # It is a vocabulary, too.
     shutil.copytree(pretrained, tmp_path / "pretrained")
     names = ("previous/10", "SST-2", "demo/STS-B")
     there = ", ".join(str(tmp_path / name) for name in names)
@@ -123,9 +126,9 @@ def test_a_folder_of_folders_names_those_with_models(tmp_path, classifier, token
 
 def test_a_trained_model_without_its_vocabulary(refused, sst2, tmp_path, classifier, capsys):
     save_model(classifier, tmp_path / "out")
-    remedy = "put the spiece.model of the model it came from beside them"
+    remedy = "put the vocabulary of the model it came from beside them"
     line = refused("--data_dir", sst2, "--do_eval", "--output_dir=out", status=2)
-    assert f"no vocabulary in out: looked for spiece.model and 30k-clean.model; {remedy}" in line
+    assert f"no vocabulary in out: looked for {NAMES}; {remedy}" in line
     line = refused("--data_dir", sst2, "--do_eval", "--output_dir=out", "--vocab_file=no", status=2)
     assert "no is missing (--vocab_file)" in line
     assert remedy not in line

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from model.file_names import CONFIG_NAME
-from model.tokenization_albert import AlbertTokenizer, Sources, check_vocabulary, find_vocabulary
+from model.vocabulary import Sources, check_vocabulary, find_vocabulary, load_tokenizer
 from processors.batching import BatchPlan
 from processors.features import Features, load_features
 from processors.glue import Task
@@ -70,7 +70,7 @@ def prepare_features(setting: Setting, task: Task) -> dict[str, Features]:
         return generate_features(lengths, task, config.vocab_size, SEED)
 
     if flags.data_dir:
-        tokenizer = AlbertTokenizer(find_vocabulary(flags.config))
+        tokenizer = load_tokenizer(find_vocabulary(flags.config))
         check_vocabulary(config, tokenizer, Sources(flags.config / CONFIG_NAME))
         train, dev = (
             load_features(

@@ -44,7 +44,7 @@ class BenchmarkFlags:
     contenders: tuple[str, ...] | None = flag(None, "only these (default: all)", **_NAMES)
     data_dir: Path | None = flag(None, "train.tsv and dev.tsv (default: generated)", **_FOLDER)
     config: Path | None = flag(
-        None, "config.json, spiece.model for --data_dir (default: albert_base_v2's)", **_FOLDER
+        None, "config.json, a vocabulary for --data_dir (default: albert_base_v2's)", **_FOLDER
     )
     task_name: str = flag("sst-2", "whose data", choices=TASKS, metavar="TASK")
     mean_length: float = flag(

@@ -9,7 +9,7 @@ import torch
 
 from model.checkpoint import build_model, save_model
 from model.configuration_albert import AlbertConfig
-from model.tokenization_albert import VOCABULARY_NAMES
+from model.file_names import VOCABULARY_NAMES
 from model.vocabulary_training import train_vocabulary
 
 _OPINIONS = (

@@ -11,7 +11,16 @@ from pathlib import Path
 
 from tools.machine.cann import cann_folders, describe_cann
 
-_PACKAGES = ("torch", "torch_npu", "apex", "numpy", "safetensors", "scipy", "sentencepiece")
+_PACKAGES = (
+    "torch",
+    "torch_npu",
+    "apex",
+    "numpy",
+    "safetensors",
+    "scipy",
+    "sentencepiece",
+    "tokenizers",
+)
 _VARIABLES = (
     "ASCEND",
     "HCCL",

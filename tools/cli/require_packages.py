@@ -34,9 +34,22 @@ os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 # waits less for the addresses of its rows.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
+# The library that tokenizes with threads warns of every process that is forked afterwards, unless somebody
+# has said that this is as meant. Those that load batches tokenize nothing.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
 settle_waiting()
 
-_MODULES = ("numpy", "torch", "safetensors", "sentencepiece", "sklearn", "scipy", "tqdm")
+_MODULES = (
+    "numpy",
+    "torch",
+    "safetensors",
+    "sentencepiece",
+    "sklearn",
+    "scipy",
+    "tokenizers",
+    "tqdm",
+)
 
 missing = [name for name in _MODULES if importlib.util.find_spec(name) is None]
 if missing:

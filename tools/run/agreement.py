@@ -13,7 +13,7 @@ from torch import nn
 from callback.checkpointing import MANIFEST_NAME
 from model.files import digest
 from model.modeling_albert import AlbertForSequenceClassification
-from model.tokenization_albert import AlbertTokenizer
+from model.tokenizer import Tokenizer
 from processors.features import Features
 from processors.glue import Task
 from tools.cli.errors import UsageError
@@ -47,7 +47,7 @@ def check_same_flags(flags: Flags, runtime: Runtime) -> None:
 
 def check_same_start(
     task: Task,
-    tokenizer: AlbertTokenizer,
+    tokenizer: Tokenizer,
     features_of_splits: Mapping[str, Sequence[Features]],
     model: AlbertForSequenceClassification,
     resume_from: Path | None,
@@ -63,7 +63,7 @@ def check_same_start(
     facts: dict[str, Any] = {
         "the model's config.json": digest(repr(model.config.to_dict()).encode())[:12],
         "the vocabulary": digest(tokenizer.vocabulary_bytes)[:12],
-        "the case of the text": "lower" if tokenizer.do_lower_case else "kept",
+        **{f"the tokenizer's {name}": value for name, value in tokenizer.settings.items()},
         "the classes": task.labels,
     }
     for split, files in features_of_splits.items():

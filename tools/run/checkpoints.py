@@ -6,7 +6,7 @@ from pathlib import Path
 
 from callback.checkpointing import checkpoint_folder, drop_checkpoints, save_checkpoint
 from callback.history import History
-from model.tokenization_albert import AlbertTokenizer
+from model.tokenizer import Tokenizer
 from tools.run.due import Due
 from tools.run.training_state import TrainingState
 
@@ -25,7 +25,7 @@ class Checkpoints:
     def __init__(
         self,
         output_dir: Path,
-        tokenizer: AlbertTokenizer,
+        tokenizer: Tokenizer,
         history: History,
         due: Due,
         limit: int,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from model.tokenization_albert import AlbertTokenizer
+from model.tokenizer import Tokenizer
 from processors.features import Features
 from processors.glue import Task
 
@@ -32,7 +32,7 @@ _SAME_SHARE = 0.001
 
 
 def log_data_facts(
-    task: Task, tokenizer: AlbertTokenizer, features_of_splits: Mapping[str, Sequence[Features]]
+    task: Task, tokenizer: Tokenizer, features_of_splits: Mapping[str, Sequence[Features]]
 ) -> None:
     """Log what the labels of each split are and how many inputs were cut.
 
@@ -52,7 +52,7 @@ def log_data_facts(
                 logger.info("  %s", describe_labels(name, features.labels, task.labels))
 
 
-def count_unknown(features: Features, tokenizer: AlbertTokenizer) -> tuple[int, int]:
+def count_unknown(features: Features, tokenizer: Tokenizer) -> tuple[int, int]:
     """Return how many of the texts' tokens are unknown, and how many there are."""
     ids = features.input_ids
     special = np.isin(ids, (tokenizer.cls_id, tokenizer.sep_id))
@@ -64,8 +64,8 @@ def warn_of_unknown(name: str, unknown: int, tokens: int, flag: str) -> None:
     share = unknown / max(1, tokens)
     if share > (_MUCH_UNKNOWN if tokens >= _FEW_TOKENS else _MUCH_OF_FEW):
         logger.warning(
-            "%.0f %% of the tokens of %s are unknown to the vocabulary (<unk>): perhaps it is of "
-            "another language, or of texts of another kind; give %s a model of theirs",
+            "%.0f %% of the tokens of %s are unknown to the vocabulary: perhaps it is of another "
+            "language, or of texts of another kind; give %s a model of theirs",
             100 * share,
             name,
             flag,

@@ -6,7 +6,8 @@ import argparse
 import csv
 from dataclasses import dataclass
 
-from model.configuration_albert import TRUNCATIONS, AlbertConfig
+from model.configuration_albert import AlbertConfig
+from model.configuration_keys import TRUNCATIONS
 from processors.text_files import canonical_encoding
 from tools.cli.errors import UsageError
 from tools.cli.groups import flag

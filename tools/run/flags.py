@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from model.checkpoint import LAYOUTS
-from model.configuration_albert import SHORTEST_INPUT, TRUNCATIONS
+from model.configuration_keys import SHORTEST_INPUT, TRUNCATIONS
 from processors.custom import CUSTOM
 from processors.glue import TASKS, Task
 from tools.cli.errors import UsageError
@@ -124,7 +124,9 @@ class InputFlags:
     )
     spm_model_file: str | None = flag(None, "the SentencePiece vocabulary itself", metavar="FILE")
     vocab_file: str | None = flag(
-        None, "the same; of no account beside --spm_model_file", metavar="FILE"
+        None,
+        "the same, or a WordPiece vocabulary (vocab.txt); of no account beside --spm_model_file",
+        metavar="FILE",
     )
     random_init: bool = flag(False, "start from random weights: only config needed")
     keep_head: bool = flag(

@@ -11,8 +11,8 @@ from typing import Any
 from model.checkpoint import find_weights, has_classifier
 from model.configuration_albert import AlbertConfig
 from model.file_kinds import why_missing, why_no_folder
-from model.file_names import CONFIG_NAME, VOCABULARY_NAMES, WEIGHTS_NAMES
-from model.tokenization_albert import find_vocabulary
+from model.file_names import CONFIG_NAME, SENTENCEPIECE_NAMES, VOCABULARY_NAMES, WEIGHTS_NAMES
+from model.vocabulary import find_vocabulary
 from processors.class_names import match_classes, names_nothing
 from processors.custom import (
     CUSTOM,
@@ -34,8 +34,8 @@ from tools.run.trained import NEEDS_VOCABULARY, why_untrained
 
 logger = logging.getLogger(__name__)
 
-# So end the vocabularies of the references that are no SentencePiece models.
-_WORD_LISTS = (".txt", ".vocab")
+# So ends SentencePiece's own list of its pieces, which the references' command lines name, too.
+_LIST_OF_PIECES = ".vocab"
 # These flags name the vocabulary, the first of them that is given.
 _OF_WORDS = ("spm_model_file", "vocab_file", "tokenizer_name")
 
@@ -287,7 +287,7 @@ def _config_file(path: str | Path) -> Path:
 
 
 def _vocabulary_file(inputs: InputFlags, folder: str | Path) -> Path:
-    """Return the SentencePiece model that the flags name, or that of ``folder``.
+    """Return the vocabulary that the flags name, or that of ``folder``.
 
     The references' command lines say 30k-clean.model, and the hub has the same file as spiece.model: where
     the one is not there, the other is taken.
@@ -295,17 +295,17 @@ def _vocabulary_file(inputs: InputFlags, folder: str | Path) -> Path:
     named = inputs.spm_model_file
     if not named and inputs.vocab_file:
         named = inputs.vocab_file
-        if Path(named).suffix in _WORD_LISTS:
+        if Path(named).suffix == _LIST_OF_PIECES:
             raise UsageError(
-                f"--vocab_file {named} is a list of words, but only SentencePiece models are read "
-                f"here: give --spm_model_file the model's {' or '.join(VOCABULARY_NAMES)}"
+                f"--vocab_file {named} lists the pieces of a SentencePiece model, which is needed itself: "
+                f"give --spm_model_file the model's {' or '.join(SENTENCEPIECE_NAMES)}"
             )
     if not named:
         if inputs.tokenizer_name and (reason := why_no_folder(Path(folder))):
             raise FileNotFoundError(f"{reason}, which --spm_model_file would take")
         return find_vocabulary(folder)
     file = Path(named)
-    if not file.is_file() and file.name in VOCABULARY_NAMES:
+    if not file.is_file() and file.name in SENTENCEPIECE_NAMES:
         found = find_vocabulary(file.parent)
         logger.info("%s is not there: %s is taken for it", file, found)
         return found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.configuration_albert import AlbertConfig
-from model.tokenization_albert import AlbertTokenizer, Sources, check_same_vocabulary
+from model.vocabulary import Sources, check_same_vocabulary, load_tokenizer
 from tools.cli.errors import UsageError
 from tools.cli.paths import ROOT
 from tools.run.data_flags import inputs_of
@@ -47,7 +47,7 @@ def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
     longest, _ = inputs_of(config, flags.inputs.max_seq_length, flags.inputs.truncation)
     check_sizes(config, flags.task, longest)
     if files.weights:
-        tokenizer = AlbertTokenizer(files.vocabulary, flags.inputs.do_lower_case)
+        tokenizer = load_tokenizer(files.vocabulary, flags.inputs.do_lower_case)
         sources = Sources(files.config, files.config_flag, files.vocabulary_flag)
         check_same_vocabulary(config, tokenizer, sources)
     resumes = flags.records.resume

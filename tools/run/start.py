@@ -28,7 +28,8 @@ from model.checkpoint import (
 from model.configuration_albert import AlbertConfig
 from model.file_names import CONFIG_NAME
 from model.modeling_albert import AlbertForSequenceClassification
-from model.tokenization_albert import AlbertTokenizer, Sources, check_vocabulary
+from model.tokenizer import Tokenizer
+from model.vocabulary import Sources, check_vocabulary, load_tokenizer
 from processors.features import Features, load_features
 from processors.glue import Task
 from processors.reading import read_index
@@ -83,7 +84,7 @@ class Start:
     """
 
     task: Task
-    tokenizer: AlbertTokenizer
+    tokenizer: Tokenizer
     features: dict[str, list[Features]]
     model: AlbertForSequenceClassification
     test_index: Sequence[list[str] | None] = ()
@@ -181,7 +182,7 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     head = FileHead.of(config)
     config.set_task(task.labels, task.has_pairs, task.label_separator)
     config.set_text_columns(task.texts)
-    tokenizer = AlbertTokenizer(run.files.vocabulary, inputs.do_lower_case)
+    tokenizer = load_tokenizer(run.files.vocabulary, inputs.do_lower_case)
     max_seq_length, truncation = inputs_of(config, inputs.max_seq_length, inputs.truncation)
     check_sizes(config, task, max_seq_length)
     if not trains and runtime.is_main:
@@ -258,7 +259,7 @@ def _read_features(
     inputs: InputFlags,
     runtime: Runtime,
     task: Task,
-    tokenizer: AlbertTokenizer,
+    tokenizer: Tokenizer,
     config: AlbertConfig,
     split: str,
 ) -> list[Features]:

@@ -10,16 +10,16 @@ from pathlib import Path
 from callback.checkpointing import newest_checkpoint
 from model.checkpoint import has_classifier
 from model.file_kinds import why_missing, why_no_folder
-from model.file_names import CONFIG_NAME, VOCABULARY_NAMES
-from model.tokenization_albert import find_vocabulary
+from model.file_names import CONFIG_NAME
+from model.vocabulary import find_vocabulary
 from model.weights_file import find_weights, in_place_of_weights
 from tools.cli.errors import UsageError
 from tools.run.output_dir import is_run, open_history
 from tools.run.previous import PREVIOUS
 
 NEEDS_VOCABULARY = (
-    f"put the {VOCABULARY_NAMES[0]} of the model it came from beside them (transformers' save_pretrained "
-    "of a model writes none)"
+    "put the vocabulary of the model it came from beside them (transformers' save_pretrained of a model "
+    "writes none)"
 )
 
 
