@@ -18,6 +18,7 @@ from model.tokenizer_json import first_of, tokenizer_json
 
 # This far below every other score, a piece is in the vocabulary but no segmentation takes it.
 _NEVER = 1000.0
+_TEMPLATE = ("[CLS]", "[SEP]")  # Of whatever type they are.
 
 
 def no_export(rules: Rules, never: Collection[int]) -> str | None:
@@ -58,7 +59,7 @@ def export(
     special = {
         model.IdToPiece(index): index
         for index in range(model.GetPieceSize())
-        if model.IsControl(index) or model.IsUnknown(index)
+        if model.IsControl(index) or model.IsUnknown(index) or model.IdToPiece(index) in _TEMPLATE
     }
     metaspace = {
         "type": "Metaspace",
@@ -74,8 +75,8 @@ def export(
     }
     return tokenizer_json(
         special,
-        cls="[CLS]",
-        sep="[SEP]",
+        cls=_TEMPLATE[0],
+        sep=_TEMPLATE[1],
         mask=mask,
         normalizer={"type": "Sequence", "normalizers": _normalizers(raw, rules, settings)},
         pre_tokenizer={"type": "Sequence", "pretokenizers": [metaspace, split]},
