@@ -30,6 +30,7 @@ from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
 from tools.machine.stop_signals import StopSignals
+from tools.run.data_flags import inputs_of
 from tools.run.flags import parse_flags
 from tools.run.start import Run, Start
 
@@ -282,6 +283,8 @@ def training_flags(tmp_path, task, *others):
 
 def train(flags, model, tokenizer, features, history_file=None):
     """Have run_classifier.py train ``model`` in this process."""
+    inputs = flags.inputs
+    model.config.set_inputs(*inputs_of(model.config, inputs.max_seq_length, inputs.truncation))
     run = Run(None, flags.records.output_dir, None, History(history_file))
     start = Start(flags.task, tokenizer, {"train": [features]}, model)
     runtime = Runtime(Device("cpu"), Processes())
