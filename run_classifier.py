@@ -47,6 +47,7 @@ from tools.run.output_dir import (
     open_training_record,
     write_eval_results,
 )
+from tools.run.own_data import with_training_defaults
 from tools.run.scoring import Scorer
 from tools.run.start import Run, Start, load_start, open_run, share_checkpoints
 from tools.run.training import TrainingState, build_plan, build_state, log_plan
@@ -81,6 +82,7 @@ def main(flags: Flags) -> None:
         )
         model = start.model
         if flags.goals.do_train:
+            flags = with_training_defaults(flags, start, runtime.processes.world_size)
             with StopSignals(runtime.processes) as stop:
                 model = train(flags, runtime, run, start, scorer, stop)
                 model = finish(runtime, run, start, model, flags.records.save_format)

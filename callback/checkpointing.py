@@ -186,6 +186,13 @@ class SavedState:
             reason = str(error).partition("\n")[0]
             raise ValueError(f"{checkpoint / STATE_NAME} cannot be read: {reason}") from error
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the training that wrote it was asked for, by name; empty where it does not say."""
+        parts = self._parts if isinstance(self._parts, dict) else {}
+        training = parts.get("training")
+        return training.get("settings", {}) if isinstance(training, dict) else {}
+
     def give_classifier(self, model: AlbertForSequenceClassification) -> None:
         """Give the checkpoint's model, loaded from its model file, its classifier to the last bit.
 

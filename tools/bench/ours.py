@@ -55,7 +55,7 @@ class Ours:
             torch_compile=contender.compiled,
             fused_kernels="auto",
             cuda_graphs="auto",
-        )
+        ).with_defaults()
         runtime = Runtime(self._device, Processes())
         plan = build_plan(flags, lengths, longest, runtime.processes)
         self.epoch = [batch for step in plan.epoch(0) for batch in step]

@@ -301,7 +301,7 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
             data_dir=inputs.data_dir or Path(default_data),
             model_name_or_path=inputs.model_name_or_path or Path(DEFAULT_MODEL),
         ),
-        training=training,
+        training=training if task.name == CUSTOM else training.with_defaults(),
         records=replace(records, output_dir=output_dir, save_total_limit=limit),
         machine=fill(MachineFlags, namespace),
         ignored=fill(IgnoredFlags, namespace),

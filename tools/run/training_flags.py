@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from callback.lr_scheduler import SCHEDULES
 from callback.optimization import OPTIMIZERS
@@ -12,6 +12,9 @@ from tools.cli.parser import Number
 from tools.precision.choice import PrecisionFlags
 
 BALANCED = "balanced"
+# The references' defaults, which are made for GLUE's tasks.
+LEARNING_RATE = 5e-5
+NUM_TRAIN_EPOCHS = 3.0
 _WHERE_THEY_GO = ("off", "auto", "on")
 
 
@@ -53,7 +56,12 @@ class TrainingFlags(PrecisionFlags):
         choices=SCHEDULES,
         metavar="NAME",
     )
-    learning_rate: float = flag(5e-5, "its peak", type=Number(float, 0), metavar="X")
+    learning_rate: float | None = flag(
+        None,
+        f"its peak (default: {LEARNING_RATE:g}; for a task of one's own by the number of its examples)",
+        type=Number(float, 0),
+        metavar="X",
+    )
     weight_decay: float = flag(0.0, "on weight matrices", type=Number(float, 0), metavar="X")
     adam_epsilon: float = flag(
         1e-6, "LAMB's and Adam's epsilon", type=Number(float, 0, above=True), metavar="X"
@@ -73,8 +81,12 @@ class TrainingFlags(PrecisionFlags):
         type=Number(float, 0, 0.99),
         metavar="X",
     )
-    num_train_epochs: float = flag(
-        3.0, "passes over the training data", type=Number(float, 0, above=True), metavar="X"
+    num_train_epochs: float | None = flag(
+        None,
+        f"passes over the training data (default: {NUM_TRAIN_EPOCHS:g}; for a task of one's own by the "
+        "number of its examples)",
+        type=Number(float, 0, above=True),
+        metavar="X",
     )
     max_steps: int = flag(
         -1, "if above 0: this many optimizer steps instead", type=Number(int, -1), metavar="N"
@@ -108,3 +120,12 @@ class TrainingFlags(PrecisionFlags):
         "flags and the memory allow it",
         choices=_WHERE_THEY_GO,
     )
+
+    def with_defaults(self) -> TrainingFlags:
+        """Return these with the references' rate and number of epochs where no flag gave any."""
+        rate, epochs = self.learning_rate, self.num_train_epochs
+        return replace(
+            self,
+            learning_rate=LEARNING_RATE if rate is None else rate,
+            num_train_epochs=NUM_TRAIN_EPOCHS if epochs is None else epochs,
+        )
