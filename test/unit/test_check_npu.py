@@ -65,7 +65,7 @@ FAULTS = {
     "hang": ("2 processes", "no answer from the other processes within 10 s (--ddp_timeout)"),
 }
 # Those that do not hide each other are planted together.
-PLANTED = {("product", "mask"): "", ("kernel",): "", ("frozen",): "", ("fallback", "hang"): "O2"}
+PLANTED = {("product", "mask"): "", ("kernel", "frozen"): "", ("fallback", "hang"): "O2"}
 
 
 def check(tmp_path, steps, **options):

@@ -46,11 +46,11 @@ MEASURED = (
 MEASURED += ("padding_efficiency",)
 
 
-def chosen(points):
+def chosen(points, every=EVERY):
     """Return those whose turn it is, with their numbers, and the last one."""
-    first = (SEED or date.today().toordinal()) % EVERY
+    first = (SEED or date.today().toordinal()) % every
     picked = list(enumerate(points))
-    return [*picked[first:-1:EVERY], picked[-1]]
+    return [*picked[first:-1:every], picked[-1]]
 
 
 @pytest.fixture(autouse=True)
@@ -210,7 +210,7 @@ def test_a_full_disk_is_said_and_costs_nothing(train, disk):
     start = read_tree(disk)
     with FullDisk(disk, after=10**6).installed() as layer:
         train()
-    for _, after in chosen(range(layer.asked)):
+    for _, after in chosen(range(layer.asked), 1 if EVERY == 1 else 10):
         write_tree(disk, start)
         words = f"no space is left on the disk of {disk}/.*: free some there, .* --resume"
         with FullDisk(disk, after).installed(), pytest.raises(OSError, match=words):

@@ -94,7 +94,7 @@ def test_one_process_tokenizes_and_the_others_read(tmp_path, pretrained):
         pretrained,
     )
     result = command(
-        sys.executable, ROOT / "tools" / "launch.py", "--nproc", "3", "--oversubscribe",
+        sys.executable, ROOT / "tools" / "launch.py", "--nproc", "2",
         "--device", "cpu",
         "--log_dir", "logs", "--", ROOT / "run_classifier.py", *flags, "--device", "cpu",
         "--max_seq_length", "32", cwd=tmp_path,
