@@ -39,6 +39,7 @@ from tools.precision.scoring import ScoringPrecision
 from tools.run.checkpoints import Checkpoints
 from tools.run.due import Due, Missed
 from tools.run.flags import Flags, build_parser
+from tools.run.inference import prepare_to_score
 from tools.run.loss import weigh_loss
 from tools.run.meter import Meter
 from tools.run.output_dir import (
@@ -88,6 +89,9 @@ def main(flags: Flags) -> None:
                 model = finish(runtime, run, start, model, flags.records.save_format)
                 if stop.ends_run():
                     raise stopped_at_the_end(stop.number, run.output_dir)
+        else:
+            wanted = flags.training.cuda_graphs, flags.training.fused_kernels
+            prepare_to_score(model, runtime.device, precision.dtype, scorer.inference, *wanted)
         if flags.goals.do_eval:
             evaluate(runtime, run, scorer, model, flags.goals.eval_all_checkpoints)
         if flags.goals.do_predict:
@@ -112,6 +116,8 @@ def train(
     weigh_loss(start.model, flags.training, start.task, examples.labels)
     state = build_state(flags.training, runtime, start.model, plan.total_steps, facts)
     state.restore(start.saved)
+    if state.is_graphed:
+        scorer.inference.take_graphs(flags.training.cuda_graphs)
     if runtime.is_main:
         open_training_record(flags)
         run.history.go_on_after(state.global_step)
@@ -268,7 +274,9 @@ def finish(
     """
     if runtime.is_main:
         save_final(run.output_dir, model, start.tokenizer, save_format)
+        fused = model.albert.encoder.fused
         model = load_model(run.output_dir, AlbertConfig.from_file(run.output_dir))
+        model.albert.encoder.fused = fused
         runtime.device.place(model)
     runtime.processes.broadcast(model)
     # The bias that was just sent goes with this number, which a layout may bring along.
@@ -291,6 +299,7 @@ def evaluate(
     for checkpoint in share_checkpoints(run.output_dir, runtime) if all_checkpoints else []:
         logger.info("checkpoint: %s", checkpoint)
         earlier = load_model(checkpoint, AlbertConfig.from_file(checkpoint))
+        earlier.albert.encoder.fused = model.albert.encoder.fused
         runtime.device.place(earlier)
         step, name = checkpoint_step(checkpoint), checkpoint.name
         results[name] = scorer.evaluate(earlier, step=step, kept=name)

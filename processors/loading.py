@@ -29,6 +29,11 @@ _WORKER_SECONDS = 30
 _FILES, _FILES_OF_A_WORKER = 8, 4
 
 
+def batch_shape(plan: BatchPlan, lengths: np.ndarray) -> tuple[int, int, bool]:
+    """Return a batch's rows and width, and whether it has a mask; ``lengths`` [N] are the examples'."""
+    return len(plan.rows), plan.width, bool(lengths[plan.rows].min() < plan.width)
+
+
 class BatchBuilder:
     """Gathers padded batches from features that lie on the device where they are small enough.
 
@@ -54,7 +59,7 @@ class BatchBuilder:
 
     def shape(self, plan: BatchPlan) -> tuple[int, int, bool]:
         """Return a batch's rows and width, and whether it has a mask."""
-        return len(plan.rows), plan.width, bool(self._lengths[plan.rows].min() < plan.width)
+        return batch_shape(plan, self._lengths)
 
     def __call__(self, plan: BatchPlan) -> Batch:
         """Gather ``plan.rows`` into tensors of the model's arguments' names.

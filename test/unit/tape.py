@@ -5,6 +5,7 @@ host are those of the recording, and who reads a number from the device while it
 Unlike a graph it runs what it records.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tools.machine.device import Device
+
+LACK = "CUDA out of memory. Tried to allocate 2.00 GiB."
 
 
 class _Recording(TorchDispatchMode):
@@ -56,3 +59,20 @@ class TapeDevice(Device):
 
     def graph_recorder(self):
         return Tape()
+
+
+@dataclass(frozen=True)
+class Crowded(TapeDevice):
+    """A device whose memory runs out at one of the recordings."""
+
+    fails_at: int = 0
+
+    def graph_recorder(self):
+        numbers, tape = itertools.count(), Tape()
+
+        def record(piece):
+            if next(numbers) == self.fails_at:
+                raise torch.OutOfMemoryError(LACK)
+            return tape(piece)
+
+        return record

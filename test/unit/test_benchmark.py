@@ -32,6 +32,7 @@ from tools.bench.ours import Ours
 from tools.bench.session import Session
 from tools.machine.device import Device
 from tools.machine.seeds import seed_everything
+from tools.precision.scoring import ScoringPrecision
 from tools.run.scoring import compute_logits
 
 pytestmark = pytest.mark.newer_torch("is not for the benchmark")
@@ -80,7 +81,8 @@ def test_the_contenders_have_names_of_their_own():
 
 def test_the_ratios_are_those_that_matter():
     names = ("ours-bucket", "ours-compile-bucket", "ours-max_length", "hf-max_length", "hf-dynamic")
-    names += ("ours-bucket-bf16", "hf-dynamic-bf16", "ours-eval", "hf-eval")
+    names += ("ours-bucket-bf16", "hf-dynamic-bf16", "ours-eval", "ours-eval-bf16")
+    names += ("hf-eval",)
     assert set(make_ratios([BY_NAME[name] for name in names])) == {
         ("ours-bucket", "ours-max_length"),
         ("ours-bucket", "hf-max_length"),
@@ -91,6 +93,7 @@ def test_the_ratios_are_those_that_matter():
         ("ours-bucket-bf16", "ours-bucket"),
         ("hf-dynamic-bf16", "hf-dynamic"),
         ("ours-eval", "hf-eval"),
+        ("ours-eval-bf16", "ours-eval"),
     }
 
 
@@ -102,7 +105,9 @@ def test_every_contender_trains_in_every_precision_and_evaluates_in_fp32():
     for contender in plain:
         assert contender.precision == "bf16"
         assert replace(contender, name=f"{contender.name}-fp32", precision="fp32") in everybody
-    assert {c.precision for c in everybody if not c.trains} == {"fp32"}
+    evaluate = {c.name: c.precision for c in everybody if not c.trains}
+    assert evaluate == {"ours-eval": "fp32", "ours-eval-bf16": "bf16", "hf-eval": "fp32"}
+    assert "ours-eval-bf16" not in [contender.name for contender in EVERYBODY]
 
 
 @pytest.mark.parametrize("contender", EVERYBODY, ids=lambda contender: contender.name)
@@ -163,13 +168,18 @@ def test_the_steps_of_ours_are_those_of_a_run(features, tmp_path, tokenizer, nam
     assert losses_of_an_epoch(open_session(name, features), 6) == losses_of(history)
 
 
-def test_the_outputs_of_ours_are_those_of_an_evaluation(features):
-    session = open_session("ours-eval", features)
-    with torch.inference_mode():
+@pytest.mark.parametrize("name", ["ours-eval", "ours-eval-bf16"])
+def test_the_outputs_of_ours_are_those_of_an_evaluation(features, name):
+    session, device = open_session(name, features), Device("cpu")
+    precision = ScoringPrecision(device, "--bf16" if "bf16" in name else None)
+    session.prepare()
+    with torch.no_grad():
         found = torch.cat(list(session.engine.logits(session.epoch)))
     rows = np.concatenate([plan.rows for plan in session.epoch])
-    expected = compute_logits(session.engine.model, features["eval"], Device("cpu"), BATCH, WIDTH)
-    assert np.array_equal(found, expected[rows])
+    model = session.engine.model
+    expected = compute_logits(model, features["eval"], device, BATCH, WIDTH, precision=precision)
+    assert np.array_equal(found.float(), expected[rows])
+    assert found.dtype == (torch.bfloat16 if "bf16" in name else torch.float32)
 
 
 def test_transformers_batches_of_like_length_are_its_own_samplers(features):

@@ -3,10 +3,13 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from graphed import FAULTS, O2, OVERFLOWS, PRECISIONS, Training, assert_same
 from helpers import write_sst2
+from scored import FAULTS as FAULTS_OF_SCORING
+from scored import Scored
 
 from processors.loading import common_batches
 from tools.machine.device import Device
@@ -123,6 +126,24 @@ def test_a_fault_that_a_graph_would_hide_is_found(tokenizer, cuda):
             graphed.go_on(overflows=OVERFLOWS)
         with pytest.raises(AssertionError):
             assert_same(graphed, plain)
+
+
+@pytest.mark.parametrize("fused_kernels", ["off", "on"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_graphs_have_the_outputs_of_the_loop_between_steps(
+    tokenizer, cuda, precision, fused_kernels
+):
+    scored = Scored(tokenizer, precision, device=cuda, fused_kernels=fused_kernels)
+    outputs = []
+    for step in range(4):
+        scored.training.go_on(until=step)
+        outputs.append(scored.logits(scored.inference))
+        assert np.array_equal(outputs[-1], scored.logits())
+    assert scored.graphs.count == len(scored.counts())
+    assert not np.array_equal(*outputs[-2:])
+    with pytest.MonkeyPatch.context() as patch:
+        FAULTS_OF_SCORING["a stale batch"](scored, patch)
+        assert not scored.is_the_same()
 
 
 def test_a_graphed_run_that_was_stopped_ends_as_one_that_was_not(

@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from forks import run_together
 from graphed import FAULTS, O2, OVERFLOWS, PRECISIONS, STEPS, Training, assert_same
 from helpers import write_sst2
-from tape import Tape, TapeDevice
+from tape import LACK, Crowded, Tape
 
 from processors.loading import BatchBuilder, common_batches, load_steps
 from tools.bench.host_reads import HostReads
@@ -186,26 +185,6 @@ def test_what_has_no_graphs_says_so(tokenizer, caplog, flags, reason):
     caplog.set_level("INFO")
     assert not hasattr(Training(tokenizer, "auto", **flags).state, "graphs")
     assert f"--cuda_graphs auto: none, for {reason}" in caplog.text
-
-
-@dataclass(frozen=True)
-class Crowded(TapeDevice):
-    """A device whose memory runs out at one of the recordings."""
-
-    fails_at: int = 0
-
-    def graph_recorder(self):
-        numbers, tape = itertools.count(), Tape()
-
-        def record(piece):
-            if next(numbers) == self.fails_at:
-                raise torch.OutOfMemoryError(LACK)
-            return tape(piece)
-
-        return record
-
-
-LACK = "CUDA out of memory. Tried to allocate 2.00 GiB."
 
 
 @pytest.mark.parametrize("place", ["warm-up", "a step", "the first run of a shape"])

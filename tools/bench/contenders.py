@@ -80,7 +80,11 @@ def make_contenders(
             for contender in found
             for precision, suffix in _suffixes(precisions)
         ),
-        Contender("ours-eval", "eval", "ours", "bucket"),
+        *(
+            Contender(f"ours-eval{suffix}", "eval", "ours", "bucket", precision=precision)
+            for precision, suffix in (("fp32", ""), ("bf16", "-bf16"))
+            if precision in ("fp32", *precisions)
+        ),
         *(
             Contender(f"hf-eval{suffix}", "eval", "hf", "dynamic", attention)
             for attention, suffix in _suffixes(attentions)

@@ -56,7 +56,7 @@ class BenchmarkFlags:
     precision: tuple[str, ...] = flag(
         PRECISIONS[0],
         f"of training, for all contenders: {' or '.join(PRECISIONS)}, or both with a comma between, "
-        "to be compared; evaluation is in fp32",
+        "to be compared; evaluation is in fp32, and with bf16 ours in that, too",
         **_NAMES,
     )
     hf_attention: str = flag(

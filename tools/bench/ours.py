@@ -15,7 +15,9 @@ from tools.bench.flags import LEARNING_RATE, SEED, Setting
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
 from tools.machine.seeds import seed_everything
+from tools.precision.scoring import ScoringPrecision
 from tools.run.flags import TrainingFlags
+from tools.run.inference import Inference, prepare_to_score
 from tools.run.scoring import batch_logits
 from tools.run.training import build_plan, build_state
 
@@ -41,6 +43,10 @@ class Ours:
             size, padding = setting.flags.batch_size, contender.batching
             tokens = self._device.evaluation_tokens
             self.epoch = plan_evaluation(lengths, size, longest, padding, tokens=tokens)
+            in_bf16 = "--precision bf16" if contender.precision == "bf16" else None
+            self._precision = ScoringPrecision(self._device, in_bf16)
+            self._inference, dtype = Inference(self._device), self._precision.dtype
+            prepare_to_score(self.model, self._device, dtype, self._inference, "auto", "auto")
             return
         flags = TrainingFlags(
             bf16=contender.precision == "bf16",
@@ -69,4 +75,6 @@ class Ours:
 
     def logits(self, plans: Sequence[BatchPlan]) -> Iterator[Tensor]:
         """Yield the outputs for each batch, as an evaluation has them."""
-        return batch_logits(self.model, self._features, list(plans), self._device)
+        forward = self._inference.of(self.model)
+        with self._precision.context():
+            yield from batch_logits(forward, self._features, list(plans), self._device)

@@ -101,7 +101,9 @@ class Session:
                 results.append(self.engine.forward_backward(step))
                 self.engine.update()
         else:
-            with torch.no_grad() if seen else torch.inference_mode():
+            # An evaluation of ours goes without that mode, for the sake of the weights that it casts.
+            ours = self._contender.system == "ours"
+            with torch.no_grad() if seen or ours else torch.inference_mode():
                 results = list(self.engine.logits(plans))
         self._device.synchronize()
         with torch.no_grad():

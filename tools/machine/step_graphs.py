@@ -88,11 +88,15 @@ class StepGraphs:
         """How many graphs there are."""
         return len(self._replays)
 
-    def run(self, key: Hashable, piece: Piece) -> None:
-        """Run ``piece``, which is the same work on the same memory each time that ``key`` is this."""
+    def run(self, key: Hashable, piece: Piece, pays: bool = True) -> None:
+        """Run ``piece``, which is the same work on the same memory each time that ``key`` is this.
+
+        Args:
+            pays: whether it comes often enough for a graph; a graph that is there is replayed anyway.
+        """
         if replay := self._replays.get(key):
             replay()
-        elif key not in self._seen or not self._recorded(key, piece):
+        elif not (pays and key in self._seen) or not self._recorded(key, piece):
             self._seen.add(key)
             piece()
 

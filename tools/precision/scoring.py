@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
 
 from tools.machine.device import Device
 from tools.precision.base import bf16_autocast
@@ -32,3 +35,22 @@ class ScoringPrecision:
     def context(self) -> AbstractContextManager:
         """Return the context of all batches of a set: so long are weights kept that bf16 casts once."""
         return bf16_autocast(self._device) if self.name == "bf16" else nullcontext()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the products."""
+        return torch.bfloat16 if self.name == "bf16" else torch.float32
+
+
+@contextmanager
+def own_casts() -> Iterator[None]:
+    """Have what is done within use no weight that autocast has cast before, and leave it none.
+
+    Autocast drops what it cast when its context ends: a graph that read such a weight would read it for
+    ever, and one that cast it would lend others its memory.
+    """
+    torch.clear_autocast_cache()
+    try:
+        yield
+    finally:
+        torch.clear_autocast_cache()

@@ -344,8 +344,6 @@ def _check(
         ("save_total_limit", records, "do_train", "whose checkpoints it counts"),
         ("gradient_checkpointing", training, "do_train", "whose steps it is about"),
         ("torch_compile", training, "do_train", "whose network it compiles"),
-        ("cuda_graphs", training, "do_train", "whose steps they are"),
-        ("fused_kernels", training, "do_train", "whose layers they are for"),
         ("class_weights", training, "do_train", "whose loss it is about"),
         ("label_smoothing", training, "do_train", "whose loss it is about"),
         ("drop_last", training, "do_train", "whose epochs it is about"),

@@ -37,6 +37,8 @@ class GraphedTrainingState(TrainingState):
         graphs: those recorded so far.
     """
 
+    is_graphed = True
+
     def __init__(
         self, record: Recorder, insists: bool, schedule: DeviceSchedule, **parts: Any
     ) -> None:

@@ -23,6 +23,7 @@ from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
 from tools.precision.scoring import ScoringPrecision
 from tools.run.data_facts import OutputRange, warn_if_all_alike
+from tools.run.inference import Forward, Inference
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,9 @@ class Scorer:
         tokens: if above 0, how many a batch has instead, as :func:`plan_evaluation` has it.
         padding: one of :data:`processors.batching.PADDING_POLICIES`.
         workers: processes that build batches.
+
+    Attributes:
+        inference: how the models run.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Scorer:
         self._features, self._history, self._precision = features, history, precision
         self._batch_size, self._max_seq_length = batch_size, max_seq_length
         self._padding, self._workers, self._tokens = padding, workers, tokens
+        self.inference = Inference(runtime.device)
 
     def evaluate(
         self,
@@ -147,6 +152,7 @@ class Scorer:
             processes=self._runtime.processes,
             workers=self._workers,
             tokens=self._tokens,
+            inference=self.inference,
             is_stopped=is_stopped,
         )
 
@@ -207,6 +213,7 @@ def compute_logits(
     processes: Processes | None = None,
     workers: int = 0,
     tokens: int = 0,
+    inference: Inference | None = None,
     is_stopped: Callable[[], bool] = _never,
 ) -> np.ndarray:
     """Run the model over every example once: [N, num_labels] float32, in the order of ``features``.
@@ -219,6 +226,7 @@ def compute_logits(
         precision: what the model computes in; without, fp32.
         padding: one of :data:`processors.batching.PADDING_POLICIES`.
         tokens: if above 0, how many a batch has, whatever ``batch_size`` is.
+        inference: how the model runs; without, as it is.
         is_stopped: asked of each batch, whether to end here.
 
     Raises:
@@ -242,7 +250,8 @@ def compute_logits(
     progress = ProgressBar("Evaluating", len(plans), enabled=processes.is_main and not alone)
     # The last row is no example's: it counts the processes that were stopped.
     logits = torch.zeros(len(features) + 1, model.config.num_labels, device=device.torch_device)
-    outputs = batch_logits(model, features, plans, device, workers)
+    forward = (inference or Inference(device)).of(model)
+    outputs = batch_logits(forward, features, plans, device, workers)
     with precision.context():
         for plan, of_batch in zip(plans, outputs, strict=True):
             if is_stopped():
@@ -252,6 +261,7 @@ def compute_logits(
             logits[rows] = of_batch.float()
             progress.advance()
     progress.close()
+    forward.end()
     model.train(trains)
     whole = processes.all_reduce(logits).cpu().numpy()
     result, stopped = whole[:-1], whole[-1]
@@ -263,13 +273,14 @@ def compute_logits(
 
 
 def batch_logits(
-    model: AlbertForSequenceClassification,
+    forward: Forward,
     features: Features,
     plans: list[BatchPlan],
     device: Device,
     workers: int = 0,
 ) -> Iterator[Tensor]:
     """Yield the model's outputs for each batch, on the device: [B, num_labels]."""
+    forward.begin(plans, features.lengths)
     for batch in load_batches(features, plans, device.torch_device, workers):
         batch.pop("labels", None)
-        yield model(**batch).logits
+        yield forward(batch)

@@ -19,6 +19,7 @@ from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
 from tools.precision.choice import build_precision, half_type, uses_apex
+from tools.run.decision import decide
 from tools.run.flags import TrainingFlags
 from tools.run.graphed_training import GRAPHED_OPTIMIZERS, GraphedTrainingState
 from tools.run.resume import Settings, resume_settings
@@ -137,21 +138,7 @@ def _takes_fused_kernels(
     else:
         layer = encoder.albert_layer_groups[0].albert_layers[0]
         obstacle = device.why_no_fused_kernels(layer, half_type(flags) or torch.float32)
-    return _decide("fused_kernels", flags.fused_kernels, obstacle)
-
-
-def _decide(name: str, wanted: str, obstacle: str | None) -> bool:
-    """Return whether a flag that says ``auto`` or ``on`` gets what it asks for; log where it does not.
-
-    Raises:
-        UsageError: it says ``on``, and there is an obstacle.
-    """
-    if obstacle is None:
-        return True
-    if wanted == "on":
-        raise UsageError(f"--{name} on: {obstacle}; leave it out")
-    logger.info("--%s %s: none, for %s", name, wanted, obstacle)
-    return False
+    return decide("fused_kernels", flags.fused_kernels, obstacle)
 
 
 def _takes_graphs(flags: TrainingFlags, device: Device, by_apex: bool) -> bool:
@@ -163,7 +150,7 @@ def _takes_graphs(flags: TrainingFlags, device: Device, by_apex: bool) -> bool:
     if flags.cuda_graphs == "off":
         return False
     obstacle = device.why_no_graphs() or _obstacle_to_graphs(flags, by_apex)
-    return _decide("cuda_graphs", flags.cuda_graphs, obstacle)
+    return decide("cuda_graphs", flags.cuda_graphs, obstacle)
 
 
 def _obstacle_to_graphs(flags: TrainingFlags, by_apex: bool) -> str | None:

@@ -116,8 +116,8 @@ class TrainingFlags(PrecisionFlags):
     )
     cuda_graphs: str = flag(
         "off",
-        "run the parts of a step as CUDA graphs, which do not wait for the host; auto = where the other "
-        "flags and the memory allow it",
+        "run the parts of a step, and batches that are scored, as CUDA graphs, which do not wait for the "
+        "host; auto = where the other flags and the memory allow it",
         choices=_WHERE_THEY_GO,
     )
 

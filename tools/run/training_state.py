@@ -33,7 +33,10 @@ class TrainingState:
         global_step: the optimizer steps done since the training began.
         precision: how the steps compute; counts those that it skipped.
         compilation: what compiles the network; None without ``--torch_compile``.
+        is_graphed: whether its steps are CUDA graphs.
     """
+
+    is_graphed = False
 
     def __init__(
         self,

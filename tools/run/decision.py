@@ -1,0 +1,23 @@
+"""Whether a flag of the values off, auto and on gets what it asks for."""
+
+from __future__ import annotations
+
+import logging
+
+from tools.cli.errors import UsageError
+
+logger = logging.getLogger(__name__)
+
+
+def decide(name: str, wanted: str, obstacle: str | None) -> bool:
+    """Return whether a flag that says ``auto`` or ``on`` gets what it asks for; log where it does not.
+
+    Raises:
+        UsageError: it says ``on``, and there is an obstacle.
+    """
+    if obstacle is None:
+        return True
+    if wanted == "on":
+        raise UsageError(f"--{name} on: {obstacle}; leave it out")
+    logger.info("--%s %s: none, for %s", name, wanted, obstacle)
+    return False
