@@ -8,6 +8,9 @@ from helpers import make_examples, records
 
 from processors.features import build_features
 from processors.splitting import draw, select, set_aside
+from tools.run.data_flags import ShareFlags
+from tools.run.data_shares import warn_of_trained_examples
+from tools.run.output_dir import training_arguments
 
 CUSTOM = ("--task_name", "custom", "--output_dir", "out")
 
@@ -96,6 +99,7 @@ def test_a_table_without_a_dev_file_is_scored(run_classifier, table, tmp_path):
     predicts = ("--do_predict", "--test_file", "test.jsonl")
     again = run_classifier(*flags, "--do_eval", "--seed", "7", *predicts)
     assert again.returncode == 0, again.stderr
+    assert "may have seen" not in again.stdout + again.stderr
     *_, first, second = records(tmp_path / "out", "eval")
     assert second["examples"] == 12
     assert {k: first[k] for k in ("acc", "macro_f1")} == {k: second[k] for k in ("acc", "macro_f1")}
@@ -159,3 +163,52 @@ def test_the_part_needs_the_whole(refused):
     assert words in refused(*CUSTOM, "--do_eval", "--dev_share", "0.1", status=2)
     words = "--dev_share goes with --task_name custom"
     assert words in refused("--do_train", "--dev_share", "0.1", status=2)
+
+
+@pytest.mark.parametrize(
+    ("trained", "other_inputs", "words"),
+    [
+        ({}, True, None),
+        ({"train_file": "elsewhere/t.csv", "dev_share": 0.2, "split_seed": None}, False, None),
+        ({"train_file": "other.csv", "dev_share": 0.5}, True, None),
+        (
+            {"train_file": "t.csv", "dev_share": 0.2, "split_seed": 7},
+            False,
+            "--dev_share 0.2 --split_s",
+        ),
+        (
+            {"train_file": "t.csv", "dev_share": 0.1},
+            False,
+            "--dev_share 0.1 --split_seed 42, and may",
+        ),
+        (
+            {"train_file": "t.csv", "dev_share": None},
+            False,
+            "without --dev_share, and may have seen",
+        ),
+        (
+            {"train_file": "t.csv", "dev_share": 0.2},
+            True,
+            "another --max_seq_length or --truncation",
+        ),
+    ],
+)
+def test_another_share_than_the_trainings_is_told(trained, other_inputs, words, caplog):
+    shares = ShareFlags(0.2, None, 42)
+    warn_of_trained_examples(shares, "data/t.csv", trained, other_inputs)
+    assert (words or "") in caplog.text
+    assert bool(caplog.text) == bool(words)
+
+
+def test_a_trained_folder_tells_which_share_was_set_aside(program, table, small_model, capsys):
+    folder = small_model(False, ("dull", "fine"))
+    record = {"train_file": "t.jsonl", "dev_share": 0.2, "split_seed": 7}
+    (folder / "training_args.json").write_text(json.dumps(record))
+    assert training_arguments(folder / "checkpoint-3") == record
+    flags = (*CUSTOM, *table, "--do_eval", "--dev_share=0.2", "--model_name_or_path", folder)
+    assert program(*flags, "--split_seed=7") == 0
+    assert "may have seen" not in capsys.readouterr().out
+    assert program(*flags) == 0
+    shown = capsys.readouterr()
+    words = "the model was trained with --dev_share 0.2 --split_seed 7, and may have seen what is scored"
+    assert words in shown.out + shown.err

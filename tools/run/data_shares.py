@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,38 @@ from tools.cli.errors import UsageError
 from tools.run.data_flags import ShareFlags
 
 logger = logging.getLogger(__name__)
+
+
+def warn_of_trained_examples(
+    shares: ShareFlags, train_file: str, trained: Mapping[str, Any], other_inputs: bool
+) -> None:
+    """Warn where a share of a file is scored that is not the one that the training set aside.
+
+    Args:
+        train_file: of which the share is.
+        trained: the flags of the training; none where they are not known.
+        other_inputs: whether examples are other tokens than in the training. Which are alike, and so on
+            one side, may differ then.
+    """
+    if not shares.dev_share or Path(str(trained.get("train_file"))).name != Path(train_file).name:
+        return
+    share, seed = trained.get("dev_share"), trained.get("split_seed")
+    then = ShareFlags(share, None, seed)
+    if not share:
+        reason = "the model was trained without --dev_share"
+    elif (share, then.seed) != (shares.dev_share, shares.seed):
+        reason = f"the model was trained with --dev_share {share:g} --split_seed {then.seed}"
+    elif other_inputs:
+        reason = "the model was trained with another --max_seq_length or --truncation"
+    else:
+        return
+    logger.warning(
+        "--dev_share %g --split_seed %d: %s, and may have seen what is scored now: %s",
+        shares.dev_share,
+        shares.seed,
+        reason,
+        "give the same" if share else "give --dev_file examples that are new to it",
+    )
 
 
 def divide(

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES
 from callback.history import History, is_torn
@@ -199,6 +200,17 @@ def open_training_record(flags: Flags) -> None:
         logger.info("the earlier run in %s is now in %s", folder, previous)
     text = json.dumps(flags.as_dict(), indent=2, sort_keys=True, default=str)
     write_whole(folder / _ARGUMENTS, text + "\n")
+
+
+def training_arguments(folder: Path) -> dict[str, Any]:
+    """Return the flags of the training that left a model in ``folder``; none where nothing tells them."""
+    if CHECKPOINT_NAME.fullmatch(folder.resolve().name):
+        folder = folder.resolve().parent
+    try:
+        found = json.loads((folder / _ARGUMENTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _trains_further(folder: Path) -> str:

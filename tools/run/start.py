@@ -40,7 +40,7 @@ from tools.machine.seeds import seed_everything
 from tools.run.agreement import check_same_flags, check_same_start
 from tools.run.data_facts import log_data_facts
 from tools.run.data_flags import inputs_of, other_inputs
-from tools.run.data_shares import divide
+from tools.run.data_shares import divide, warn_of_trained_examples
 from tools.run.flags import Flags, InputFlags
 from tools.run.inputs import ModelFiles, check_sizes, find_inputs, resolve_task
 from tools.run.loss import check_class_weights
@@ -49,6 +49,7 @@ from tools.run.output_dir import (
     open_history,
     open_output_dir,
     tidy_output_dir,
+    training_arguments,
 )
 from tools.run.resume import resuming
 from tools.run.starting_head import FileHead
@@ -186,8 +187,14 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     max_seq_length, truncation = inputs_of(config, inputs.max_seq_length, inputs.truncation)
     check_sizes(config, task, max_seq_length)
     if not trains and runtime.is_main:
-        for remark in other_inputs(config, max_seq_length, truncation):
+        remarks = other_inputs(config, max_seq_length, truncation)
+        for remark in remarks:
             logger.warning("%s", remark)
+        if flags.shares.dev_share:
+            trained = training_arguments(run.files.weights)
+            warn_of_trained_examples(
+                flags.shares, flags.custom.train_file, trained, other_inputs=bool(remarks)
+            )
     config.set_inputs(max_seq_length, truncation)
     if not run.resume_from and not run.files.weights:
         config.set_vocabulary(None)  # Random weights learn any.
