@@ -1,7 +1,9 @@
 """A model's classes are the task's by what their names mean, and no guess is made without."""
 
 import json
+import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +13,11 @@ from model.checkpoint import build_model, load_model, save_model
 from model.configuration_albert import AlbertConfig
 from processors.class_names import match_classes
 from processors.features import build_features
+from processors.glue import TASKS
 from processors.reading import Examples
 from tools.machine.device import Device
+from tools.run.data_flags import as_flag_value, class_names
+from tools.run.inputs import resolve_task
 from tools.run.scoring import compute_logits
 
 NLI = ("contradiction", "entailment", "neutral")
@@ -157,3 +162,18 @@ def test_a_custom_file_may_call_the_classes_otherwise(
     assert "is not one of 'NEGATIVE', 'POSITIVE'" in line
     assert program(*flags, "--label_order=schlecht,gut") == 0
     assert records(tmp_path / "out", "eval")[-1]["acc"] == 1.0
+
+
+def test_an_order_that_the_names_contradict_is_told(caplog):
+    config = AlbertConfig()
+    config.set_task(("NEGATIVE", "POSITIVE"), False)
+    for order, is_told in ((("1", "0"), True), (("0", "1"), False)):
+        assert resolve_task(TASKS["sst-2"], config, False, Path(), order).labels == order
+        words = "--label_order 1,0: the model itself calls its outputs 'NEGATIVE', 'POSITIVE'"
+        assert (words in caplog.text) == is_told
+        caplog.clear()
+    config.set_task(("LABEL_0", "LABEL_1"), False)
+    resolve_task(TASKS["sst-2"], config, False, Path(), ("1", "0"))
+    assert not caplog.text
+    names = ("a, b", 'the "c"')
+    assert class_names(shlex.split(as_flag_value(names))[0]) == names

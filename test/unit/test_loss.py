@@ -1,6 +1,7 @@
 """Classes that count more than others in the loss, and targets that are smoothed."""
 
 import math
+import shlex
 
 import numpy as np
 import pytest
@@ -77,6 +78,13 @@ def test_micro_batches_make_the_same_step(tokenizer, tmp_path):
 def test_weights_that_are_none_are_refused(text, words):
     with pytest.raises(UsageError, match=words):
         check_class_weights(text, ("a", "b=b"))
+    # An example can be given as it stands, whatever the classes are called.
+    classes = ("a,b", 'c "d"', "e")
+    with pytest.raises(UsageError, match="no weight of a class") as caught:
+        check_class_weights("a,b=1", classes)
+    example = shlex.split(str(caught.value).split("as in ")[1].split("; or")[0])
+    found = check_class_weights(f"{example[0]},e=3", classes)
+    assert found == {"a,b": 1.0, 'c "d"': 2.5, "e": 3.0}
     assert check_class_weights('b=b=2.5, "a=1"', ("a", "b=b")) == {"a": 1.0, "b=b": 2.5}
 
 

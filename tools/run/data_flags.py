@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model.configuration_albert import AlbertConfig
@@ -48,6 +51,13 @@ def class_names(text: str) -> tuple[str, ...]:
             f"{text!r} is not two classes or more, with commas between"
         )
     return names
+
+
+def as_flag_value(names: Sequence[str]) -> str:
+    """Return names as one word of a shell, as :func:`class_names` reads them: the other way round."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(names)
+    return shlex.quote(line.getvalue())
 
 
 def inputs_of(

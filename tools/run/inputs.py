@@ -27,6 +27,7 @@ from processors.multi_label import LABEL_SEPARATOR
 from processors.reading import read_columns
 from tools.cli.errors import UsageError
 from tools.cli.paths import DEFAULT_MODEL
+from tools.run.data_flags import as_flag_value
 from tools.run.flags import Flags, InputFlags
 from tools.run.launcher_inputs import missing_of_model
 from tools.run.remedies import PUBLISHED_MODEL, download_command, listed
@@ -128,6 +129,14 @@ def resolve_task(
             raise UsageError(f"--regression, but the model tells {len(known)} classes apart")
         return as_regression(task)
     if label_order:
+        meant = match_classes(task.name, known, label_order)
+        if meant not in (None, label_order) and not names_nothing(known):
+            logger.warning(
+                "--label_order %s: the model itself calls its outputs %s, in this order: leave the flag "
+                "out if that is right",
+                as_flag_value(label_order),
+                _listed(known),
+            )
         return replace(task, labels=label_order)
     if task.labels == NOT_READ_YET:
         return replace(task, labels=_names_of_file(task, known, data_dir))
@@ -172,7 +181,7 @@ def _with_labels_of(task: Task, config: AlbertConfig) -> Task:
 
 
 def _check_order(task: Task, outputs: int, label_order: tuple[str, ...]) -> None:
-    given = f"--label_order {','.join(label_order)}"
+    given = f"--label_order {as_flag_value(label_order)}"
     if task.is_regression or (outputs == 1 and not task.is_multi_label):
         raise UsageError(f"{given}: the task or the model predicts a number, and has no classes")
     if len(label_order) != outputs:
@@ -207,7 +216,7 @@ def _unknown_order(known: Sequence[str], labels: Sequence[str]) -> UsageError:
     return UsageError(
         f"the model calls its classes {_listed(known)}, and the task {_listed(labels)}: say with "
         "--label_order, in the order of the model's outputs, which of the task's each is, as "
-        f"--label_order {','.join(labels)}"
+        f"--label_order {as_flag_value(labels)}"
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from model.modeling_albert import AlbertForSequenceClassification
 from processors.glue import Task
 from tools.cli.errors import UsageError
+from tools.run.data_flags import as_flag_value
 from tools.run.training_flags import BALANCED, TrainingFlags
 
 
@@ -30,9 +31,10 @@ def check_class_weights(text: str, classes: Sequence[str]) -> dict[str, float]:
         except ValueError:
             weight = math.nan
         if not name or not 0 < weight < math.inf or name in weights:
+            example = as_flag_value([f"{classes[0]}=1", f"{classes[1]}=2.5"])
             raise UsageError(
                 f"--class_weights {text}: {part!r} is no weight of a class of its own, as in "
-                f"{classes[0]}=1,{classes[1]}=2.5; or give {BALANCED}"
+                f"{example}; or give {BALANCED}"
             )
         weights[name] = weight
     if set(weights) != set(classes):
