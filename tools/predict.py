@@ -209,9 +209,9 @@ def predict(flags: PredictFlags) -> None:
     seen.outputs.warn_if_alike("the input")
     if seen.cut:
         logger.warning(
-            "%d of the %d inputs are longer than %d tokens (--max_seq_length), and cut (--windows "
-            "has all of a text read)",
+            "%d of the %d inputs are longer than %d tokens (--max_seq_length), and cut%s",
             *(seen.cut, len(sentences), length),
+            "" if config.has_pairs else " (--windows has all of a text read)",
         )
 
 

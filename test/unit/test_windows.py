@@ -53,7 +53,7 @@ def folder(pretrained, tokenizer, tmp_path):
     return tmp_path / "model"
 
 
-def test_a_long_text_is_asked_about_in_windows(folder, tokenizer, capsys):
+def test_a_long_text_is_asked_about_in_windows(folder, tokenizer, capsys, caplog):
     def ask(*words, status=0):
         assert predict.main(["--model", str(folder), "--device=cpu", *words]) == status
         printed = capsys.readouterr()
@@ -95,3 +95,7 @@ def test_a_long_text_is_asked_about_in_windows(folder, tokenizer, capsys):
         predict.main(["--model", str(folder), "--device=cpu", "--windows", "a film\tthe sea"]) == 2
     )
     assert "--windows is for single texts, and these are pairs" in capsys.readouterr().err
+    # What is cut of a pair is told without them.
+    assert predict.main(["--model", str(folder), "--device=cpu", f"{LONG}\tthe sea"]) == 0
+    assert "1 of the 1 inputs are longer than" in caplog.messages[-1]
+    assert "--windows" not in caplog.messages[-1]
