@@ -49,6 +49,7 @@ from tools.run.output_dir import (
     write_eval_results,
 )
 from tools.run.own_data import with_training_defaults
+from tools.run.resume import check_no_model_is_lost
 from tools.run.scoring import Scorer
 from tools.run.start import Run, Start, load_start, open_run, share_checkpoints
 from tools.run.training import TrainingState, build_plan, build_state, log_plan
@@ -119,6 +120,8 @@ def train(
     if state.is_graphed:
         scorer.inference.take_graphs(flags.training.cuda_graphs)
     if runtime.is_main:
+        if start.saved:
+            check_no_model_is_lost(run.history, plan.total_steps)
         open_training_record(flags)
         run.history.go_on_after(state.global_step)
     log_plan(flags.training, plan, state, len(examples))

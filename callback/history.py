@@ -67,6 +67,13 @@ class History:
             records = (_parse(line) for line in file if b"training" in line)
             return any(record and record["event"] == _OF_THE_END[0] for record in records)
 
+    def end_step(self) -> int | None:
+        """Return the step that a training ended after; None where the file has no record of its end."""
+        if not self.has_end():
+            return None
+        records = map(_parse, self.path.read_bytes().split(b"\n"))
+        return max((record.get("step") or 0 for record in records if record), default=0)
+
     def drop_end(self) -> None:
         """Drop the records of the end of a training which now goes on."""
         if any(self.has(event) for event in _OF_THE_END):

@@ -11,6 +11,7 @@ from helpers import write_sst2
 from safetensors.torch import load_file
 
 import run_classifier
+from callback.checkpointing import checkpoint_step, find_checkpoints
 from model.files import digest
 from tools.cli.errors import UsageError
 from tools.machine.device import Device
@@ -224,6 +225,15 @@ def test_a_constant_schedule_may_go_on_for_longer(pretrained, tmp_path, tmp_path
         run_classifier.main(
             replace(flags, training=replace(longer, max_steps=20, seed=1), records=further)
         )
+
+    # Without the last checkpoint a shorter run would go on, and its model take the place of this one.
+    for checkpoint in find_checkpoints(flags.records.output_dir):
+        if checkpoint_step(checkpoint) > 8:
+            shutil.rmtree(checkpoint)
+    with pytest.raises(UsageError, match="was trained for 12 steps, and one of 8 would take its"):
+        run_classifier.main(replace(flags, records=further))
+    run_classifier.main(replace(flags, training=longer, records=further))
+    assert (flags.records.output_dir / "model.safetensors").read_bytes() == weights
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from callback.history import History
 from tools.cli.errors import UsageError
 from tools.precision.base import Precision
 from tools.run.flags import TrainingFlags
@@ -52,6 +53,21 @@ def resuming() -> Iterator[None]:
         raise UsageError(
             f"--resume: {error}: resume it with what it had, or train anew with --overwrite_output_dir"
         ) from error
+
+
+def check_no_model_is_lost(history: History, steps: int) -> None:
+    """See that a run of so many ``steps`` leaves no model in place of one that was trained for longer.
+
+    Raises:
+        UsageError: it would.
+    """
+    done = history.end_step()
+    if done is not None and done > steps:
+        raise UsageError(
+            f"--resume: the model in {history.path.parent} was trained for {done} steps, and one of "
+            f"{steps} would take its place: give the --num_train_epochs or --max_steps that it had, or "
+            "more; or train anew with --overwrite_output_dir, which keeps it"
+        )
 
 
 class Settings:
