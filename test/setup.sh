@@ -193,8 +193,10 @@ install_torch() {
 
 pip_install() { # arguments of `pip install`; where it fails, PIP_REASON says why in pip's words
     local output status=0 how=(--quiet --disable-pip-version-check --retries 2)
-    # pip would compile every module, which is half of its time; Python compiles those that are imported.
-    output=$("$PYTHON" -m pip install "${how[@]}" --no-compile "$@" 2>&1) || status=$?
+    # pip would compile every module, which is half of its time. Python compiles those that are imported,
+    # but each time anew where it may not write what comes of that.
+    [ -n "${PYTHONDONTWRITEBYTECODE:-}" ] || how+=(--no-compile)
+    output=$("$PYTHON" -m pip install "${how[@]}" "$@" 2>&1) || status=$?
     PIP_REASON=$(grep '^ERROR' <<<"$output" | tail -n 1 || true)
     PIP_REASON=${PIP_REASON:-$(tail -n 1 <<<"$output")}
     return "$status"

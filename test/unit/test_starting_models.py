@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from model.checkpoint import load_for_training, load_model, read_weights, save_model
 from model.configuration_albert import AlbertConfig
 from model.weight_names import albert_pytorch_key, name_weights
+from processors.custom import CUSTOM
 from processors.glue import TASKS
 from tools.cli.errors import UsageError
 from tools.run.starting_head import FileHead
@@ -27,7 +28,7 @@ def start(folder, labels, keep_head=False, task="sst-2"):
     config = AlbertConfig.from_file(folder)
     head = FileHead.of(config)
     config.set_task(labels)
-    task = replace(TASKS[task], labels=labels)
+    task = replace(TASKS["sst-2"] if task == CUSTOM else TASKS[task], name=task, labels=labels)
     return load_for_training(folder, config, lambda w: head.take(w, task, keep_head))
 
 
@@ -202,6 +203,26 @@ def test_a_training_starts_from_a_model_of_another_task(program, pretrained, tmp
     assert program(*own, *named) == 0
     assert "left out: a classifier for 3 classes, not for 2 classes" in capfd.readouterr().out
     assert AlbertConfig.from_file(tmp_path / "out", is_scored=True).num_labels == 2
+
+
+def test_unnamed_classes_are_no_order_for_ones_own(tmp_path, caplog):
+    """0 and 1 of SST-2 are negative and positive; of which of two other classes nobody knows."""
+    caplog.set_level("INFO")
+    model, _, _ = golden_model("albert_sst2_tiny")
+    model.config.set_task(("0", "1"))
+    save_model(model, tmp_path)
+    weight = model.classifier.weight
+
+    def found(*labels, **options):
+        return start(tmp_path, labels, task=CUSTOM, **options).classifier.weight
+
+    assert torch.equal(found("0", "1"), weight)
+    assert torch.equal(found("positive", "negative"), weight[[1, 0]])
+    assert not torch.equal(found("gut", "schlecht"), weight)
+    assert "left out: its classifier for classes without names (--keep_head" in caplog.messages[-1]
+    assert torch.equal(found("gut", "schlecht", keep_head=True), weight)
+    assert "its classes without names are taken for the task's" in caplog.messages[-1]
+    assert torch.equal(start(tmp_path, ("gut", "schlecht")).classifier.weight, weight)
 
 
 def test_keep_head_is_about_a_head_that_is_there(refused, sst2):

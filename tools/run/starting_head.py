@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from model.checkpoint import HEAD, Weights, outputs, without_head
 from model.configuration_albert import AlbertConfig
 from processors.class_names import match_classes
+from processors.custom import CUSTOM
 from processors.glue import Task
 from tools.cli.errors import UsageError
 
@@ -19,11 +19,13 @@ class FileHead:
     """The classifier of a model to start from, as its configuration has it.
 
     Attributes:
-        labels: the classes by output; None where they have no names, or are a number.
+        labels: the classes by output; empty where the configuration has none, or they are a number.
+        named: whether somebody named them.
         other_kind: what it classifies, if that is no sequence.
     """
 
-    labels: tuple[str, ...] | None
+    labels: tuple[str, ...]
+    named: bool
     other_kind: str | None
 
     @classmethod
@@ -32,12 +34,13 @@ class FileHead:
         names = tuple(config.labels) if config.id2label else ()
         # So a configuration calls classes that nobody named.
         named = any(name not in (str(i), f"LABEL_{i}") for i, name in enumerate(names))
-        return cls(names if named else None, config.other_classifier)
+        return cls(names, named, config.other_classifier)
 
     def take(self, weights: Weights, task: Task, keep_head: bool) -> Weights:
         """Return the weights with the classifier in the order of the task's classes, or without it.
 
-        It is taken where it has the task's outputs, and classes that mean the same or have no names.
+        It is taken where it has the task's outputs, and classes that mean the same. Those without names
+        are taken for GLUE's, whose order everybody knows, and not for those of a task of one's own.
 
         Args:
             task: with its classes.
@@ -56,17 +59,16 @@ class FileHead:
         elif found != wanted:
             problem = f"a classifier {outputs(found)}, not {outputs(wanted)}"
         else:
-            return self._take_classes(weights, task.name, task.labels, keep_head)
+            return self._take_classes(weights, task, keep_head)
         if keep_head:
             raise UsageError(f"--keep_head: {weights.path} holds {problem}: {_REMEDY}")
         return without_head(weights, f"left out: {problem}") if there else weights
 
-    def _take_classes(
-        self, weights: Weights, task_name: str, labels: Sequence[str] | None, keep_head: bool
-    ) -> Weights:
-        if labels is None or self.labels is None:
+    def _take_classes(self, weights: Weights, task: Task, keep_head: bool) -> Weights:
+        labels = task.labels
+        if labels is None or not (self.named or task.name == CUSTOM):
             return weights
-        if found := match_classes(task_name, self.labels, labels):
+        if self.labels and (found := match_classes(task.name, self.labels, labels)):
             if found == tuple(labels):
                 return weights
             order = [found.index(name) for name in labels]
@@ -74,9 +76,12 @@ class FileHead:
             return replace(
                 weights, state=state, changes=(*weights.changes, "its classes in the task's order")
             )
-        theirs = ", ".join(map(repr, self.labels[:6])) + (" …" if self.labels[6:] else "")
+        theirs = "classes without names"
+        if self.named:
+            theirs = ", ".join(map(repr, self.labels[:6])) + (" …" if self.labels[6:] else "")
         if keep_head:
-            change = f"its classes {theirs} are taken for the task's, in this order"
+            of_what = f"classes {theirs}" if self.named else theirs
+            change = f"its {of_what} are taken for the task's, in this order"
             return replace(weights, changes=(*weights.changes, change))
         change = (
             f"left out: its classifier for {theirs} (--keep_head takes them for the task's classes)"
