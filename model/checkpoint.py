@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.configuration_albert import AlbertConfig
 from model.file_names import CONFIG_NAME, WEIGHTS_NAMES
@@ -123,7 +123,10 @@ def load_model(folder: str | Path, config: AlbertConfig) -> AlbertForSequenceCla
 
 
 def load_for_training(
-    folder: str | Path, config: AlbertConfig, take_head: Callable[[Weights], Weights]
+    folder: str | Path,
+    config: AlbertConfig,
+    take_head: Callable[[Weights], Weights],
+    zero_head: bool = False,
 ) -> AlbertForSequenceClassification:
     """Build the classifier that ``config`` describes with what ``folder`` has of it, to train it.
 
@@ -132,6 +135,9 @@ def load_for_training(
 
     Args:
         take_head: returns the weights without the classifier, where that is not the task's.
+        zero_head: whether a new classifier on a trained encoder starts at 0. LAMB changes weights in
+            proportion to their size: random ones that tell the encoder's features apart the wrong way
+            round may stay so while the encoder learns the examples by heart.
 
     Raises:
         FileNotFoundError, ValueError: as :func:`load_model`.
@@ -145,7 +151,10 @@ def load_for_training(
     new = () if any(key in used for key in _POOLER) else _POOLER
     if new:
         changes += ("new: the pooler",)
-    return _build(replace(weights, state=used, changes=changes), config, new)
+    model = _build(replace(weights, state=used, changes=changes), config, new)
+    if zero_head and HEAD[0] not in used and not model.is_untrained:
+        nn.init.zeros_(model.classifier.weight)
+    return model
 
 
 def without_head(weights: Weights, change: str) -> Weights:

@@ -341,6 +341,12 @@ class AlbertForSequenceClassification(nn.Module):
         self.apply(self._init_weights)
 
     @property
+    def is_untrained(self) -> bool:
+        """Whether each LayerNorm is as it was made, which a single step of training changes."""
+        norms = [module for module in self.modules() if isinstance(module, nn.LayerNorm)]
+        return all(bool((norm.weight == 1).all() and (norm.bias == 0).all()) for norm in norms)
+
+    @property
     def maps_embeddings(self) -> bool:
         """Whether a linear map leads from the embeddings to the first layer."""
         return isinstance(self.albert.encoder.embedding_hidden_mapping_in, nn.Linear)

@@ -6,8 +6,7 @@ import logging
 import math
 from dataclasses import replace
 
-from torch import nn
-
+from model.modeling_albert import AlbertForSequenceClassification
 from processors.custom import CUSTOM
 from tools.run.flags import Flags
 from tools.run.start import Start
@@ -60,13 +59,7 @@ def _choose_epochs(training: TrainingFlags, examples: int, processes: int) -> fl
     return float(min(max(epochs, NUM_TRAIN_EPOCHS), _MOST_EPOCHS))
 
 
-def _choose_rate(training: TrainingFlags, model: nn.Module) -> float:
+def _choose_rate(training: TrainingFlags, model: AlbertForSequenceClassification) -> float:
     if training.optimizer != "lamb":  # The steps of others are in no proportion to the weights.
         return LEARNING_RATE
-    return _RATE_OF_RANDOM if _is_untrained(model) else _RATE_OF_TRAINED
-
-
-def _is_untrained(model: nn.Module) -> bool:
-    """Return whether each LayerNorm is as it was made, which a single step of training changes."""
-    norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm)]
-    return all(bool((norm.weight == 1).all() and (norm.bias == 0).all()) for norm in norms)
+    return _RATE_OF_RANDOM if model.is_untrained else _RATE_OF_TRAINED

@@ -30,6 +30,7 @@ from model.file_names import CONFIG_NAME
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenizer import Tokenizer
 from model.vocabulary import Sources, check_vocabulary, load_tokenizer
+from processors.custom import CUSTOM
 from processors.features import Features, load_features
 from processors.glue import Task
 from processors.reading import read_index
@@ -210,7 +211,10 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
         model = build_model(config, flags.records.save_format)
     else:
         model = load_for_training(
-            run.files.weights, config, lambda w: head.take(w, task, inputs.keep_head)
+            run.files.weights,
+            config,
+            lambda w: head.take(w, task, inputs.keep_head),
+            zero_head=task.name == CUSTOM and not task.is_regression,
         )
     try:
         check_layout(model, flags.records.save_format)
