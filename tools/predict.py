@@ -37,7 +37,6 @@ import numpy as np
 
 from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
-from model.configuration_keys import SHORTEST_INPUT, TRUNCATIONS
 from model.file_names import CONFIG_NAME
 from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenizer import Tokenizer
@@ -60,12 +59,12 @@ from tools.run.asked import read_sentences
 from tools.run.data_facts import OutputRange, count_unknown, warn_of_unknown
 from tools.run.data_flags import (
     ENCODING_HELP,
-    LONGEST_INPUT,
-    TRUNCATION_HELP,
     column_names,
     inputs_of,
+    length_flag,
     other_inputs,
     text_encoding,
+    truncation_flag,
 )
 from tools.run.scoring import compute_logits
 from tools.run.trained import check_trained
@@ -105,17 +104,8 @@ class PredictFlags:
         type=Number(int, 1),
         metavar="N",
     )
-    max_seq_length: int | None = flag(
-        None,
-        f"longer texts are cut (default: as in the model's training, or to {LONGEST_INPUT})",
-        type=Number(int, SHORTEST_INPUT),
-        metavar="N",
-    )
-    truncation: str | None = flag(
-        None,
-        f"{TRUNCATION_HELP} (default: as in the model's training, or head)",
-        choices=TRUNCATIONS,
-    )
+    max_seq_length: int | None = length_flag("longer texts are cut to so many tokens")
+    truncation: str | None = truncation_flag()
     windows: bool = flag(
         False, "have longer texts read in windows that overlap, and take the mean of their outputs"
     )

@@ -8,9 +8,10 @@ import io
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from model.configuration_albert import AlbertConfig
-from model.configuration_keys import TRUNCATIONS
+from model.configuration_keys import SHORTEST_INPUT, TRUNCATIONS
 from processors.text_files import canonical_encoding
 from tools.cli.errors import UsageError
 from tools.cli.groups import flag
@@ -18,10 +19,6 @@ from tools.cli.parser import Number
 
 # Where neither a flag nor the model says how long inputs are; it is the references' default.
 LONGEST_INPUT = 128
-TRUNCATION_HELP = (
-    "what stays of longer texts: the first tokens, the last, or a quarter of them from the head and the "
-    "rest from the tail"
-)
 ENCODING_HELP = "of the data files, by Python's name: gb18030, big5, cp1252, utf-16 …"
 
 
@@ -58,6 +55,26 @@ def as_flag_value(names: Sequence[str]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(names)
     return shlex.quote(line.getvalue())
+
+
+def length_flag(what: str) -> Any:
+    """Return the field of ``--max_seq_length``, whose help begins with ``what`` it is."""
+    return flag(
+        None,
+        f"{what} (default: as in the model's own training, or {LONGEST_INPUT})",
+        type=Number(int, SHORTEST_INPUT),
+        metavar="N",
+    )
+
+
+def truncation_flag() -> Any:
+    """Return the field of ``--truncation``."""
+    return flag(
+        None,
+        "what stays of longer texts: the first tokens, the last, or a quarter of them from the head and "
+        "the rest from the tail (default: as in the model's training, or head)",
+        choices=TRUNCATIONS,
+    )
 
 
 def inputs_of(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from model.checkpoint import LAYOUTS
-from model.configuration_keys import SHORTEST_INPUT, TRUNCATIONS
 from processors.custom import CUSTOM
 from processors.glue import TASKS, Task
 from tools.cli.errors import UsageError
@@ -24,11 +23,11 @@ from tools.precision.choice import PrecisionFlags
 from tools.run.custom_flags import CustomFlags
 from tools.run.data_flags import (
     ENCODING_HELP,
-    LONGEST_INPUT,
-    TRUNCATION_HELP,
     ShareFlags,
     class_names,
+    length_flag,
     text_encoding,
+    truncation_flag,
 )
 from tools.run.ignored_flags import IgnoredFlags
 from tools.run.training_flags import TrainingFlags
@@ -134,17 +133,8 @@ class InputFlags:
         "with --do_train: insist on the model's own classifier, and take its classes for the task's in "
         "their order, whatever they are called",
     )
-    max_seq_length: int | None = flag(
-        None,
-        f"longest input, in tokens (default: that of the model's own training, or {LONGEST_INPUT})",
-        type=Number(int, SHORTEST_INPUT),
-        metavar="N",
-    )
-    truncation: str | None = flag(
-        None,
-        f"{TRUNCATION_HELP} (default: as in the model's training, or head)",
-        choices=TRUNCATIONS,
-    )
+    max_seq_length: int | None = length_flag("longest input, in tokens")
+    truncation: str | None = truncation_flag()
     label_order: tuple[str, ...] | None = flag(
         None,
         "the task's classes in the order of the outputs of the model to score, where its own names do not "
