@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from model.files import make_folder, sync, write_whole, writing
 logger = logging.getLogger(__name__)
 
 Record = dict[str, Any]
+METRICS_FILE = "metrics.jsonl"
 # A log line may come many times a second, and each time a disk may take as long as some steps do.
 _SYNC_SECONDS = 30.0
 # These are the records of a training's end: one that goes on has another.
@@ -71,8 +72,7 @@ class History:
         """Return the step that a training ended after; None where the file has no record of its end."""
         if not self.has_end():
             return None
-        records = map(_parse, self.path.read_bytes().split(b"\n"))
-        return max((record.get("step") or 0 for record in records if record), default=0)
+        return max((record.get("step") or 0 for record in read_records(self.path)), default=0)
 
     def drop_end(self) -> None:
         """Drop the records of the end of a training which now goes on."""
@@ -147,6 +147,12 @@ class History:
             self.evaluations[step] = record
         if event not in ("step", "scale"):  # There are too many of those.
             self._known.add((event, step))
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """Yield the records of a file in their order, but for damaged lines; none where there is no file."""
+    if path.is_file():
+        yield from filter(None, map(_parse, path.read_bytes().split(b"\n")))
 
 
 def _parse(line: bytes) -> Record | None:

@@ -63,11 +63,12 @@ ROOMS = {
     "tools.cli": (),
     "tools.machine": ("tools.cli", "model"),
     "tools.precision": ("tools.cli", "tools.machine"),
-    "tools.run": BELOW_RUN,
+    "tools.results": ("model", "processors", "callback", "tools.cli"),
+    "tools.run": ("tools.results", *BELOW_RUN),
     "tools.bench": ("tools.run", *BELOW_RUN),
     "tools.check": BELOW_RUN,
     "tools.gpu": ("tools.bench", "tools.check", "tools.run", *BELOW_RUN),
-    "tools": ("tools.gpu", "tools.bench", "tools.check", "tools.run", *BELOW_RUN),
+    "tools": ("tools.gpu", "tools.bench", "tools.check", "tools.run", "tools.results", *BELOW_RUN),
 }
 
 

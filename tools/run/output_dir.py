@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES
-from callback.history import History, is_torn
+from callback.history import METRICS_FILE, History, is_torn
 from model.file_names import INDEX_NAMES, WEIGHTS_NAMES
 from model.files import remove_temporary_files, temporary_files, write_whole
 from tools.cli.errors import UsageError
 from tools.machine.folders import make_named_folder
+from tools.results.run_folder import PREDICTIONS, RUN_FILE
 from tools.run.flags import Flags
 from tools.run.previous import (
     LOCK,
@@ -32,11 +33,17 @@ logger = logging.getLogger(__name__)
 
 LOGS = "logs"
 _ARGUMENTS = "training_args.json"
-_HISTORY = "metrics.jsonl"
-_PREDICTIONS = "predictions"
 _EVAL_RESULTS = "eval_results.txt"
 # A run leaves these beside its checkpoints. Nothing else in the folder is ever moved.
-_RESULTS = (*MODEL_FILES, *INDEX_NAMES, _HISTORY, _EVAL_RESULTS, _ARGUMENTS, _PREDICTIONS)
+_RESULTS = (
+    *MODEL_FILES,
+    *INDEX_NAMES,
+    METRICS_FILE,
+    _EVAL_RESULTS,
+    _ARGUMENTS,
+    RUN_FILE,
+    PREDICTIONS,
+)
 # Weights in several files, as others leave them.
 _SHARD = re.compile(r"(pytorch_)?model-\d+-of-\d+\.(safetensors|bin)")
 
@@ -84,12 +91,12 @@ def _check_kinds(folder: Path, flags: Flags) -> None:
     goals = flags.goals
     folders = {
         PREVIOUS: goals.do_train and flags.records.overwrite_output_dir,
-        _PREDICTIONS: goals.do_predict,
+        PREDICTIONS: goals.do_predict,
     }
     files = {
         **dict.fromkeys((LOCK, *MODEL_FILES, *INDEX_NAMES, _ARGUMENTS), goals.do_train),
         # A test file with labels is scored, too.
-        _HISTORY: goals.do_train or goals.do_eval or goals.do_predict,
+        METRICS_FILE: goals.do_train or goals.do_eval or goals.do_predict,
         _EVAL_RESULTS: goals.do_eval or goals.do_predict,
     }
     for name, is_written in folders.items():
@@ -163,15 +170,15 @@ def claim_output_dir(folder: Path) -> Iterator[None]:
 
 def tidy_output_dir(folder: Path) -> None:
     """See to what a killed run left in ``folder``, if there is one and no run trains into it."""
-    strays = temporary_files(folder) or temporary_files(folder / _PREDICTIONS)
-    if strays or is_half_moved(folder) or is_torn(folder / _HISTORY):
+    strays = temporary_files(folder) or temporary_files(folder / PREDICTIONS)
+    if strays or is_half_moved(folder) or is_torn(folder / METRICS_FILE):
         with hold(folder) as lock:
             if lock is not None:
                 _tidy(folder)
 
 
 def _tidy(folder: Path) -> None:
-    for place in (folder, folder / _PREDICTIONS):
+    for place in (folder, folder / PREDICTIONS):
         remove_temporary_files(place)
     if is_half_moved(folder):
         previous = finish_moving(folder, _results(folder))
@@ -181,12 +188,12 @@ def _tidy(folder: Path) -> None:
 
 def is_run(folder: Path) -> bool:
     """Return whether a run that trains wrote its flags or records to ``folder``."""
-    return any((folder / name).exists() for name in (_ARGUMENTS, _HISTORY))
+    return any((folder / name).exists() for name in (_ARGUMENTS, METRICS_FILE))
 
 
 def open_history(folder: Path) -> History:
     """Return the records of the run in ``folder``."""
-    return History(folder / _HISTORY)
+    return History(folder / METRICS_FILE)
 
 
 def open_training_record(flags: Flags) -> None:
@@ -243,7 +250,7 @@ def _is_result(entry: Path) -> bool:
         return True
     is_named_so = entry.name in _RESULTS or _SHARD.fullmatch(entry.name) is not None
     # What is of another kind is no run's.
-    return is_named_so and entry.is_dir() == (entry.name == _PREDICTIONS)
+    return is_named_so and entry.is_dir() == (entry.name == PREDICTIONS)
 
 
 def write_eval_results(output_dir: Path, results: dict[str, dict[str, float]]) -> None:

@@ -1,0 +1,27 @@
+"""What a run left is read back, as much of it as is whole."""
+
+import pytest
+
+from tools.cli.errors import UsageError
+from tools.results.run_folder import RunFolder
+
+
+def test_a_folder_is_read_as_far_as_it_is_whole(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"event": "step", "step": 1}\n{"event": "ev\n{"event": "eval"}'
+    )
+    folder = RunFolder.find(tmp_path)
+    assert [record["event"] for record in folder.records] == ["step", "eval"]
+    assert folder.of("step") == [{"event": "step", "step": 1}]
+    assert folder.run == {}
+    assert folder.dev_predictions() == []
+    (tmp_path / "predictions").mkdir()
+    (tmp_path / "predictions" / "dev-mm.jsonl").write_text('{"id": 0}\nnull\n{"id')
+    assert folder.dev_predictions("-mm") == [{"id": 0}]
+
+
+def test_another_folder_is_none_of_a_run(tmp_path):
+    with pytest.raises(UsageError, match="neither run.json nor metrics.jsonl"):
+        RunFolder.find(tmp_path)
+    with pytest.raises(UsageError, match="is no folder"):
+        RunFolder.find(tmp_path / "nowhere")
