@@ -15,6 +15,7 @@ _OF_TASK = {
     "lcqmc": (("different", "notsimilar"), ("same", "similar")),
 }
 _OTHER_WORDS = {"nonentailment": "notentailment"}
+_WHOLE_NUMBER = re.compile(r"\+?(-?[0-9]+)(?:\.0*)?")
 _NUMBERED = re.compile(r"(?:label)?([0-9]+)")
 
 
@@ -41,6 +42,17 @@ def match_classes(
         taken.update(same)
         names[same[0]] = label
     return tuple(names) if len(set(names)) == len(names) else None
+
+
+def whole_number(name: str) -> str:
+    """Return a whole number as it is usually written: 1.0 and +1, as other programs have it, as 1."""
+    match = _WHOLE_NUMBER.fullmatch(name)
+    return match[1] if match else name
+
+
+def is_whole_number(name: str) -> bool:
+    """Return whether a name is one, however it is written."""
+    return _WHOLE_NUMBER.fullmatch(name) is not None
 
 
 def names_nothing(model_names: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+from processors.class_names import is_whole_number, whole_number
 from processors.formats import numbered, place, unpacked
 from processors.glue import OF_NUMBERS, Task
 from processors.reading import one_class_alone, read_columns
@@ -26,7 +27,6 @@ NOT_SAID = ""
 _FEW_ROWS = 10
 # Classes that are called by whole numbers are seldom more.
 _MANY_NUMBERS = 50
-_WHOLE_NUMBER = re.compile(r"\+?(-?[0-9]+)(?:\.0*)?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _JOINERS = "\u200c\u200d"
 
@@ -125,7 +125,7 @@ def _refuse_look_alikes(
 ) -> None:
     seen: dict[str, str] = {}
     for name in counts:
-        key = _without_zeros(_without_spaces_and_case(_same_letters(name)))
+        key = whole_number(_without_spaces_and_case(_same_letters(name)))
         twin = seen.setdefault(key, name)
         if twin != name:
             described = _described(path, (twin, name), counts, first_lines)
@@ -170,7 +170,7 @@ def _difference(name: str, twin: str) -> str:
     name, twin = _without_spaces_and_case(name), _without_spaces_and_case(twin)
     if name == twin:
         return "spaces or case"
-    if _without_zeros(name) == _without_zeros(twin):
+    if whole_number(name) == whole_number(twin):
         return "how the same number is written"
     return "how wide letters are or how accents are stored"
 
@@ -201,7 +201,7 @@ def _question_classes(path: Path, label: str, counts: Mapping[str, int]) -> None
             f"{path}: each of the {rows} rows has another number for its {label}: predict the numbers "
             f"with --regression, or {other_column}"
         )
-    are_whole = all(map(_WHOLE_NUMBER.fullmatch, counts))
+    are_whole = all(map(is_whole_number, counts))
     if are_numbers and len(counts) > (_MANY_NUMBERS if are_whole else _FEW_ROWS):
         logger.warning(
             "%s: the %d classes in column %r are all numbers: if they are amounts, predict them with "
@@ -228,12 +228,6 @@ def _question_classes(path: Path, label: str, counts: Mapping[str, int]) -> None
             label,
             other_column,
         )
-
-
-def _without_zeros(name: str) -> str:
-    """Return a whole number as it is usually written: 1.0 and +1, as other programs have it, as 1."""
-    match = _WHOLE_NUMBER.fullmatch(name)
-    return match[1] if match else name
 
 
 def _without_spaces_and_case(name: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from processors.class_names import whole_number
 from processors.formats import numbered, place
 from processors.glue import Task
 from processors.tables import clip, open_table, quoted, read_columns
@@ -127,7 +128,7 @@ def _labels_if_any(
 
 
 def _parse_labels(task: Task, path: Path, numbers: list[int], texts: list[str]) -> Labels:
-    classes = {} if task.is_regression else {name: i for i, name in enumerate(task.labels)}
+    classes = {} if task.is_regression else _numbers_of_classes(task)
     labels = []
     for number, text in zip(numbers, texts, strict=True):
         try:
@@ -142,11 +143,20 @@ def _parse_labels(task: Task, path: Path, numbers: list[int], texts: list[str]) 
     return labels
 
 
+def _numbers_of_classes(task: Task) -> dict[str, int]:
+    """Return the index of each class by its name, and in one's own tables by its number: 1.0 is 1, too."""
+    named = {name: i for i, name in enumerate(task.labels)}
+    if not task.own_files:
+        return named
+    return {whole_number(name): i for name, i in named.items()} | named
+
+
 def _parse_label(task: Task, classes: dict[str, int], text: str) -> int | float | np.ndarray:
     if task.is_regression:
         return _parse_target(task, text)
     if not task.is_multi_label:
-        return classes[text]
+        usual = whole_number(text) if task.own_files else text
+        return classes[text] if text in classes or usual not in classes else classes[usual]
     found = np.zeros(len(classes), dtype=np.float32)
     found[[classes[name] for name in task.labels_in(text)]] = 1
     return found

@@ -349,11 +349,11 @@ def find_columns(task: Task, table: Table, wanted: tuple[str, ...]) -> list[int]
 
 
 def _alike(header: list[str], wanted: tuple[str, ...]) -> str:
-    """Return a remark on columns that differ from wanted ones in spaces or case only."""
-    by_key = {name.strip().lower(): name for name in header}
+    """Return a remark on columns that differ from wanted ones in spaces, quotes or case only."""
+    by_key = {name.strip(' "').lower(): name for name in header}
     found = {name: by_key.get(name.lower()) for name in wanted if name not in header}
     pairs = [f"{other!r} is not {name!r}" for name, other in found.items() if other]
-    return f" ({', '.join(pairs)}: spaces and case count)" if pairs else ""
+    return f" ({', '.join(pairs)}: spaces, quotes and case count)" if pairs else ""
 
 
 def _as_texts(

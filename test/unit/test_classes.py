@@ -1,8 +1,12 @@
 """What cannot be classes is no task of classes, and what may be none is warned of."""
 
+from dataclasses import replace
+
 import pytest
 
 from processors.custom import custom_task, with_labels
+from processors.glue import TASKS
+from processors.reading import read_examples
 
 
 @pytest.fixture
@@ -93,3 +97,25 @@ def test_versions_are_kept_apart_with_one_warning(labels_of, caplog):
     (record,) = caplog.records
     assert "'1.1' (2 rows, first on line 2) and '1.10' (2 rows, first on" in record.getMessage()
     assert "are the same number (and 1 more are such): " in record.getMessage()
+
+
+def test_a_class_that_is_a_number_is_known_however_a_file_writes_it(tmp_path):
+    """As pandas writes 1 where another row has no label."""
+    task = replace(
+        custom_task({"train": None, "dev": "dev.jsonl", "test": None}, ("text",), "label", False),
+        labels=("0", "1.0"),
+    )
+    file = tmp_path / "dev.jsonl"
+    file.write_text(
+        "".join(f'{{"text": "a", "label": {label}}}\n' for label in ("1.0", "0.0", "1", '"+0"'))
+    )
+    assert read_examples(task, file, "dev").labels == [1, 0, 1, 0]
+    file.write_text('{"text": "a", "label": 2.0}\n')
+    with pytest.raises(ValueError, match="label '2.0' is not one of '0', '1.0'"):
+        read_examples(task, file, "dev")
+    file.write_text('{"text": "a", "label": "01"}\n')
+    with pytest.raises(ValueError, match="label '01' is not one of"):
+        read_examples(task, file, "dev")
+    (tmp_path / "dev.tsv").write_text("sentence\tlabel\na\t1.0\n")
+    with pytest.raises(ValueError, match="label '1.0' is not one of '0', '1'"):
+        read_examples(TASKS["sst-2"], tmp_path / "dev.tsv", "dev")

@@ -69,6 +69,10 @@ def test_quotes_in_a_csv_file_hold_commas_and_line_ends(tmp_path):
             "text\tlabel\tlabel\n",
             "no column 'sentence' and 2 columns 'label' among 'text', 'label'",
         ),
+        (
+            '"sentence"\tlabel\n',
+            r"\('\"sentence\"' is not 'sentence': spaces, quotes and case count",
+        ),
         (" sentence\tLabel\n", r"\(' sentence' is not 'sentence', 'Label' is not 'label': spaces"),
         ("\nsentence\tlabel\n", "line 1: a blank line, where the names of the columns"),
         ("sentence\tlabel\na\t1\n\n\nb\t0\n\n", "line 3: a blank line between rows: take it out"),

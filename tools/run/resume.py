@@ -106,8 +106,8 @@ class Settings:
         warmup_steps = int(total * self._values["warmup_proportion"])
         if schedule != "constant":
             return (
-                f"on which the rates of --lr_schedule {schedule} depend (those of constant do not): train "
-                "the model further with --model_name_or_path and another --output_dir"
+                f"on which the rates of --lr_schedule {schedule} depend (those of constant do not; "
+                "another run, with --model_name_or_path and another --output_dir, trains the model further)"
             )
         if total < done:
             return f"but {done} steps are done"
