@@ -107,7 +107,7 @@ class Settings:
         if schedule != "constant":
             return (
                 f"on which the rates of --lr_schedule {schedule} depend (those of constant do not; "
-                "another run, with --model_name_or_path and another --output_dir, trains the model further)"
+                "another run, with --model_name_or_path and another --output_dir, trains it further)"
             )
         if total < done:
             return f"but {done} steps are done"
