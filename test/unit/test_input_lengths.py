@@ -49,7 +49,8 @@ def test_a_model_is_scored_with_the_length_of_its_training(start, tmp_path, toke
     )
     assert status == 0
     for split, count in (("train", 23), ("dev", 12)):
-        assert f"{count} of the {count + 1} inputs of {split} are longer than --max_seq_" in said
+        lengths = f"of {split}: 20 in the middle, 20 at most"
+        assert f"{lengths}, {count} of {count + 1} cut to --max_seq_length, 0 % unknown" in said
     (final,) = [record for record in records(tmp_path / "out", "eval") if "model" in record]
     config = AlbertConfig.from_file(tmp_path / "out")
     assert (config.max_seq_length, config.truncation, final["acc"]) == (20, "tail", 1.0)

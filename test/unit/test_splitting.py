@@ -91,7 +91,7 @@ def test_a_table_without_a_dev_file_is_scored(run_classifier, table, tmp_path):
     assert trained.returncode == 0, trained.stderr
     assert "--dev_share 0.2: 12 of 60 examples are set aside (--split_seed 42)" in trained.stdout
     assert "--max_train_examples: 20 of 48 are trained with" in trained.stdout
-    assert 'classes of dev: "dull" (6), "fine" (6)' in trained.stdout
+    assert '; of dev: "dull" (6), "fine" (6)' in trained.stdout
     # Later, with another --seed, it is the same part of the file that is scored; a test file with labels
     # is scored, too.
     test = (tmp_path / "t.jsonl").read_text().splitlines(keepends=True)[:9]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from model.tokenizer import Tokenizer
 from processors.features import Features
-from processors.glue import Task
 
 logger = logging.getLogger(__name__)
 
@@ -29,27 +28,6 @@ _MANY_INPUTS = 10
 _SAME_ODDS = 0.01
 # Numbers are of any size. This is a share of the largest one.
 _SAME_SHARE = 0.001
-
-
-def log_data_facts(
-    task: Task, tokenizer: Tokenizer, features_of_splits: Mapping[str, Sequence[Features]]
-) -> None:
-    """Log what the labels of each split are and how many inputs were cut.
-
-    Warn of one that the vocabulary does not know.
-    """
-    for split, files in features_of_splits.items():
-        # A task has names for its dev files alone; training data are one file.
-        for suffix, features in zip((*task.suffixes, ""), files, strict=False):
-            name = split + suffix
-            warn_of_unknown(name, *count_unknown(features, tokenizer), "--model_name_or_path")
-            if cut := int(features.cut.sum()):
-                logger.info(
-                    "  %d of the %d inputs of %s are longer than --max_seq_length, and cut",
-                    *(cut, len(features), name),
-                )
-            if len(features.labels):
-                logger.info("  %s", describe_labels(name, features.labels, task.labels))
 
 
 def count_unknown(features: Features, tokenizer: Tokenizer) -> tuple[int, int]:
@@ -148,22 +126,20 @@ class OutputRange:
             )
 
 
-def describe_labels(name: str, labels: np.ndarray, classes: Sequence[str] | None) -> str:
+def describe_labels(labels: np.ndarray, classes: Sequence[str] | None) -> str:
     """Return how the [N] labels of a split are distributed; ``classes`` is None for numbers.
 
     In a multi-label task they are [N, C].
     """
     if classes is None:
         low, mean, high = labels.min(), labels.mean(dtype=np.float64), labels.max()
-        return f"numbers of {name}: {low:g} to {high:g}, {mean:g} on average"
+        return f"{low:g} to {high:g}, {mean:g} on average"
     if labels.ndim == 2:
         counts = labels.sum(axis=0).astype(int)
         most = np.argsort(-counts, kind="stable")[:_MOST_CLASSES]
         parts = [f"{quoted(classes[i])} ({counts[i]})" for i in most]
         rest = [f"{len(counts) - _MOST_CLASSES} more"] if len(counts) > _MOST_CLASSES else []
-        return (
-            f"labels of {name}: {', '.join(parts + rest)}; {labels.sum() / len(labels):.1f} a row"
-        )
+        return f"{', '.join(parts + rest)}, {labels.sum() / len(labels):.1f} a row"
     counts = np.bincount(labels, minlength=len(classes))
     order = np.argsort(-counts, kind="stable")
     named = order if len(order) > _MOST_CLASSES else range(len(classes))
@@ -172,7 +148,7 @@ def describe_labels(name: str, labels: np.ndarray, classes: Sequence[str] | None
         parts.append(f"{len(order) - _MOST_CLASSES} more")
     most = order[0]
     return (
-        f"classes of {name}: {', '.join(parts)}; always {quoted(classes[most])} would be right for "
+        f"{', '.join(parts)}, always {quoted(classes[most])} would be right for "
         f"{100 * counts[most] / len(labels):.1f} %"
     )
 

@@ -39,7 +39,7 @@ from tools.cli.waiting import waiting_remark
 from tools.machine.runtime import Runtime
 from tools.machine.seeds import seed_everything
 from tools.run.agreement import check_same_flags, check_same_start
-from tools.run.data_facts import log_data_facts
+from tools.run.data_check import log_data_check
 from tools.run.data_flags import inputs_of, other_inputs
 from tools.run.data_shares import divide, warn_of_trained_examples
 from tools.run.flags import Flags, InputFlags
@@ -232,7 +232,7 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
         for split in flags.splits_read
     }
     features = divide(features, flags.goals.splits, flags.shares, task)
-    log_data_facts(task, tokenizer, features)
+    log_data_check(task, tokenizer, features)
     check_same_start(task, tokenizer, features, model, run.resume_from, runtime)
     test_files = task.paths(inputs.data_dir, "test") if flags.goals.do_predict else []
     test_index = [read_index(task, path) for path in test_files]
