@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tools.cli.errors import UsageError  # tools comes first in every command (tools/tools.py).
 from tools.cli.groups import flag, parser_of
-from tools.cli.paths import ROOT
+from tools.cli.paths import HOME
 from tools.cli.program import run_command
 from tools.cli.streams import say
 
@@ -48,9 +48,9 @@ class DownloadFlags:
         choices=[*ARCHIVED, *MODELS],
         metavar="ASSET",
     )
-    data_path: Path = flag(ROOT / "dataset", "where data sets go", type=Path, metavar="DIR")
+    data_path: Path = flag(HOME / "dataset", "where data sets go", type=Path, metavar="DIR")
     model_path: Path = flag(
-        ROOT / "prev_trained_model", "where models go", type=Path, metavar="DIR"
+        HOME / "prev_trained_model", "where models go", type=Path, metavar="DIR"
     )
     glue_url: str = flag(GLUE, "where GLUE's archives are", metavar="URL")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from tools.cli.errors import UsageError
 from tools.cli.groups import add_flags, fill, flag
 from tools.cli.parser import Number, Parser
+from tools.cli.paths import INSTALLED, PROGRAM
 from tools.cli.program import run_command
 from tools.cli.streams import say
 from tools.machine.parent import follow_launcher
@@ -83,6 +84,8 @@ def build_parser() -> Parser:
 
 def _make_flags(args: argparse.Namespace) -> LaunchFlags:
     program = args.program[1:] if args.program[:1] == ["--"] else args.program
+    if INSTALLED and program[:1] in (["albert-train"], [PROGRAM.name]):
+        program[0] = str(PROGRAM)  # torchrun takes a file.
     if not program:
         raise UsageError("no program to start: give it after --")
     if any(word.partition("=")[0] in ("--log_dir", "--log-dir") for word in program):

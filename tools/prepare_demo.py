@@ -35,7 +35,7 @@ from model.tokenizer_export import save_tokenizer
 from model.vocabulary_training import train_vocabulary
 from processors.glue import SPLITS
 from tools.cli.groups import flag, parser_of
-from tools.cli.paths import ROOT
+from tools.cli.paths import HOME
 from tools.cli.program import run_command
 from tools.cli.streams import say
 from tools.machine.seeds import seed_everything
@@ -75,10 +75,10 @@ class DemoFlags:
     """Where the demonstration goes, and where its sentences are from."""
 
     data_dir: Path = flag(
-        ROOT / "dataset/demo/SST-2", "where the TSV files go", type=Path, metavar="DIR"
+        HOME / "dataset/demo/SST-2", "where the TSV files go", type=Path, metavar="DIR"
     )
     model_dir: Path = flag(
-        ROOT / "prev_trained_model/albert_demo",
+        HOME / "prev_trained_model/albert_demo",
         "where the ALBERT folder goes",
         type=Path,
         metavar="DIR",

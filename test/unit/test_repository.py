@@ -14,11 +14,11 @@ SOURCES = sorted(
     for folder in (*PACKAGES, "test")
     for pattern in ("**/*.py", "**/*.sh")
     for file in (ROOT / folder).glob(pattern)
-) + [ROOT / "run_classifier.py"]
+) + [ROOT / name for name in ("run_classifier.py", "setup.py", "albert_glue/__init__.py")]
 MODULES = {
     ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
     for file in SOURCES
-    if file.suffix == ".py" and "test" not in file.relative_to(ROOT).parts
+    if file.suffix == ".py" and file.relative_to(ROOT).parts[0] in (*PACKAGES, "run_classifier.py")
 }
 
 

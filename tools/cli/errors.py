@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import signal
 
+from tools.cli.naming import as_typed
+
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
 # What the system says here is no fault of the file that it says it of.
@@ -62,5 +64,5 @@ def error_line(error: BaseException) -> str:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     written_for_users = UsageError | PeerError | ValueError | OSError | ModuleNotFoundError
     if isinstance(error, written_for_users) and message:
-        return message
+        return as_typed(message)
     return f"{type(error).__name__}: {message or 'no message'} (--debug shows where)"

@@ -6,6 +6,8 @@ import logging
 import sys
 from pathlib import Path
 
+from tools.cli.naming import as_typed
+
 # This attribute marks log records that are printed elsewhere, or are for the log file alone.
 FILE_ONLY = "file_only"
 # A log file adds to the lines of standard output when they came, and what only concerns one process.
@@ -29,12 +31,17 @@ def setup_logging(is_main: bool, log_file: Path | None = None) -> None:
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         file = logging.FileHandler(log_file, encoding="utf-8")
-        file.setFormatter(logging.Formatter(_FILE_FORMAT))
+        file.setFormatter(_TypedFormatter(_FILE_FORMAT))
         handlers.append(file)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
 
 
-class _Formatter(logging.Formatter):
+class _TypedFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return as_typed(super().format(record))
+
+
+class _Formatter(_TypedFormatter):
     def format(self, record: logging.LogRecord) -> str:
         message = super().format(record)
         return message if record.levelno < logging.WARNING else f"warning: {message}"

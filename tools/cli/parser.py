@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from tools.cli.errors import USAGE_STATUS, UsageError
+from tools.cli.naming import as_typed, program_name
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -30,7 +31,7 @@ class Parser(argparse.ArgumentParser):
     The line ends with ``advice``.
 
     Args:
-        prog: the command's name in its messages.
+        prog: the command's name in its messages, in a checkout.
         complete: turns the namespace of the flags into what the command works with. A
             :class:`UsageError` of it is an error of the command line.
         debug_help: what ``--debug`` does.
@@ -46,7 +47,8 @@ class Parser(argparse.ArgumentParser):
         debug_help: str = "on an error, show where in the code it happened",
         **options: Any,
     ) -> None:
-        super().__init__(prog=prog, allow_abbrev=False, formatter_class=_HelpFormatter, **options)
+        options |= {"allow_abbrev": False, "formatter_class": _HelpFormatter}
+        super().__init__(prog=program_name(prog), **options)
         self._complete = complete
         self.add_argument("--debug", action="store_true", help=debug_help)
 
@@ -61,6 +63,10 @@ class Parser(argparse.ArgumentParser):
             return self._complete(flags), flags.debug
         except UsageError as error:
             self.error(str(error))
+
+    def format_help(self) -> str:
+        """Return the help, with the commands as they are to be typed here."""
+        return as_typed(super().format_help())
 
     def check_text(self, words: Sequence[str]) -> None:
         """See that words are text: a name in another encoding could be neither printed nor written down.
@@ -94,7 +100,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end with exit status 2."""
-        line = message.replace("\n", "\\n")  # Of a word that has line breaks.
+        line = as_typed(message.replace("\n", "\\n"))  # Of a word that has line breaks.
         print(f"{self.prog}: error: {line}{self.advice}", file=sys.stderr)
         sys.exit(USAGE_STATUS)
 

@@ -8,6 +8,8 @@ import sys
 from types import TracebackType
 
 from tools.cli.missing_requirements import is_satisfied
+from tools.cli.naming import as_typed
+from tools.cli.paths import INSTALLED
 from tools.cli.streams import open_closed_streams
 from tools.cli.waiting import settle_waiting
 
@@ -53,10 +55,11 @@ _MODULES = (
 
 missing = [name for name in _MODULES if importlib.util.find_spec(name) is None]
 if missing:
+    place = "activate the environment that test/train_demo_1p.sh made (. .venv/bin/activate), or "
+    remedy = as_typed("python3 -m pip install -r requirements.txt -c constraints.txt")
     sys.exit(
-        f"{sys.argv[0]}: error: {', '.join(missing)} not installed in {sys.executable}: activate the "
-        "environment that test/train_demo_1p.sh made (. .venv/bin/activate), or python3 -m pip "
-        "install -r requirements.txt -c constraints.txt"
+        f"{sys.argv[0]}: error: {', '.join(missing)} not installed in {sys.executable}: "
+        f"{'' if INSTALLED else place}{remedy}"
     )
 
 if is_satisfied("numpy", "2") and not is_satisfied("torch", "2.3"):

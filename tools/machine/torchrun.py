@@ -22,6 +22,7 @@ from torch.distributed.elastic.multiprocessing.errors import (
 )
 
 from tools.cli.errors import ended_by
+from tools.cli.naming import program_name
 from tools.machine.cores import usable_cores
 from tools.machine.device import select_device
 from tools.machine.meeting_point import MeetingPoint
@@ -76,12 +77,16 @@ def run_processes(
             log = log_dir / f"rank_{rank}.log"
             place = f"; its log is {log}" if log.exists() else ""
             print(
-                f"launch: error: {failure_line(rank, failure)}{place}", file=sys.stderr, flush=True
+                f"{program_name('launch')}: error: {failure_line(rank, failure)}{place}",
+                file=sys.stderr,
+                flush=True,
             )
             return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
         except SignalException as error:
             word = ended_by(error.sigval)
-            print(f"launch: all processes are {word}", file=sys.stderr, flush=True)
+            print(
+                f"{program_name('launch')}: all processes are {word}", file=sys.stderr, flush=True
+            )
             return 128 + error.sigval
     return 0
 

@@ -8,13 +8,11 @@ from pathlib import Path
 from model.configuration_albert import AlbertConfig
 from model.vocabulary import Sources, check_same_vocabulary, load_tokenizer
 from tools.cli.errors import UsageError
-from tools.cli.paths import ROOT
+from tools.cli.paths import PROGRAM
 from tools.run.data_flags import inputs_of
 from tools.run.flags import parse_flags
 from tools.run.inputs import check_sizes, find_inputs
 from tools.run.output_dir import check_output_dir, open_output_dir, tidy_output_dir
-
-_PROGRAM = ROOT / "run_classifier.py"
 
 
 def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
@@ -36,7 +34,7 @@ def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
         raise UsageError(
             f"{script} is no file: give the program to start, then its flags, after --"
         )
-    if script.resolve() != _PROGRAM:
+    if script.resolve() != PROGRAM:
         return
     flags = parse_flags(program[1:])
     output_dir, trains = flags.records.output_dir, flags.goals.do_train

@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.cli.paths import DEFAULT_MODEL, ROOT
+from tools.cli.naming import script_of
+from tools.cli.paths import DEFAULT_MODEL, HOME, INSTALLED, ROOT
 
 PUBLISHED_MODEL = Path(DEFAULT_MODEL).name
 
@@ -22,14 +23,16 @@ def download_command(
         model_path: the folder of the models' folders, if a model is.
     """
     words = ["python", "-m", "tools.download"]
-    if Path.cwd() != ROOT:  # There is no module of that name.
+    if INSTALLED:
+        words = [script_of("download")]
+    elif Path.cwd() != ROOT:  # There is no module of that name.
         words = ["python", str(ROOT / "tools" / "download.py")]
     words += assets
     for flag, folder, default in (
-        ("--data_path", data_path, ROOT / "dataset"),
-        ("--model_path", model_path, ROOT / "prev_trained_model"),
+        ("--data_path", data_path, HOME / "dataset"),
+        ("--model_path", model_path, HOME / "prev_trained_model"),
     ):
-        if folder is not None and folder.absolute() != default:
+        if folder is not None and folder.absolute() != default.absolute():
             words += [flag, short(folder)]
     return shlex.join(words)
 
