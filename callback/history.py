@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,13 @@ class History:
 
     Attributes:
         evaluations: the metrics that were recorded while the run trained, by their step.
+        sinks: get the records, too, once they are written; they raise nothing.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.evaluations: dict[int, dict[str, Any]] = {}
+        self.sinks: list[Callable[[Sequence[Record]], None]] = []
         self._known: set[tuple[str, int | None]] = set()
         self._looked_at_end = False
         self._synced = time.monotonic()
@@ -113,6 +115,8 @@ class History:
                 file.write(_lines(records))
         for record in records:
             self._remember(record)
+        for sink in self.sinks:
+            sink(records)
         if time.monotonic() - self._synced > _SYNC_SECONDS:
             self.sync()
 

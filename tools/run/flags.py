@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from callback.trackers.registry import TRACKER_NAMES
 from model.checkpoint import LAYOUTS
 from processors.custom import CUSTOM
 from processors.glue import TASKS, Task
@@ -30,6 +31,7 @@ from tools.run.data_flags import (
     truncation_flag,
 )
 from tools.run.ignored_flags import IgnoredFlags
+from tools.run.trackers import tracker_names
 from tools.run.training_flags import TrainingFlags
 
 _TASK_NAMES = (*TASKS, CUSTOM)
@@ -195,6 +197,13 @@ class RecordFlags:
         metavar="DIR",
     )
     resume: bool = flag(False, "go on from the output folder's last checkpoint")
+    report_to: tuple[str, ...] = flag(
+        (),
+        f"send the records of metrics.jsonl there, too: {', '.join(TRACKER_NAMES)}, of which several may "
+        "be named; all that are installed; or none, the default (requirements-trackers.txt)",
+        type=tracker_names,
+        metavar="NAME,…",
+    )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES
 from callback.history import METRICS_FILE, History, is_torn
+from callback.trackers.base import TENSORBOARD, TRACKERS
 from model.file_names import INDEX_NAMES, WEIGHTS_NAMES
 from model.files import remove_temporary_files, temporary_files, write_whole
 from tools.cli.errors import UsageError
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 LOGS = "logs"
 _ARGUMENTS = "training_args.json"
 _EVAL_RESULTS = "eval_results.txt"
+_FOLDERS = (PREDICTIONS, TRACKERS, TENSORBOARD)
 # A run leaves these beside its checkpoints. Nothing else in the folder is ever moved.
 _RESULTS = (
     *MODEL_FILES,
@@ -42,7 +44,7 @@ _RESULTS = (
     _EVAL_RESULTS,
     _ARGUMENTS,
     RUN_FILE,
-    PREDICTIONS,
+    *_FOLDERS,
 )
 # Weights in several files, as others leave them.
 _SHARD = re.compile(r"(pytorch_)?model-\d+-of-\d+\.(safetensors|bin)")
@@ -178,7 +180,7 @@ def tidy_output_dir(folder: Path) -> None:
 
 
 def _tidy(folder: Path) -> None:
-    for place in (folder, folder / PREDICTIONS):
+    for place in (folder, folder / PREDICTIONS, folder / TRACKERS):
         remove_temporary_files(place)
     if is_half_moved(folder):
         previous = finish_moving(folder, _results(folder))
@@ -250,7 +252,7 @@ def _is_result(entry: Path) -> bool:
         return True
     is_named_so = entry.name in _RESULTS or _SHARD.fullmatch(entry.name) is not None
     # What is of another kind is no run's.
-    return is_named_so and entry.is_dir() == (entry.name == PREDICTIONS)
+    return is_named_so and entry.is_dir() == (entry.name in _FOLDERS)
 
 
 def write_eval_results(output_dir: Path, results: dict[str, dict[str, float]]) -> None:

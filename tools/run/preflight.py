@@ -13,6 +13,7 @@ from tools.run.data_flags import inputs_of
 from tools.run.flags import parse_flags
 from tools.run.inputs import check_sizes, find_inputs
 from tools.run.output_dir import check_output_dir, open_output_dir, tidy_output_dir
+from tools.run.trackers import check_trackers
 
 
 def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
@@ -55,6 +56,7 @@ def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
             "finds what it left itself, and refuses to train over it"
         )
     if writes:
+        check_trackers(flags.records.report_to)
         with open_output_dir(flags):
             if not resumes:  # Which of its checkpoints are whole takes a resumed run time to tell.
                 check_output_dir(flags, files.weights, resumes=False)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from callback.checkpointing import (
@@ -54,6 +55,7 @@ from tools.run.output_dir import (
 )
 from tools.run.resume import resuming
 from tools.run.starting_head import FileHead
+from tools.run.trackers import check_trackers, reporting
 
 logger = logging.getLogger(__name__)
 
@@ -124,11 +126,15 @@ def open_run(flags: Flags, runtime: Runtime) -> Iterator[Run]:
     checkpoint = None
     with ExitStack() as stack:
         if runtime.is_main:
+            check_trackers(flags.records.report_to)
             stack.enter_context(open_output_dir(flags))
             checkpoint = newest_checkpoint(output_dir) if flags.records.resume else None
             check_output_dir(flags, files.weights, resumes=checkpoint is not None)
         resume_from = _share_checkpoint(checkpoint, output_dir, runtime)
         history = open_history(output_dir) if runtime.is_main else History(None)
+        if runtime.is_main:
+            arguments = partial(training_arguments, output_dir) if trains else flags.as_dict
+            stack.enter_context(reporting(flags.records.report_to, output_dir, arguments, history))
         yield Run(files, output_dir, resume_from, history)
         history.sync()
 
