@@ -37,6 +37,7 @@ from tools.machine.runtime import Runtime, start_runtime
 from tools.machine.stop_signals import StopSignals
 from tools.precision.scoring import ScoringPrecision
 from tools.run.checkpoints import Checkpoints
+from tools.run.dev_predictions import DevPredictions
 from tools.run.due import Due, Missed
 from tools.run.flags import Flags, build_parser
 from tools.run.inference import prepare_to_score
@@ -94,7 +95,7 @@ def main(flags: Flags) -> None:
             wanted = flags.training.cuda_graphs, flags.training.fused_kernels
             prepare_to_score(model, runtime.device, precision.dtype, scorer.inference, *wanted)
         if flags.goals.do_eval:
-            evaluate(runtime, run, scorer, model, flags.goals.eval_all_checkpoints)
+            evaluate(flags, runtime, run, start, scorer, model)
         if flags.goals.do_predict:
             predict(runtime, run, start, scorer, model)
 
@@ -291,22 +292,31 @@ def finish(
 
 
 def evaluate(
+    flags: Flags,
     runtime: Runtime,
     run: Run,
+    start: Start,
     scorer: Scorer,
     model: AlbertForSequenceClassification,
-    all_checkpoints: bool,
 ) -> None:
-    """Score the model, and before it with ``all_checkpoints`` each of those; keep the results."""
+    """Score the model, and before it with --eval_all_checkpoints each of those; keep the results.
+
+    Of the model itself what it says of each example is kept, too.
+    """
     results = {}
-    for checkpoint in share_checkpoints(run.output_dir, runtime) if all_checkpoints else []:
+    checkpoints = (
+        share_checkpoints(run.output_dir, runtime) if flags.goals.eval_all_checkpoints else []
+    )
+    for checkpoint in checkpoints:
         logger.info("checkpoint: %s", checkpoint)
         earlier = load_model(checkpoint, AlbertConfig.from_file(checkpoint))
         earlier.albert.encoder.fused = model.albert.encoder.fused
         runtime.device.place(earlier)
         step, name = checkpoint_step(checkpoint), checkpoint.name
         results[name] = scorer.evaluate(earlier, step=step, kept=name)
-    results["model"] = scorer.evaluate(model, kept="model")
+    dev = DevPredictions(run.output_dir, flags.inputs.data_dir, start)
+    take = dev.write if runtime.is_main else None
+    results["model"] = scorer.evaluate(model, kept="model", take=take)
     if runtime.is_main:
         write_eval_results(run.output_dir, results)
 

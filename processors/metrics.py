@@ -119,3 +119,21 @@ def compute_metrics(
             f"{len(predictions)} predictions for {len(labels)} labels cannot be scored"
         )
     return {name: float(METRICS[name](predictions, labels)) for name in names}
+
+
+def mean_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean loss of N examples, without weights of classes.
+
+    Args:
+        logits: [N, num_labels].
+        labels: [N] classes (the loss is the cross-entropy) or, with one output, numbers (the squared
+            error); or [N, num_labels] 0 and 1 (the binary cross-entropy of each).
+    """
+    logits = logits.astype(np.float64)
+    if labels.ndim == 2:
+        losses = np.logaddexp(0, logits) - labels * logits
+    elif logits.shape[1] == 1:
+        losses = np.square(_errors(logits[:, 0], labels))
+    else:
+        losses = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]
+    return float(losses.mean())

@@ -4,10 +4,14 @@ import json
 import shutil
 import sys
 
+import numpy as np
 import pytest
 import torch
 from helpers import ROOT, accuracy, command, one_line_error, records, write_sst2
 from safetensors.torch import load_file
+
+from processors.intervals import wilson
+from tools.results.run_folder import RunFolder
 
 LEARN = ("--learning_rate", "5e-3", "--optimizer", "adamw", "--num_train_epochs", "8")
 
@@ -27,6 +31,20 @@ def test_train_evaluate_predict_and_load_again(run_classifier, sst2, tmp_path):
     assert 160 * 8 / took < best < 100 * 160 * 8 / took
     assert records(out, "step")[-1]["loss"] < records(out, "step")[0]["loss"]
     assert [record["examples"] for record in records(out, "eval")] == [30] * 8
+    # What the model says of each example is kept, and the figures follow from it.
+    said, final = RunFolder(out).dev_predictions(), records(out, "eval")[-1]
+    rows = (sst2 / "dev.tsv").read_text().splitlines()[1:]
+    assert [f"{record['text']}\t{record['label']}" for record in said] == rows
+    assert [record["id"] for record in said] == list(range(30))
+    hits = sum(record["prediction"] == record["label"] for record in said)
+    low, high = final["intervals"]["acc"]
+    assert (hits / 30, wilson(hits, 30)) == (final["acc"], (low, high))
+    odds = [record["probabilities"][record["label"]] for record in said]
+    assert final["loss"] == pytest.approx(-np.log(odds).mean())
+    shown = f"  acc is {hits / 30:.3f} ± {(high - low) / 2:.3f} (95 % interval {low:.3f} to {high:.3f}, 30"
+    assert trained.stdout.count(f"{shown} examples)\n") == 1
+    assert {record["tokens"] for record in said if record["cut"]} == {32}  # as --max_seq_length
+    assert max(record["tokens"] for record in said if not record["cut"]) <= 32
 
     again = run_classifier(*flags, "--do_eval", "--do_predict")
     assert again.returncode == 0, again.stderr
@@ -49,6 +67,14 @@ def test_regression_end_to_end(run_classifier, stsb, tmp_path):
     final = records(tmp_path / "out", "eval")[-1]
     assert {"pearson", "spearmanr", "corr"} <= final.keys()
     assert f"  pearson = {final['pearson']}" in trained.stdout
+    said = RunFolder(tmp_path / "out").dev_predictions()
+    labels, scores = (np.array([record[name] for record in said]) for name in ("label", "score"))
+    assert np.corrcoef(labels, scores)[0, 1] == pytest.approx(final["pearson"], abs=1e-5)
+    assert final["loss"] == pytest.approx(np.square(labels - scores).mean(), rel=1e-5)
+    assert {"text_a", "text_b"} < said[0].keys()
+    for name in ("pearson", "spearmanr", "corr", "mae", "rmse"):
+        low, high = final["intervals"][name]
+        assert low < final[name] < high
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["problem_type"] == "regression"
     assert len((tmp_path / "out" / "predictions" / "STS-B.tsv").read_text().splitlines()) == 11

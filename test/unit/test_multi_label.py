@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from helpers import records
 from sklearn.metrics import f1_score
 
 from model.checkpoint import build_model, save_model
@@ -19,6 +20,7 @@ from processors.multi_label import best_thresholds, cell_of, label_records
 from processors.reading import read_examples
 from processors.splitting import select, set_aside
 from processors.tables import ABSENT
+from tools.results.run_folder import RunFolder
 from tools.run.data_facts import OutputRange, warn_if_all_alike
 
 WORDS = {"plot": "the story", "cast": "the acting", "place": "the city"}
@@ -91,6 +93,18 @@ def test_a_multi_label_model_is_trained_scored_and_predicted_with(
     again = ("--model_name_or_path", out, "--output_dir", tmp_path / "again", "--do_eval")
     assert program(*(word for word in flags(tmp_path) if word != "--multi_label"), *again) == 0
     assert results_of(tmp_path / "again" / "eval_results.txt")["model"] == results
+    said = RunFolder(tmp_path / "again").dev_predictions()
+    assert [set(record["label"]) for record in said] == [
+        set(filter(None, cell.split("; "))) for cell in truth
+    ]
+    final = records(tmp_path / "again", "eval")[-1]
+    assert final["intervals"].keys() == {"micro_f1", "macro_f1"}
+    odds = [
+        p if name in record["label"] else 1 - p
+        for record in said
+        for name, p in record["probabilities"].items()
+    ]
+    assert final["loss"] == pytest.approx(-np.log(odds).mean())
     words = ("the story and the city", "--output", "said.jsonl")
     assert ask(out, *words, shows=False)[0] == 0
     record = json.loads((tmp_path / "said.jsonl").read_text())

@@ -8,6 +8,7 @@ from helpers import make_examples, records
 
 from processors.features import build_features
 from processors.splitting import draw, select, set_aside
+from tools.results.run_folder import RunFolder
 from tools.run.data_flags import ShareFlags
 from tools.run.data_shares import warn_of_trained_examples
 from tools.run.output_dir import training_arguments
@@ -103,6 +104,10 @@ def test_a_table_without_a_dev_file_is_scored(run_classifier, table, tmp_path):
     *_, first, second = records(tmp_path / "out", "eval")
     assert second["examples"] == 12
     assert {k: first[k] for k in ("acc", "macro_f1")} == {k: second[k] for k in ("acc", "macro_f1")}
+    rows = list(map(json.loads, (tmp_path / "t.jsonl").read_text().splitlines()))
+    said = RunFolder(tmp_path / "out").dev_predictions()
+    assert len({record["id"] for record in said}) == 12
+    assert all(rows[r["id"]] == {"sentence": r["text"], "label": r["label"]} for r in said)
     (scored,) = records(tmp_path / "out", "test")
     assert (scored["file"], scored["examples"]) == ("test", 9)
     text = (tmp_path / "out" / "predictions" / "test.tsv").read_text()

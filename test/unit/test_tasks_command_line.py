@@ -16,6 +16,7 @@ from helpers import (
 )
 
 from processors.custom import custom_task, with_labels
+from tools.results.run_folder import RunFolder
 
 SHORT = ("--max_steps", "3", "--learning_rate", "1e-2")
 ORDER = ("1", "2", "10", "nan", "x")
@@ -54,6 +55,12 @@ def test_mnli_is_scored_and_predicted_matched_and_mismatched(run_classifier, mnl
     assert accuracy(result.stdout) == [final["acc"]]
     assert f"  acc_mm = {final['acc_mm']}" in result.stdout
     assert final["acc_mm"] in (0.0, 1.0)
+    assert final["intervals"].keys() == {"acc", "acc_mm"}
+    out = RunFolder(tmp_path / "out")
+    for said, metric in ((out.dev_predictions(), "acc"), (out.dev_predictions("_mm"), "acc_mm")):
+        assert len(said) == {"acc": 9, "acc_mm": 4}[metric]
+        hits = [record["prediction"] == record["label"] for record in said]
+        assert sum(hits) / len(hits) == final[metric]
     predictions = tmp_path / "out" / "predictions"
     for name, count in (("MNLI-m", 5), ("MNLI-mm", 3)):
         lines = (predictions / f"{name}.tsv").read_text().splitlines()
@@ -75,7 +82,7 @@ def test_the_mismatched_half_of_mnli_is_a_task_of_its_own(run_classifier, mnli, 
     assert (first["examples"], second["examples"]) == (13, 4)
     assert accuracy(result.stdout) == [second["acc"]] == [first["acc_mm"]]
     names = [file.name for file in (tmp_path / "out" / "predictions").iterdir()]
-    assert sorted(names) == ["MNLI-mm.jsonl", "MNLI-mm.tsv"]
+    assert sorted(names) == ["MNLI-mm.jsonl", "MNLI-mm.tsv", "dev.jsonl", "dev_mm.jsonl"]
 
 
 def test_a_trained_model_keeps_its_own_order_of_classes(run_classifier, mnli, tmp_path):

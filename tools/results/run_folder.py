@@ -67,10 +67,12 @@ class RunFolder:
             suffix: of the dev file, where the task has several (``-mm``).
 
         Returns:
-            the records of ``predictions/dev<suffix>.jsonl``; none where nothing was scored.
+            the records of ``predictions/dev<suffix>.jsonl``; none where nothing was scored, or where the
+            predictions of a test file called ``dev`` are in that place.
         """
         file = self.path / PREDICTIONS / f"dev{suffix}.jsonl"
-        return list(_objects(file)) if file.is_file() else []
+        found = list(_objects(file)) if file.is_file() else []
+        return [record for record in found if "label" in record]
 
 
 def _objects(file: Path) -> Iterator[dict[str, Any]]:

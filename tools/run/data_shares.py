@@ -52,8 +52,10 @@ def warn_of_trained_examples(
 
 def divide(
     features: Mapping[str, list[Features]], splits: Sequence[str], shares: ShareFlags, task: Task
-) -> dict[str, list[Features]]:
-    """Return the examples of each of the ``splits``, file by file.
+) -> tuple[dict[str, list[Features]], np.ndarray | None]:
+    """Return the examples of each of the ``splits``, file by file, and which of a file the dev set's are.
+
+    The latter are row numbers of the training file where the dev set is a share of it, else None.
 
     Args:
         features: of the files that are read; with a share for the dev set, the training file's is among
@@ -62,7 +64,7 @@ def divide(
     Raises:
         UsageError: the share is no example, or those to train with have one class alone.
     """
-    found = dict(features)
+    found, dev_rows = dict(features), None
     if shares.dev_share:
         (whole,) = found.pop("train")
         is_dev = set_aside(whole, shares.dev_share, shares.seed)
@@ -72,6 +74,7 @@ def divide(
                 "each class to train with: give a larger one, or --dev_file"
             )
         found |= {"train": [select(whole, ~is_dev)], "dev": [select(whole, is_dev)]}
+        dev_rows = np.flatnonzero(is_dev)
         logger.info(
             "--dev_share %g: %d of %d examples are set aside (--split_seed %d)",
             shares.dev_share,
@@ -95,4 +98,4 @@ def divide(
                 f"--max_train_examples {shares.max_train_examples} with --split_seed {shares.seed} draws "
                 f"one class alone, {task.labels[labels[0]]!r}: take more, or another seed"
             )
-    return {split: found[split] for split in splits}
+    return {split: found[split] for split in splits}, dev_rows

@@ -93,7 +93,7 @@ def _check_kinds(folder: Path, flags: Flags) -> None:
     goals = flags.goals
     folders = {
         PREVIOUS: goals.do_train and flags.records.overwrite_output_dir,
-        PREDICTIONS: goals.do_predict,
+        PREDICTIONS: goals.do_eval or goals.do_predict,
     }
     files = {
         **dict.fromkeys((LOCK, *MODEL_FILES, *INDEX_NAMES, _ARGUMENTS), goals.do_train),

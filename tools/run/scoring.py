@@ -16,14 +16,13 @@ from processors.batching import BatchPlan, plan_evaluation
 from processors.features import Features
 from processors.glue import Task
 from processors.loading import load_batches
-from processors.metrics import classes_or_scores, compute_metrics
-from processors.multi_label import THRESHOLD, best_thresholds, probabilities_of
 from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
 from tools.precision.scoring import ScoringPrecision
 from tools.run.data_facts import OutputRange, warn_if_all_alike
 from tools.run.inference import Forward, Inference
+from tools.run.scores import NOTHING, Scores, decisions
 
 logger = logging.getLogger(__name__)
 
@@ -78,36 +77,45 @@ class Scorer:
         step: int | None = None,
         kept: str | None = None,
         is_stopped: Callable[[], bool] = _never,
+        take: Callable[[int, np.ndarray], None] | None = None,
     ) -> dict[str, float]:
         """Score every example of the dev set, file by file; log, record and return the metrics.
 
         Args:
             step: after which the model is as it is, where that is known.
-            kept: the name of a model that a training left; None for one that is being trained.
+            kept: the name of a model that a training left; None for one that is being trained, whose
+                metrics get no interval that would take time.
             is_stopped: asked of each batch; once it says yes in a process, there is no evaluation and
                 the result is empty, in all of them.
+            take: gets the number of each file and its logits, [N, num_labels], once all are recorded.
         """
         dev = self._features["dev"]
-        metrics = {}
+        scores, outputs = NOTHING, []
+        is_final = bool(kept) and self._runtime.is_main
         for suffix, examples in zip(self._task.suffixes, dev, strict=True):
             try:
                 logits = self._logits(model, examples, is_stopped)
             except CutShortError:
                 return {}
-            values = score(self._task, logits, examples.labels, with_thresholds=bool(kept))
+            outputs.append(logits)
+            scores |= Scores.of(
+                *(self._task, logits, examples.labels, suffix),
+                is_final=is_final,
+                with_thresholds=bool(kept),
+            )
             # At first, while it trains, a model may well do so.
-            if kept and self._runtime.is_main:
+            if is_final:
                 predictions = decisions(self._task, logits)
                 warn_if_all_alike(f"dev{suffix}", predictions, self._task.labels, examples.labels)
-            metrics |= {name + suffix: value for name, value in values.items()}
         logger.info("***** Eval results *****")
         logger.info("  precision = %s", self._precision.name)
-        for name, value in metrics.items():
-            logger.info("  %s = %s", name, value)
+        scores.log(with_intervals=is_final)
         of = {"step": step, "model": kept, "precision": self._precision.name}
         known = {key: value for key, value in of.items() if value is not None}
-        self._history.write("eval", **known, examples=sum(map(len, dev)), **metrics)
-        return metrics
+        self._history.write("eval", **known, examples=sum(map(len, dev)), **scores.record())
+        for number, logits in enumerate(outputs if take else ()):
+            take(number, logits)
+        return scores.metrics
 
     def predict(
         self, model: AlbertForSequenceClassification
@@ -128,11 +136,12 @@ class Scorer:
                 outputs.warn_if_alike(f"test{suffix}")
             metrics = {}
             if len(examples.labels):
-                metrics = score(self._task, logits, examples.labels)
+                is_main = self._runtime.is_main
+                scores = Scores.of(self._task, logits, examples.labels, is_final=is_main)
+                metrics = scores.metrics
                 logger.info("***** Test results of %s *****", name)
-                for metric, value in metrics.items():
-                    logger.info("  %s = %s", metric, value)
-                self._history.write("test", file=name, examples=len(examples), **metrics)
+                scores.log(with_intervals=is_main)
+                self._history.write("test", file=name, examples=len(examples), **scores.record())
             yield name, logits, metrics
 
     def _logits(
@@ -155,49 +164,6 @@ class Scorer:
             inference=self.inference,
             is_stopped=is_stopped,
         )
-
-
-def decisions(task: Task, logits: np.ndarray) -> np.ndarray:
-    """Return what the model says of N examples by [N, num_labels] logits.
-
-    That is [N] classes or numbers, or in a multi-label task [N, num_labels], 0 and 1.
-    """
-    if task.is_multi_label:
-        return (probabilities_of(logits) >= THRESHOLD).astype(int)
-    return classes_or_scores(logits)
-
-
-def score(
-    task: Task, logits: np.ndarray, labels: np.ndarray, with_thresholds: bool = False
-) -> dict[str, float]:
-    """Return the task's metrics of [N, num_labels] logits.
-
-    Args:
-        labels: [N] classes or numbers, or in a multi-label task [N, num_labels], 0 and 1.
-        with_thresholds: in a multi-label task, add each label's best threshold for these examples, and the
-            metrics with those.
-    """
-    predictions = decisions(task, logits)
-    if not task.is_multi_label:
-        return compute_metrics(task.metrics, *_by_name(task, predictions, labels))
-    metrics = compute_metrics(task.metrics, predictions, labels)
-    if with_thresholds:
-        found = probabilities_of(logits)
-        best = best_thresholds(found, labels)
-        tuned = compute_metrics(task.metrics, (found >= best).astype(int), labels)
-        metrics |= {f"{name}_at_thresholds": value for name, value in tuned.items()}
-        pairs = zip(task.labels, map(float, best), strict=True)
-        metrics |= {f"threshold[{label}]": value for label, value in pairs}
-    return metrics
-
-
-def _by_name(task: Task, *classes: np.ndarray) -> list[np.ndarray]:
-    """Return [N] classes numbered in the order of their names: for F1 the class 1 is the one called so."""
-    if not task.labels:
-        return list(classes)
-    order = sorted(task.labels)
-    numbers = np.array([order.index(label) for label in task.labels])
-    return [numbers[column] for column in classes]
 
 
 @torch.no_grad()  # In inference mode autocast would cast the weights for each batch.

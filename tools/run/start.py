@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from callback.checkpointing import (
     SavedState,
     checkpoint_folder,
@@ -85,6 +87,7 @@ class Start:
         features: a split's examples, file by file.
         test_index: for each test file, what it calls its rows (:func:`processors.reading.read_index`).
         saved: what the checkpoint to go on from holds beside the model; None for a run that starts.
+        dev_rows: the rows of the training file that the dev set is; None where it has files of its own.
     """
 
     task: Task
@@ -93,6 +96,7 @@ class Start:
     model: AlbertForSequenceClassification
     test_index: Sequence[list[str] | None] = ()
     saved: SavedState | None = None
+    dev_rows: np.ndarray | None = None
 
     @property
     def max_seq_length(self) -> int:
@@ -237,12 +241,13 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
         split: _read_features(inputs, runtime, task, tokenizer, config, split)
         for split in flags.splits_read
     }
-    features = divide(features, flags.goals.splits, flags.shares, task)
+    features, dev_rows = divide(features, flags.goals.splits, flags.shares, task)
     log_data_check(task, tokenizer, features)
     check_same_start(task, tokenizer, features, model, run.resume_from, runtime)
     test_files = task.paths(inputs.data_dir, "test") if flags.goals.do_predict else []
     test_index = [read_index(task, path) for path in test_files]
-    return Start(task, tokenizer, features, runtime.device.place(model), test_index, saved)
+    model = runtime.device.place(model)
+    return Start(task, tokenizer, features, model, test_index, saved, dev_rows)
 
 
 def _load_trained(

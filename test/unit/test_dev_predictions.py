@@ -1,0 +1,29 @@
+"""What a model says of the dev set is kept with the texts, as far as those are still the ones scored."""
+
+import logging
+
+import numpy as np
+from helpers import write_sst2
+
+from processors.features import load_features
+from processors.glue import TASKS
+from tools.run.dev_predictions import DevPredictions
+from tools.run.start import Start
+
+
+def test_another_file_than_was_scored_gives_no_predictions(tokenizer, tmp_path, caplog):
+    data, task = write_sst2(tmp_path / "data"), TASKS["sst-2"]
+    features = load_features(task, data / "dev.tsv", "dev", tokenizer, 32)
+    dev = DevPredictions(tmp_path, data, Start(task, tokenizer, {"dev": [features]}, None))
+    logits = np.zeros((len(features), 2), np.float32)
+    written = tmp_path / "predictions" / "dev.jsonl"
+    with caplog.at_level(logging.WARNING):
+        for change in (lambda text: text + "one more\t1\n", lambda text: "", None):
+            path = data / "dev.tsv"
+            path.unlink() if change is None else path.write_text(change(path.read_text()))
+            dev.write(0, logits)
+    assert not written.exists()
+    first, second, third = caplog.messages
+    assert first == f"{written} is not written: {path} has other rows by now"
+    assert second.startswith(f"{written} is not written, which would have the texts: {path}")
+    assert third.startswith(f"{written} is not written, which would have the texts: ")
