@@ -176,3 +176,21 @@ def test_ctrl_c_while_packages_are_imported_is_one_line(tmp_path):
 def test_the_exit_status_is_the_commands(monkeypatch, returned, status):
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # This process keeps its handlers.
     assert run_command(PARSER, lambda flags: returned, ["a"]) == status
+
+
+def test_the_version_is_that_of_the_project(capsys):
+    with pytest.raises(SystemExit) as end:
+        PARSER.parse(["--version"])
+    assert end.value.code == 0
+    (version,) = re.findall(
+        r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
+    )
+    assert re.fullmatch(
+        rf"copy {re.escape(version)} \(torch \S+, Python \S+\)\n", capsys.readouterr().out
+    )
+
+
+def test_a_flag_without_a_value_may_say_true_or_false():
+    assert PARSER.parse(["--to-lower=True"])[0].to_lower
+    assert not PARSER.parse(["--to_lower", "--to_lower=false"])[0].to_lower
+    assert PARSER.parse(["--to_lower=false", "--to_lower"])[0].to_lower

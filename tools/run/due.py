@@ -51,7 +51,10 @@ class Due:
 
     def save(self, step: TrainingStep) -> bool:
         """Return whether a checkpoint is written."""
-        return self._flags.save_steps > 0 and step.global_step % self._flags.save_steps == 0
+        every = self._flags.save_steps
+        if self._flags.save_epochs and step.closes_epoch:
+            return True
+        return every > 0 and step.global_step % every == 0
 
     def evaluate(self, step: TrainingStep) -> bool:
         """Return whether the dev set is scored."""

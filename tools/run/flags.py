@@ -31,6 +31,8 @@ from tools.run.data_flags import (
     truncation_flag,
 )
 from tools.run.ignored_flags import IgnoredFlags
+from tools.run.recorded_flags import flags_of_config
+from tools.run.run_glue_names import OTHER_TASK_NAMES, RUN_GLUE
 from tools.run.trackers import tracker_names
 from tools.run.training_flags import TrainingFlags
 
@@ -50,15 +52,16 @@ examples:
   two processes on this machine
       torchrun --nproc_per_node 2 run_classifier.py --task_name sst-2 --do_train --do_eval
 
-Every flag may be written with - or _ between its words. Missing data or weights:
-  python -m tools.download --help
+Every flag may be written with - or _ between its words, and as transformers' run_glue.py has it
+(docs/command-line.md). Missing data or weights: python -m tools.download --help
 """
 
 
 def _task_name(text: str) -> str:
-    if text.lower() not in _TASK_NAMES:
+    name = OTHER_TASK_NAMES.get(text.lower(), text.lower())
+    if name not in _TASK_NAMES:
         raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(_TASK_NAMES)}")
-    return text.lower()
+    return name
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,7 @@ class RecordFlags:
         type=Number(int, -1),
         metavar="N",
     )
+    save_epochs: bool = flag(False, "write a checkpoint at the end of each epoch, too")
     save_total_limit: int = flag(
         None,
         "keep the last N checkpoints, and the one with the best evaluation; 0 = all (default: "
@@ -235,12 +239,20 @@ class Flags:
             *(self.training, self.records, self.machine, self.ignored),
         )
         values = {name: value for group in groups for name, value in asdict(group).items()}
+        del values["noted"]
         return {**values, "splits": self.goals.splits}
 
 
 def build_parser() -> Parser:
     """Return the parser of run_classifier.py."""
-    parser = Parser("run_classifier.py", _make_flags, description=_DESCRIPTION, epilog=_EPILOG)
+    parser = Parser(
+        "run_classifier.py",
+        _make_flags,
+        others=RUN_GLUE,
+        from_config=flags_of_config,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
     for title, group in (
         ("what to do", GoalFlags),
         (f"a task of one's own (--task_name {CUSTOM})", CustomFlags),
@@ -303,7 +315,7 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
         training=training if task.name == CUSTOM else training.with_defaults(),
         records=replace(records, output_dir=output_dir, save_total_limit=limit),
         machine=fill(MachineFlags, namespace),
-        ignored=fill(IgnoredFlags, namespace),
+        ignored=fill(IgnoredFlags, namespace, noted=namespace.remarks),
     )
 
 
@@ -327,7 +339,8 @@ def _check(
         raise UsageError(f"--tokenizer_name and {other} both name the vocabulary: leave one out")
     if goals.eval_bf16 and not (goals.do_eval or goals.do_predict):
         raise UsageError("--eval_bf16 needs --do_eval or --do_predict, which compute in it")
-    if records.save_total_limit is not None and records.save_steps <= 0:
+    saves = records.save_steps > 0 or records.save_epochs
+    if records.save_total_limit is not None and not saves:
         raise UsageError(
             f"--save_total_limit counts checkpoints, and --save_steps {records.save_steps} writes none: "
             "give --save_steps=N as well, or leave it out"
@@ -341,6 +354,7 @@ def _check(
         ("keep_head", inputs, "do_train", "which starts from that classifier"),
         ("save_format", records, "do_train", "whose model it is about"),
         ("save_total_limit", records, "do_train", "whose checkpoints it counts"),
+        ("save_epochs", records, "do_train", "which makes them"),
         ("gradient_checkpointing", training, "do_train", "whose steps it is about"),
         ("torch_compile", training, "do_train", "whose network it compiles"),
         ("class_weights", training, "do_train", "whose loss it is about"),

@@ -13,7 +13,10 @@ class IgnoredFlags:
     """What the references' command lines say and a run does not need to know.
 
     ``model_type`` is any word: the references' launchers pass ``SST``, and it means ALBERT there, too.
+    ``noted`` are remarks on flags that were given by the names of another system.
     """
+
+    noted: tuple[str, ...]
 
     model_type: str = flag("albert", "any word; the model is ALBERT", type=any_word, metavar="WORD")
     cache_dir: str | None = flag(
@@ -26,7 +29,7 @@ class IgnoredFlags:
     @property
     def remarks(self) -> list[str]:
         """One line on each flag that the user gave in vain, with what does its work."""
-        remarks = []
+        remarks = list(self.noted)
         if self.cache_dir:
             remarks.append("--cache_dir does nothing here: python -m tools.download gets files")
         if self.server_ip or self.server_port:

@@ -38,7 +38,10 @@ _OF_TRAINING = (
     *("--max_grad_norm", "1.0", "--adam_epsilon", "1e-6", "--weight_decay", "0.0"),
 )
 # Those that a launcher's user gives to the launcher itself, for its report names them.
-_OF_THE_REPORT = ("--batch_size", "--per_gpu_train_batch_size", "--device_id")
+_OF_THE_REPORT = (
+    *("--batch_size", "--per_gpu_train_batch_size", "--per_device_train_batch_size"),
+    "--device_id",
+)
 
 
 def _folder(text: str) -> Path:
