@@ -51,6 +51,7 @@ from tools.run.output_dir import (
 )
 from tools.run.own_data import with_training_defaults
 from tools.run.resume import check_no_model_is_lost
+from tools.run.run_facts import baseline, begin_record
 from tools.run.scoring import Scorer
 from tools.run.start import Run, Start, load_start, open_run, share_checkpoints
 from tools.run.training import TrainingState, build_plan, build_state, log_plan
@@ -86,7 +87,7 @@ def main(flags: Flags) -> None:
         model = start.model
         if flags.goals.do_train:
             flags = with_training_defaults(flags, start, runtime.processes.world_size)
-            with StopSignals(runtime.processes) as stop:
+            with StopSignals(runtime.processes) as stop, run.record.timed("training"):
                 model = train(flags, runtime, run, start, scorer, stop)
                 model = finish(runtime, run, start, model, flags.records.save_format)
                 if stop.ends_run():
@@ -94,6 +95,7 @@ def main(flags: Flags) -> None:
         else:
             wanted = flags.training.cuda_graphs, flags.training.fused_kernels
             prepare_to_score(model, runtime.device, precision.dtype, scorer.inference, *wanted)
+            begin_record(run.record, flags, runtime, start)
         if flags.goals.do_eval:
             evaluate(flags, runtime, run, start, scorer, model)
         if flags.goals.do_predict:
@@ -125,6 +127,7 @@ def train(
             check_no_model_is_lost(run.history, plan.total_steps)
         open_training_record(flags)
         run.history.go_on_after(state.global_step)
+        begin_record(run.record, flags, runtime, start)
     log_plan(flags.training, plan, state, len(examples))
 
     due = Due(
@@ -139,7 +142,7 @@ def train(
         run.output_dir, start.tokenizer, run.history, due, limit, state.global_step
     )
     state.warm_up(common_batches(plan, examples, runtime.device.torch_device, state.global_step))
-    meter = Meter(runtime, state, plan.total_steps, run.history, flags.training.padding)
+    meter = Meter(runtime, state, plan, run.history, run.record, flags.training.padding)
     device, workers = runtime.device.torch_device, flags.machine.workers
     steps = training_steps(plan, examples, device, state.global_step, workers)
     if state.global_step and stopped_there(runtime, run.history, due, scorer, state, plan, stop):
@@ -169,7 +172,9 @@ def train(
         if due.evaluate(step):
             with meter.paused():
                 model, done = state.fp32_model(), state.global_step
-                metrics = scorer.evaluate(model, step=done, is_stopped=stop.is_asked)
+                with run.record.timed("evaluation"):
+                    metrics = scorer.evaluate(model, step=done, is_stopped=stop.is_asked)
+                run.record.save()
 
         if due.stop(metrics):
             if not step.closes_epoch:
@@ -313,12 +318,17 @@ def evaluate(
         earlier.albert.encoder.fused = model.albert.encoder.fused
         runtime.device.place(earlier)
         step, name = checkpoint_step(checkpoint), checkpoint.name
-        results[name] = scorer.evaluate(earlier, step=step, kept=name)
+        with run.record.timed("evaluation"):
+            results[name] = scorer.evaluate(earlier, step=step, kept=name)
     dev = DevPredictions(run.output_dir, flags.inputs.data_dir, start)
     take = dev.write if runtime.is_main else None
-    results["model"] = scorer.evaluate(model, kept="model", take=take)
+    with run.record.timed("evaluation"):
+        results["model"] = scorer.evaluate(model, kept="model", take=take)
     if runtime.is_main:
         write_eval_results(run.output_dir, results)
+        run.record.add("results", run.history.results)
+        run.record.add("baseline", baseline(start.task, start.features))
+        run.record.save()
 
 
 def predict(
@@ -337,6 +347,7 @@ def predict(
             logger.info("predictions: %s", path)
             if metrics:
                 add_eval_results(run.output_dir, f"test {name}", metrics)
+                run.record.add("results", run.history.results)
 
 
 def run_program(words: Sequence[str]) -> int:

@@ -19,6 +19,8 @@ METRICS_FILE = "metrics.jsonl"
 _SYNC_SECONDS = 30.0
 # These are the records of a training's end: one that goes on has another.
 _OF_THE_END = ("training", "compilation")
+# These tell a record of a model from others, and are none of its figures.
+_OF_A_RECORD = ("event", "time", "model", "file", "step")
 
 
 class History:
@@ -32,12 +34,15 @@ class History:
 
     Attributes:
         evaluations: the metrics that were recorded while the run trained, by their step.
+        results: what was recorded of each model that the training left, by its name, and of each test
+            file (``test <name>``).
         sinks: get the records, too, once they are written; they raise nothing.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.evaluations: dict[int, dict[str, Any]] = {}
+        self.results: dict[str, dict[str, Any]] = {}
         self.sinks: list[Callable[[Sequence[Record]], None]] = []
         self._known: set[tuple[str, int | None]] = set()
         self._looked_at_end = False
@@ -149,6 +154,9 @@ class History:
         event, step = record["event"], record.get("step")
         if event == "eval" and not _is_of_a_model(record):
             self.evaluations[step] = record
+        elif event in ("eval", "test"):
+            name = record.get("model", "model") if event == "eval" else f"test {record['file']}"
+            self.results[name] = {key: v for key, v in record.items() if key not in _OF_A_RECORD}
         if event not in ("step", "scale"):  # There are too many of those.
             self._known.add((event, step))
 

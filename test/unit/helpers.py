@@ -32,6 +32,7 @@ from tools.machine.runtime import Runtime
 from tools.machine.stop_signals import StopSignals
 from tools.run.data_flags import inputs_of
 from tools.run.flags import parse_flags
+from tools.run.run_record import RunRecord
 from tools.run.start import Run, Start
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -285,7 +286,7 @@ def train(flags, model, tokenizer, features, history_file=None):
     """Have run_classifier.py train ``model`` in this process."""
     inputs = flags.inputs
     model.config.set_inputs(*inputs_of(model.config, inputs.max_seq_length, inputs.truncation))
-    run = Run(None, flags.records.output_dir, None, History(history_file))
+    run = Run(None, flags.records.output_dir, None, History(history_file), RunRecord(None))
     start = Start(flags.task, tokenizer, {"train": [features]}, model)
     runtime = Runtime(Device("cpu"), Processes())
     with StopSignals(runtime.processes) as stop:

@@ -44,6 +44,8 @@ MEASURED = (
     "peak_memory_bytes",
 )
 MEASURED += ("padding_efficiency",)
+# Of a run's record these are of the one process, too, and --resume is a flag of the second.
+OF_ONE_PROCESS = (*MEASURED, "started", "ended", "durations", "flags")
 
 
 def chosen(points, every=EVERY):
@@ -92,6 +94,9 @@ def outcome(disk):
         {name: value for name, value in json.loads(line).items() if name not in MEASURED}
         for line in lines
     ]
+    if "out/run.json" in found:
+        run = json.loads(found["out/run.json"])
+        found["out/run.json"] = {n: value for n, value in run.items() if n not in OF_ONE_PROCESS}
     for name in found:  # A checkpoint has the run's settings, in an order of torch's own.
         if name.endswith(("training_state.pt", "manifest.json")):
             found[name] = None

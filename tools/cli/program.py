@@ -90,30 +90,40 @@ def run_program(
         _end_though_stuck()
     try:
         return main() or 0
-    except (_Terminated, KeyboardInterrupt) as error:
-        number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
-        _note(f"{ended_by(number)} at {error}")
-        status, line = 128 + number, f"{program}: {ended_by(number)}"
-        loud = not rank
-    except StoppedError as error:
-        status, line = 128 + error.number, f"{program}: {error}"
-        loud = not rank
     except ReaderGoneError:
         return 128 + signal.SIGPIPE  # As of any program that a pipe ends, and as quietly.
+    except (_Terminated, KeyboardInterrupt, StoppedError) as error:
+        status, end = how_it_ended(error)
+        if not isinstance(error, StoppedError):
+            _note(f"{end} at {error}")
+        line, loud = f"{program}: {end}", not rank
     except Exception as error:
         if debug and rank is None:
             raise
         if debug:
             traceback.print_exc()
-        status = USAGE_STATUS if isinstance(error, UsageError) else FAILURE_STATUS
+        status, end = how_it_ended(error)
         place = "" if rank is None else f"rank {rank}: "
-        line = f"{program}: error: {place}{error_line(error)}"
+        line = f"{program}: error: {place}{end}"
         told = _tell_torchrun(line)
         loud = not isinstance(error, PeerError) and not (rank and told and status == USAGE_STATUS)
     _note(line)
     if loud:
         print(line, file=sys.stderr, flush=True)
     return status
+
+
+def how_it_ended(error: BaseException) -> tuple[int, str]:
+    """Return the exit status of a program that ``error`` ends, and the words for that end."""
+    if isinstance(error, _Terminated | KeyboardInterrupt):
+        number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
+        return 128 + number, ended_by(number)
+    if isinstance(error, StoppedError):
+        return 128 + error.number, str(error)
+    if isinstance(error, ReaderGoneError):
+        return 128 + signal.SIGPIPE, "nobody reads the output any more"
+    status = USAGE_STATUS if isinstance(error, UsageError) else FAILURE_STATUS
+    return status, error_line(error)
 
 
 def end_program(status: int) -> NoReturn:

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from callback.history import History
 from callback.progressbar import ProgressBar
+from processors.batching import TrainingPlan
 from processors.loading import TrainingStep
 from tools.machine.runtime import Runtime
+from tools.run.run_record import RunRecord
 from tools.run.throughput import FpsCounter, Stopwatch
 from tools.run.training_state import TrainingState
 
@@ -28,8 +30,9 @@ class Meter:
 
     Args:
         state: at the step that the run starts from.
-        total_steps: of the whole training.
+        plan: of the whole training.
         history: gets the records.
+        record: gets how far the training came, and how fast.
         padding: how the batches are padded, without which no FPS can be compared with another.
     """
 
@@ -37,20 +40,24 @@ class Meter:
         self,
         runtime: Runtime,
         state: TrainingState,
-        total_steps: int,
+        plan: TrainingPlan,
         history: History,
+        record: RunRecord,
         padding: str,
     ) -> None:
         self._runtime, self._state, self._history = runtime, state, history
-        self._padding = padding
+        self._record, self._steps_per_epoch, self._padding = record, plan.steps_per_epoch, padding
         # They are of the steps since the last log line, and on the device.
         self._losses: list[Tensor] = []
         self._loss_sum, self._losses_read = 0.0, 0
         self._first_step = state.global_step
+        self._note_progress()
         self._fps: FpsCounter
         runtime.device.reset_peak_memory()
         self._stopwatch = Stopwatch()
-        self._progress = ProgressBar("Training", total_steps, state.global_step, runtime.is_main)
+        self._progress = ProgressBar(
+            "Training", plan.total_steps, state.global_step, runtime.is_main
+        )
 
     def watch(self, steps: Iterable[TrainingStep]) -> Iterator[TrainingStep]:
         """Pass the steps on; the speed is counted anew in each epoch."""
@@ -87,7 +94,13 @@ class Meter:
             self._losses_read += 1
             if not math.isfinite(loss):
                 break
+        self._note_progress()
         return losses
+
+    def _note_progress(self) -> None:
+        global_step = self._state.global_step
+        self._record.add("steps", global_step)
+        self._record.add("epochs", round(global_step / self._steps_per_epoch, 4))
 
     def record_losses(self, losses: dict[int, float]) -> None:
         """Write the losses by global step to the history."""
@@ -116,6 +129,9 @@ class Meter:
         self._history.write(
             "epoch", epoch=step.epoch, step=step.global_step, fps=samples_per_second
         )
+        # That of the best epoch is what the launchers report.
+        fastest = max(samples_per_second, self._record.values.get("fps") or 0.0)
+        self._record.add("fps", fastest)
 
     def finish(self) -> None:
         """Log and record how fast the training was from end to end, and the memory that it took.
@@ -152,3 +168,6 @@ class Meter:
             logger.info("torch compiled %d graphs in %.1f s of this", graphs, seconds)
             self._history.write("compilation", graphs=graphs, seconds=seconds)
         self._history.write("training", peak_memory_bytes=int(memory), **speed._asdict())
+        self._record.add("peak_memory_bytes", int(memory))
+        self._record.add("samples_per_second", speed.samples_per_second)
+        self._record.add("tokens_per_second", speed.tokens_per_second)

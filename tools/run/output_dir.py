@@ -99,6 +99,7 @@ def _check_kinds(folder: Path, flags: Flags) -> None:
         **dict.fromkeys((LOCK, *MODEL_FILES, *INDEX_NAMES, _ARGUMENTS), goals.do_train),
         # A test file with labels is scored, too.
         METRICS_FILE: goals.do_train or goals.do_eval or goals.do_predict,
+        RUN_FILE: goals.do_train or goals.do_eval or goals.do_predict,
         _EVAL_RESULTS: goals.do_eval or goals.do_predict,
     }
     for name, is_written in folders.items():

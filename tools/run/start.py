@@ -56,6 +56,7 @@ from tools.run.output_dir import (
     training_arguments,
 )
 from tools.run.resume import resuming
+from tools.run.run_record import RunRecord
 from tools.run.starting_head import FileHead
 from tools.run.trackers import check_trackers, reporting
 
@@ -71,12 +72,14 @@ class Run:
         output_dir: claimed for this run, if it trains.
         resume_from: the checkpoint to go on from; None for a run that starts.
         history: its records, which the main process keeps.
+        record: what the run is and came to, which the main process keeps.
     """
 
     files: ModelFiles
     output_dir: Path
     resume_from: Path | None
     history: History
+    record: RunRecord
 
 
 @dataclass(frozen=True)
@@ -139,8 +142,10 @@ def open_run(flags: Flags, runtime: Runtime) -> Iterator[Run]:
         if runtime.is_main:
             arguments = partial(training_arguments, output_dir) if trains else flags.as_dict
             stack.enter_context(reporting(flags.records.report_to, output_dir, arguments, history))
-        yield Run(files, output_dir, resume_from, history)
-        history.sync()
+        record = RunRecord(output_dir if runtime.is_main else None)
+        with record.closing():
+            yield Run(files, output_dir, resume_from, history, record)
+            history.sync()
 
 
 def _share_checkpoint(checkpoint: Path | None, output_dir: Path, runtime: Runtime) -> Path | None:
