@@ -21,6 +21,7 @@ from processors.glue import Task
 # Of two texts that say the same, or are alike to some degree, none comes first.
 _SYMMETRIC = ("mrpc", "qqp", "lcqmc")
 _ID_BYTES = 4
+MOST_BARS = 12
 
 
 def either_order(task: Task) -> bool:
@@ -133,3 +134,21 @@ def without_tokens(features: Features) -> np.ndarray:
         features.lengths - features.first_lengths
     )  # Of single texts it is 0, of pairs 1 or more.
     return empty | (second == 1)
+
+
+def length_bars(lengths: np.ndarray) -> list[tuple[int, int | None, int]]:
+    """Return a histogram of [N] lengths: the least and greatest of each bar, and how many are in it.
+
+    The bars are :data:`MOST_BARS` at most and of one width, for 99 of 100 lengths. One more has the rest,
+    if there is a rest: its greatest is None.
+    """
+    usual = int(np.percentile(lengths, 99)) + 1
+    widths = (base * 10**power for power in range(10) for base in (1, 2, 5))
+    width = next(width for width in widths if width * MOST_BARS >= usual)
+    bars = -(-usual // width)
+    places = np.minimum(lengths // width, bars)
+    counts = np.bincount(places, minlength=bars).tolist()
+    found: list[tuple[int, int | None, int]] = [
+        (place * width, (place + 1) * width - 1, count) for place, count in enumerate(counts[:bars])
+    ]
+    return found + [(bars * width, None, count) for count in counts[bars:]]

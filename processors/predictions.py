@@ -26,7 +26,7 @@ def check_name(path: Path) -> None:
     """
     if is_packed(path) or format_of(path) not in (COMMAS, JSON_LINES):
         raise ValueError(
-            f"{path}: predictions are written as CSV or as JSON lines: name it .csv or .jsonl"
+            f"{path}: a table is written as CSV or as JSON lines: name it .csv or .jsonl"
         )
 
 

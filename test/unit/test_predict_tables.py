@@ -121,8 +121,8 @@ def test_lines_come_back_with_their_numbers(columns_of, ask, tmp_path):
     ("words", "text", "status", "line"),
     [
         (["--output", "t.csv"], "review\na\n", 2, "--output t.csv is there: name another, or move it"),
-        (["--output", "o.xlsx"], "review\na\n", 2, "--output o.xlsx: predictions are written as CSV"),
-        (["--output", "o.csv.gz"], "review\na\n", 2, "--output o.csv.gz: predictions are written as CSV"),
+        (["--output", "o.xlsx"], "review\na\n", 2, "--output o.xlsx: a table is written as CSV"),
+        (["--output", "o.csv.gz"], "review\na\n", 2, "--output o.csv.gz: a table is written as CSV"),
         (["--output", "o.csv"], "review,prediction\na,1\n", 1,
          "the table has a column 'prediction' already, which o.csv would get beside it: rename it there"),
         (["--output", "o.csv"], "probability_bad,review\na,1\n", 1, "a column 'probability_bad' already"),

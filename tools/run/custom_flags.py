@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from processors.custom import CUSTOM, NOT_SAID, custom_task
 from processors.glue import SPLITS, TASKS, Task
@@ -12,9 +13,24 @@ from processors.multi_label import LABEL_SEPARATOR
 from tools.cli.errors import UsageError
 from tools.cli.groups import flag
 from tools.run.data_flags import column_names
+from tools.run.run_glue_names import OTHER_TASK_NAMES
 
 _DEFAULT_TEXT, _DEFAULT_LABEL = "sentence", "label"
 _FILE_HELP = "data: .csv, .jsonl or .parquet (.gz may follow), or else tab-separated"
+
+
+def _task_name(text: str) -> str:
+    name = OTHER_TASK_NAMES.get(text.lower(), text.lower())
+    if name not in (*TASKS, CUSTOM):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join((*TASKS, CUSTOM))}")
+    return name
+
+
+def task_name_flag() -> Any:
+    """Return the field of ``--task_name``."""
+    return flag(
+        "sst-2", f"{', '.join(TASKS)}; or {CUSTOM}: see below", type=_task_name, metavar="TASK"
+    )
 
 
 def label_separator(text: str) -> str:

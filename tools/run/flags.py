@@ -14,14 +14,14 @@ from typing import Any
 from callback.trackers.registry import TRACKER_NAMES
 from model.checkpoint import LAYOUTS
 from processors.custom import CUSTOM
-from processors.glue import TASKS, Task
+from processors.glue import Task
 from tools.cli.errors import UsageError
 from tools.cli.groups import add_flags, fill, flag
 from tools.cli.parser import Number, Parser
 from tools.cli.paths import DEFAULT_MODEL
 from tools.machine.runtime import MachineFlags
 from tools.precision.choice import PrecisionFlags
-from tools.run.custom_flags import CustomFlags
+from tools.run.custom_flags import CustomFlags, task_name_flag
 from tools.run.data_flags import (
     ENCODING_HELP,
     ShareFlags,
@@ -32,11 +32,10 @@ from tools.run.data_flags import (
 )
 from tools.run.ignored_flags import IgnoredFlags
 from tools.run.recorded_flags import flags_of_config
-from tools.run.run_glue_names import OTHER_TASK_NAMES, RUN_GLUE
+from tools.run.run_glue_names import RUN_GLUE
 from tools.run.trackers import tracker_names
 from tools.run.training_flags import TrainingFlags
 
-_TASK_NAMES = (*TASKS, CUSTOM)
 _CHECKPOINTS_KEPT = 2
 
 _DESCRIPTION = "Fine-tune ALBERT on a GLUE task, evaluate it, and predict with it."
@@ -57,21 +56,12 @@ Every flag may be written with - or _ between its words, and as transformers' ru
 """
 
 
-def _task_name(text: str) -> str:
-    name = OTHER_TASK_NAMES.get(text.lower(), text.lower())
-    if name not in _TASK_NAMES:
-        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(_TASK_NAMES)}")
-    return name
-
-
 @dataclass(frozen=True)
 class GoalFlags:
     """What a run is to do; ``eval_batch_given`` tells whether the user named the size of its batches."""
 
     eval_batch_given: bool
-    task_name: str = flag(
-        "sst-2", f"{', '.join(TASKS)}; or {CUSTOM}: see below", type=_task_name, metavar="TASK"
-    )
+    task_name: str = task_name_flag()
     do_train: bool = flag(False, "train on train.tsv")
     do_eval: bool = flag(False, "score all of dev.tsv, each epoch and at the end")
     do_predict: bool = flag(

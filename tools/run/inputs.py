@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from model.checkpoint import find_weights, has_classifier
 from model.configuration_albert import AlbertConfig
@@ -70,13 +70,13 @@ def find_inputs(flags: Flags) -> ModelFiles:
     if not goals.do_train:
         output_dir, given = flags.records.output_dir, flags.records.output_dir_given
         folder = _trained_folder(folder, output_dir, start_first=inputs.model_given and not given)
-    no_data = _missing_data(task, inputs.data_dir, flags.splits_read)
+    no_data = missing_data(task, inputs.data_dir, flags.splits_read)
     random = inputs.random_init and goals.do_train
     files, no_model = _find_model(inputs, folder, random)
     if no_data or no_model:
         # What a trained model lacks is not to be had; nor is a file that a flag of its own names.
         lacks_model = no_model and goals.do_train and missing_of_model(folder)
-        remedies = _remedies(
+        remedies = remedies_for(
             task, inputs.data_dir if no_data else None, folder if lacks_model else None
         )
         named = any(getattr(inputs, name) for name in _OF_WORDS)
@@ -259,7 +259,7 @@ def _find_model(
     of_config = "--config_name" if inputs.config_name else None
     of_words = next((f"--{name}" for name in _OF_WORDS if getattr(inputs, name)), None)
     config = find(_config_file, inputs.config_name or folder, flag=of_config)
-    vocabulary = find(_vocabulary_file, inputs, inputs.tokenizer_name or folder, flag=of_words)
+    vocabulary = find(vocabulary_file, inputs, inputs.tokenizer_name or folder, flag=of_words)
     weights = None if random else find(find_weights, folder)
     all_of_folder = not (of_config or of_words)
     if all_of_folder and len(missing) == len(missing_of_model(folder)) == 3:
@@ -273,7 +273,8 @@ def _find_model(
     return ModelFiles(config, vocabulary, folder, of_config, of_words), []
 
 
-def _missing_data(task: Task, data_dir: Path, splits: list[str]) -> list[str]:
+def missing_data(task: Task, data_dir: Path, splits: Sequence[str]) -> list[str]:
+    """Return what is said of each file of the splits that is not there."""
     missing = []
     for split in splits:
         # A custom task's files have a flag each.
@@ -295,7 +296,15 @@ def _config_file(path: str | Path) -> Path:
     raise FileNotFoundError(why_missing(file) or missing)
 
 
-def _vocabulary_file(inputs: InputFlags, folder: str | Path) -> Path:
+class VocabularyFlags(Protocol):
+    """What names a vocabulary other than that of the model's folder."""
+
+    spm_model_file: str | None
+    vocab_file: str | None
+    tokenizer_name: str | None
+
+
+def vocabulary_file(inputs: VocabularyFlags, folder: str | Path) -> Path:
     """Return the vocabulary that the flags name, or that of ``folder``.
 
     The references' command lines say 30k-clean.model, and the hub has the same file as spiece.model: where
@@ -327,7 +336,7 @@ def _vocabulary_file(inputs: InputFlags, folder: str | Path) -> Path:
     return file
 
 
-def _remedies(task: Task, data_dir: Path | None, model: Path | None) -> list[str]:
+def remedies_for(task: Task, data_dir: Path | None, model: Path | None) -> list[str]:
     """Return what can be done about data that ``data_dir`` lacks, and a model that ``model`` lacks."""
     assets, remedies, elsewhere = [], [], []
     data_path = model_path = None
