@@ -3,13 +3,17 @@
 #
 #     bash test/run_tests.sh [--oldest] [pytest arguments …]
 #
-# With --oldest in an environment of its own, .venv-oldest: on Python 3.10, with the oldest versions that
+# What they need beside requirements.txt (pytest, transformers, TensorFlow …) goes into an environment of
+# their own, .venv-test (test/test_environment.sh), and not into the one that is active.
+#
+# With --oldest they run in .venv-oldest: on Python 3.10, with the oldest versions that
 # will do (constraints-oldest.txt). The first time that is a download of 2 GB where pip finds no CPU build
 # of so old a torch. What is not for that torch is skipped, and the tests that need TensorFlow or
 # pyarrow are.
 set -euo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 . "$ROOT/test/setup.sh"
+. "$ROOT/test/test_environment.sh"
 
 use_oldest() {
     local found environment=$ROOT/.venv-oldest
@@ -17,11 +21,7 @@ use_oldest() {
     if [ ! -x "$PYTHON" ]; then
         found=$(find_python_3_10) || fail 1 "--oldest needs Python 3.10, and there is no python3.10 on the" \
             "PATH or in ~/.pyenv/versions/3.10*/bin"
-        echo "making $environment"
-        if ! "$found" -m venv "$environment" >/dev/null 2>&1; then
-            rm -rf "$environment"
-            fail 1 "$found -m venv failed (on Debian and Ubuntu: apt-get install python3.10-venv)"
-        fi
+        make_venv "$found" "$environment"
     fi
     if ! "$PYTHON" -m pip show --quiet torch 2>/dev/null; then
         echo "installing the oldest versions that will do (some minutes)"
@@ -46,7 +46,7 @@ if [ "${1:-}" = --oldest ]; then
     shift
     use_oldest
 else
-    use_python requirements-test.txt
+    use_test_environment
     try_requirements tensorflow requirements-tensorflow.txt "the tests that need TensorFlow"
     try_requirements triton requirements-triton.txt "the tests that need Triton"
     try_requirements pyarrow requirements-optional.txt "the tests that need pyarrow"

