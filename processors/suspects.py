@@ -67,18 +67,28 @@ def suspects_of(task: Task, train: Split) -> list[dict[str, Any]]:
     elif task.is_multi_label:
         labels = [task.labels_in(cell) for cell in train.cells]
     columns = [[column[row] for row in rows] for column in train.texts]
-    names = ("text_a", "text_b") if task.has_pairs else ("text",)
     records = []
     for found in find_suspects(task, columns, labels):
-        texts = {name: column[found.row] for name, column in zip(names, columns, strict=True)}
-        record = {"line": train.numbers[rows[found.row]], **texts}
-        record |= {"label": found.label, "suggested": found.suggested}
-        if found.probability is None:
-            record["residual"] = found.label - found.suggested
-        else:
-            record["probability"] = found.probability
-        records.append(record)
+        score = found.probability
+        if score is None:
+            score = found.label - found.suggested
+        texts = [column[found.row] for column in columns]
+        line = train.numbers[rows[found.row]]
+        values = (line, *texts, found.label, found.suggested, score)
+        records.append(dict(zip(suspect_columns(task), values, strict=True)))
     return records
+
+
+def suspect_columns(task: Task) -> tuple[str, ...]:
+    """Return what the parts of :func:`suspects_of`'s records are called."""
+    texts = ("text_a", "text_b") if task.has_pairs else ("text",)
+    return (
+        "line",
+        *texts,
+        "label",
+        "suggested",
+        "residual" if task.is_regression else "probability",
+    )
 
 
 def find_suspects(

@@ -38,7 +38,7 @@ from processors.custom import CUSTOM
 from processors.glue import SPLITS, Task
 from processors.predictions import check_name, write_table
 from processors.splits import Split, read_splits
-from processors.suspects import suspects_of
+from processors.suspects import suspect_columns, suspects_of
 from tools.cli.errors import UsageError
 from tools.cli.groups import add_flags, fill, flag
 from tools.cli.parser import Parser
@@ -158,7 +158,8 @@ def check_data(asked: Asked) -> None:
             )
     suspects = _rank(splits.task, splits.train) if flags.suspects else None
     if flags.output:
-        _write(flags.output, suspects)
+        rows = ((list(row.values()), {}) for row in suspects)
+        write_table(flags.output, suspect_columns(splits.task), rows, (), ())
     if flags.json:
         vocabulary = str(tokenizer.vocabulary) if tokenizer else None
         found = {"task": task.name, "vocabulary": vocabulary, "max_seq_length": max_seq_length}
@@ -204,11 +205,6 @@ def _rank(task: Task, train: Split) -> list[dict[str, Any]]:
         return suspects_of(task, train)
     except ValueError as error:
         raise ValueError(f"{train.path}: {error}: add rows, or leave --suspects out") from error
-
-
-def _write(path: Path, suspects: Sequence[Mapping[str, Any]]) -> None:
-    header = list(suspects[0]) if suspects else ["line", "label", "suggested"]
-    write_table(path, header, ((list(row.values()), {}) for row in suspects), (), ())
 
 
 def _suspect_lines(suspects: Sequence[Mapping[str, Any]], output: Path | None) -> Iterator[str]:

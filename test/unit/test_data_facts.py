@@ -1,5 +1,7 @@
 """The log says what the classes are, and warns where a figure is not what it looks like."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from helpers import write_sst2
 
 from processors.features import Features
 from processors.glue import TASKS
+from tools.results.run_folder import RunFolder
 from tools.run import scoring
 from tools.run.data_facts import OutputRange, describe_labels
 
@@ -37,6 +40,10 @@ def test_each_run_says_what_its_classes_are(program, sst2, capsys):
     assert "\n  classes of train: 0 (" in output
     assert " %; of dev: 0 (" in output
     assert "unknown to" not in output
+    found = RunFolder(Path("out")).run["data_check"]
+    assert "".join(f"  {line}\n" for line in found["lines"]) in output
+    assert (found["train"]["rows"], found["dev"]["rows"], len(found["lines"])) == (160, 30, 3)
+    assert found["dev_in_train"] == found["dev"]["in_train"] > 0
 
 
 def test_texts_of_another_language_are_warned_of(program, sst2, capsys):
