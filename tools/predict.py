@@ -26,7 +26,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ from tools.cli.parser import Number
 from tools.cli.program import run_command
 from tools.cli.streams import say
 from tools.machine.device import Device, select_device
+from tools.machine.hub import local_model
 from tools.machine.process_flags import DEVICES
 from tools.precision.scoring import ScoringPrecision
 from tools.run.asked import read_sentences
@@ -82,7 +83,12 @@ class PredictFlags:
     sentences: Sequence[str] = flag(
         (), "what to classify (default: the lines of standard input)", positional=True, nargs="*"
     )
-    model: Path = flag(None, "the output folder of a training run", type=Path, required=True)
+    model: Path = flag(
+        None,
+        "the output folder of a training run, or a model of the Hugging Face hub",
+        type=Path,
+        required=True,
+    )
     file: Path | None = flag(None, "a file with a sentence a line, or a table", type=Path)
     text_columns: tuple[str, ...] | None = flag(
         None,
@@ -159,6 +165,7 @@ class PredictFlags:
 
 def predict(flags: PredictFlags) -> None:
     """Load the folder and print, or write, what it says of each sentence; all are read before that."""
+    flags = replace(flags, model=local_model(flags.model, "--model"))
     check_trained(flags.model, "--model")
     config = AlbertConfig.from_file(flags.model, is_scored=True)
     tokenizer = load_tokenizer(find_vocabulary(flags.model))

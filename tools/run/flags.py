@@ -106,15 +106,18 @@ class InputFlags:
     encoding: str = flag("utf-8", ENCODING_HELP, type=text_encoding, metavar="NAME")
     model_name_or_path: Path = flag(
         None,
-        f"the ALBERT folder to start from (default: {DEFAULT_MODEL})",
+        f"the ALBERT to start from: folder, or name on the Hugging Face hub (default: {DEFAULT_MODEL})",
         type=Path,
-        metavar="DIR",
+        metavar="DIR|NAME",
+    )
+    model_revision: str | None = flag(
+        None, "of a model of the hub: a branch, a tag or a commit", metavar="NAME"
     )
     config_name: str | None = flag(
-        None, "config.json or its folder, if not the model's", metavar="PATH"
+        None, "config.json, its folder or its model on the hub, if not the model's", metavar="PATH"
     )
     tokenizer_name: str | None = flag(
-        None, "folder of the vocabulary, if not the model's", metavar="DIR"
+        None, "folder of the vocabulary, or its model on the hub, if not the model's", metavar="DIR"
     )
     spm_model_file: str | None = flag(None, "the SentencePiece vocabulary itself", metavar="FILE")
     vocab_file: str | None = flag(

@@ -20,7 +20,10 @@ class IgnoredFlags:
 
     model_type: str = flag("albert", "any word; the model is ALBERT", type=any_word, metavar="WORD")
     cache_dir: str | None = flag(
-        None, "a run downloads nothing that would need a place", type=any_word, metavar="DIR"
+        None,
+        "keeps models of the hub; of others nothing is downloaded",
+        type=any_word,
+        metavar="DIR",
     )
     server_ip: str | None = flag(None, "a run waits for no debugger", type=any_word, metavar="HOST")
     server_port: str | None = flag(None, "as --server_ip", type=any_word, metavar="PORT")
@@ -31,7 +34,9 @@ class IgnoredFlags:
         """One line on each flag that the user gave in vain, with what does its work."""
         remarks = list(self.noted)
         if self.cache_dir:
-            remarks.append("--cache_dir does nothing here: python -m tools.download gets files")
+            remarks.append(
+                "--cache_dir does nothing here: it is for models of the hub, and none is named"
+            )
         if self.server_ip or self.server_port:
             remarks.append(
                 "--server_ip and --server_port do nothing here: python -m debugpy --listen HOST:PORT "

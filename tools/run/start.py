@@ -46,6 +46,7 @@ from tools.run.data_check import log_data_check
 from tools.run.data_flags import inputs_of, other_inputs
 from tools.run.data_shares import divide, warn_of_trained_examples
 from tools.run.flags import Flags, InputFlags
+from tools.run.hub_inputs import with_folders
 from tools.run.inputs import ModelFiles, check_sizes, find_inputs, resolve_task
 from tools.run.loss import check_class_weights
 from tools.run.output_dir import (
@@ -124,11 +125,13 @@ def open_run(flags: Flags, runtime: Runtime) -> Iterator[Run]:
         if runtime.is_main:
             tidy_output_dir(output_dir)
         runtime.processes.barrier()
-    files = find_inputs(flags)
+    with runtime.processes.main_process_first():
+        found = with_folders(flags)  # What one process fetched, the others find.
+    files = find_inputs(found)
     logger.info("device: %s, processes: %d", runtime.device, runtime.processes.world_size)
     if runtime.device.is_shared and (remark := waiting_remark(os.environ)):
         logger.info("%s", remark)
-    for remark in flags.ignored.remarks:
+    for remark in found.ignored.remarks:
         logger.info("%s", remark)
     checkpoint = None
     with ExitStack() as stack:
@@ -136,7 +139,7 @@ def open_run(flags: Flags, runtime: Runtime) -> Iterator[Run]:
             check_trackers(flags.records.report_to)
             stack.enter_context(open_output_dir(flags))
             checkpoint = newest_checkpoint(output_dir) if flags.records.resume else None
-            check_output_dir(flags, files.weights, resumes=checkpoint is not None)
+            check_output_dir(found, files.weights, resumes=checkpoint is not None)
         resume_from = _share_checkpoint(checkpoint, output_dir, runtime)
         history = open_history(output_dir) if runtime.is_main else History(None)
         if runtime.is_main:
