@@ -14,6 +14,8 @@ from tools.cli.errors import UsageError
 
 RUN_FILE = "run.json"
 PREDICTIONS = "predictions"
+PAGE_FILE = "report.html"
+PICTURE_FILE = "curves.png"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class RunFolder:
         """
         if not path.is_dir():
             raise UsageError(f"{path} is no folder: name the --output_dir of a run")
-        if not any((path / name).is_file() for name in (RUN_FILE, METRICS_FILE)):
+        if not has_run(path):
             raise UsageError(
                 f"{path} holds neither {RUN_FILE} nor {METRICS_FILE}, which a run writes: name the "
                 "--output_dir of one"
@@ -73,6 +75,11 @@ class RunFolder:
         file = self.path / PREDICTIONS / f"dev{suffix}.jsonl"
         found = list(_objects(file)) if file.is_file() else []
         return [record for record in found if "label" in record]
+
+
+def has_run(folder: Path) -> bool:
+    """Return whether a run wrote to ``folder``."""
+    return any((folder / name).is_file() for name in (RUN_FILE, METRICS_FILE))
 
 
 def _objects(file: Path) -> Iterator[dict[str, Any]]:
