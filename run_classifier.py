@@ -50,6 +50,7 @@ from tools.run.output_dir import (
     write_eval_results,
 )
 from tools.run.own_data import with_training_defaults
+from tools.run.page import leaving_page
 from tools.run.resume import check_no_model_is_lost
 from tools.run.run_facts import baseline, begin_record
 from tools.run.scoring import Scorer
@@ -67,6 +68,7 @@ def main(flags: Flags) -> None:
     one_width = flags.training.padding == "max_length"
     with (
         start_runtime(flags.machine, log_dir, output_dir / LOGS, one_width) as runtime,
+        leaving_page(output_dir, runtime),
         open_run(flags, runtime) as run,
     ):
         in_bf16 = "--eval_bf16" if flags.goals.eval_bf16 else None

@@ -18,7 +18,7 @@ from model.file_names import INDEX_NAMES, WEIGHTS_NAMES
 from model.files import remove_temporary_files, temporary_files, write_whole
 from tools.cli.errors import UsageError
 from tools.machine.folders import make_named_folder
-from tools.results.run_folder import PREDICTIONS, RUN_FILE
+from tools.results.run_folder import PAGE_FILE, PICTURE_FILE, PREDICTIONS, RUN_FILE
 from tools.run.flags import Flags
 from tools.run.previous import (
     LOCK,
@@ -44,6 +44,8 @@ _RESULTS = (
     _EVAL_RESULTS,
     _ARGUMENTS,
     RUN_FILE,
+    PAGE_FILE,
+    PICTURE_FILE,
     *_FOLDERS,
 )
 # Weights in several files, as others leave them.
