@@ -112,7 +112,9 @@ class Repeats:
         first = first_rows(keys)
         none = np.zeros(len(keys), dtype=bool)
         has_labels = labels is not None and len(labels) == len(keys)
-        contradicts = differ(labels, labels[first]) if has_labels else none
+        contradicts = none
+        if has_labels:  # What is no number is unlike itself, too.
+            contradicts = (first != np.arange(len(first))) & differ(labels, labels[first])
         if train is None:
             return cls(first, contradicts, None, none)
         found = rows_among(keys, train[0])

@@ -147,15 +147,15 @@ def test_the_command_tells_what_a_training_would_stumble_over(checked, tmp_path,
     for line in (
         "train: t.csv, 4 rows",
         '  classes: "no" (2), "yes" (2), always "no" would be right for 50.0 %',
-        "  repeated texts: 1 rows, 1 of them with another label",
+        "  repeated texts: 1 row, 1 of them with another label",
         "    line 3: no, and yes on line 2: a film",
-        "  empty texts: 1 rows, the first on line 5",
+        "  empty texts: 1 row, the first on line 5",
         '  labels that a training would not know: "maybe" (1)',
-        "  also in train: 1 rows, 1 of them with another label",
+        "  also in train: 1 row, 1 of them with another label",
         "    line 2: maybe, and yes on line 2 of train: a film",
     ):
         assert f"{line}\n" in said
-    assert " rows are cut to --max_seq_length 5; " in said
+    assert " cut to --max_seq_length 5; " in said
     status, said, _ = checked(*flags, "--json")
     found = json.loads(said)
     assert (status, found["vocabulary"], found["refused"]) == (0, None, None)
@@ -168,15 +168,16 @@ def test_the_command_tells_what_a_training_would_stumble_over(checked, tmp_path,
 
 
 def test_labels_of_other_kinds_are_counted(checked, tmp_path):
-    write_csv(tmp_path / "t.csv", ("a", "b", "2.5"), ("b", "A", "x"), header=("p", "q", "label"))
+    rows = ("a", "b", "2.5"), ("b", "A", "2"), ("c", "d", "x")
+    write_csv(tmp_path / "t.csv", *rows, header=("p", "q", "label"))
     status, said, _ = checked(*OWN, "--text_columns=p,q", "--regression")
-    assert (status, "  no numbers: 1 rows, the first on line 3\n" in said) == (0, True)
-    assert "  repeated texts: 1 rows, 1 of them with another label\n" in said
+    assert (status, "  no numbers: 1 row, the first on line 4\n" in said) == (0, True)
+    assert "  repeated texts: 1 row, 1 of them with another label\n" in said
     assert "no vocabulary in ./prev_trained_model/albert_base_v2: what is cut" in said
     write_csv(tmp_path / "t.csv", ("a", "x,y"), ("a", "y, x"), ("c", ""))
     status, said, _ = checked(*OWN, "--text_columns=text", "--multi_label")
     assert (status, '  labels: "x" (2), "y" (2), 1.3 a row\n' in said) == (0, True)
-    assert "  repeated texts: 1 rows\n" in said
+    assert "  repeated texts: 1 row\n" in said
     write_csv(tmp_path / "t.csv", ("a", "yes"), ("b", "Yes"))
     status, said, _ = checked(*OWN, "--text_columns=text")
     assert (status, "a training would end with: t.csv: the classes 'yes'" in said) == (0, True)

@@ -117,7 +117,7 @@ def report_lines(
 ) -> Iterator[str]:
     """Yield what :func:`split_facts` found, line by line."""
     for name, found in facts.items():
-        yield f"{name}: {found['path']}, {found['rows']} rows"
+        yield f"{name}: {found['path']}, {_rows(found['rows'])}"
         for line in _split_lines(task, found, max_seq_length):
             yield f"  {line}"
 
@@ -128,27 +128,31 @@ def _split_lines(task: Task, found: Mapping[str, Any], max_seq_length: int) -> I
         kind = "numbers" if task.is_regression else "labels" if task.is_multi_label else "classes"
         yield f"{kind}: {found['labels']}"
     if wrong := found.get("no_numbers"):
-        yield f"no numbers: {len(wrong)} rows, the first on {numbered(path, wrong[0])}"
+        yield f"no numbers: {_rows(len(wrong))}, the first on {numbered(path, wrong[0])}"
     if unknown := found["unknown_labels"]:
         listed = ", ".join(f"{quoted(name)} ({rows})" for name, rows in unknown.items())
         yield f"labels that a training would not know: {listed}"
     conflicts = found["conflicts"]
-    yield f"repeated texts: {found['duplicates']} rows{_of_them(conflicts)}"
+    yield f"repeated texts: {_rows(found['duplicates'])}{_of_them(conflicts)}"
     yield from _conflict_lines(path, conflicts, "")
     if found["in_train"] is not None:
         conflicts = found["in_train_conflicts"]
-        yield f"also in train: {found['in_train']} rows{_of_them(conflicts)}"
+        yield f"also in train: {_rows(found['in_train'])}{_of_them(conflicts)}"
         yield from _conflict_lines(path, conflicts, " of train")
     if empty := found["empty"]:
-        yield f"empty texts: {len(empty)} rows, the first on {numbered(path, empty[0])}"
+        yield f"empty texts: {_rows(len(empty))}, the first on {numbered(path, empty[0])}"
     words = f"{found['unit']}: {found['median_length']:g} in the middle, {found['longest']} at most"
     if found["cut"] is not None:
         words += (
-            f"; {found['cut']} rows are cut to --max_seq_length {max_seq_length}; "
+            f"; {_rows(found['cut'])} cut to --max_seq_length {max_seq_length}; "
             f"{100 * found['unknown_share']:.2g} % unknown"
         )
     yield words
     yield from _bar_lines(found["histogram"])
+
+
+def _rows(count: int) -> str:
+    return f"{count} row" if count == 1 else f"{count} rows"
 
 
 def _of_them(conflicts: Sequence[Any]) -> str:
