@@ -13,6 +13,7 @@ from model.tokenization_albert import AlbertTokenizer
 from processors.glue import TASKS
 from processors.reading import read_examples
 from tools import prepare_demo
+from tools.run import launcher
 
 
 @pytest.fixture
@@ -101,6 +102,25 @@ def test_without_an_index_it_says_so_in_one_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_its_end_names_the_page_to_open_and_a_command_that_works_where_the_user_is(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))  # No python: it is named by its path.
+    assert launcher.next_commands(tmp_path / "model").splitlines() == [
+        "The trained model is in model",
+        "Ask it:",
+        f'    {sys.executable} {ROOT}/tools/predict.py --model model "a gripping film"',
+        'Your own table of sentences: README.md, "Your own data"',
+    ]
+    (tmp_path / "model" / "report.html").touch()
+    monkeypatch.chdir(ROOT)
+    _, page, _, ask, _ = launcher.next_commands(tmp_path / "model").splitlines()
+    assert page.startswith(f"Open {tmp_path}/model/report.html: ")
+    assert ask.split()[1:3] == ["-m", "tools.predict"]
+
+
 @pytest.fixture(scope="module")
 def demonstration(tmp_path_factory):
     """The real data set and model, by pip from wherever it is configured to look."""
@@ -133,8 +153,8 @@ def test_the_demonstration_learns_and_says_what_to_type_next(demonstration, clon
     result = launch(clone, "train_demo_1p.sh", "--device=cpu", *flags, "--", "--num_train_epochs=2")
     assert result.returncode == 0, result.stdout + result.stderr
     assert accuracy(result.stdout)[-1] > 0.65
-    where, ask, own = result.stdout.splitlines()[-3:]
-    assert where == "The trained model is in outputs/demo/SST-2. Ask it:"
+    ask, own = result.stdout.splitlines()[-2:]
+    assert "The trained model is in outputs/demo/SST-2\n" in result.stdout
     assert "README.md" in own
     answer = command("bash", "-c", ask, cwd=clone)
     assert answer.returncode == 0, answer.stderr

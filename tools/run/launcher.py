@@ -19,6 +19,7 @@ from tools.cli.paths import ROOT
 from tools.machine.parent import name_launcher
 from tools.run.previous import finish_moving, hold, is_half_moved, move_to_previous
 from tools.run.recipe import Launch
+from tools.run.remedies import short
 from tools.run.report import write_report
 
 NETWORK = "albert_ID0335_for_PyTorch"
@@ -73,21 +74,24 @@ def _run_and_report(launch: Launch, lock: int) -> int:
             launch.log, NETWORK, launch.recipe.kind, flags.batch_size, launch.processes, seconds
         )
     if launch.recipe.makes_data:
-        text += _next_commands(flags.output_dir)
+        text += next_commands(flags.output_dir)
     _write(sys.stdout.fileno(), text.encode())
     return 0
 
 
-def _next_commands(model: Path) -> str:
+def next_commands(model: Path) -> str:
     """Return what somebody who has seen the demonstration may type next."""
     found = shutil.which("python")
     # The file itself is the same in environments of one Python.
     is_ours = found and Path(found).absolute().parent.samefile(Path(sys.executable).parent)
-    python = "python" if is_ours else sys.executable
-    model = Path(os.path.relpath(model)) if model.is_relative_to(Path.cwd()) else model
-    ask = f'{shlex.quote(python)} -m tools.predict --model {shlex.quote(str(model))} "a gripping film"'
+    words = ["python" if is_ours else sys.executable]
+    words += ["-m", "tools.predict"] if Path.cwd() == ROOT else [short(ROOT / "tools/predict.py")]
+    ask = shlex.join([*words, "--model", short(model)])
+    page = model / "report.html"
+    open_it = f"\nOpen {short(page)}: how good it is, how sure that is, what it gets wrong"
     return (
-        f"The trained model is in {model}. Ask it:\n    {ask}\n"
+        f"The trained model is in {short(model)}{open_it if page.is_file() else ''}\n"
+        f'Ask it:\n    {ask} "a gripping film"\n'
         'Your own table of sentences: README.md, "Your own data"\n'
     )
 
