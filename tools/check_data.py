@@ -38,7 +38,7 @@ from processors.custom import CUSTOM
 from processors.glue import SPLITS, Task
 from processors.predictions import check_name, write_table
 from processors.splits import Split, read_splits
-from processors.suspects import suspect_columns, suspects_of
+from processors.suspects import FOLDS, suspect_columns, suspects_of
 from tools.cli.errors import UsageError
 from tools.cli.groups import add_flags, fill, flag
 from tools.cli.parser import Parser
@@ -156,6 +156,8 @@ def check_data(asked: Asked) -> None:
                 f"no vocabulary in {DEFAULT_MODEL}: what is cut or unknown is not told; name a model's "
                 "with --model_name_or_path or --spm_model_file"
             )
+        if flags.suspects:  # It takes a while.
+            say(f"suspects: learning from the {len(splits.train)} rows of train, {FOLDS} times")
     suspects = _rank(splits.task, splits.train) if flags.suspects else None
     if flags.output:
         rows = ((list(row.values()), {}) for row in suspects)
