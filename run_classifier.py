@@ -22,6 +22,7 @@ import tools.cli.require_packages  # noqa: F401 (first: says in one line what is
 
 # isort: split
 from callback.checkpointing import checkpoint_step, save_final
+from callback.heartbeat import still
 from callback.history import History
 from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
@@ -143,7 +144,9 @@ def train(
     checkpoints = Checkpoints(
         run.output_dir, start.tokenizer, run.history, due, limit, state.global_step
     )
-    state.warm_up(common_batches(plan, examples, runtime.device.torch_device, state.global_step))
+    batches = common_batches(plan, examples, runtime.device.torch_device, state.global_step)
+    with still("preparing the first steps", runtime.is_main):
+        state.warm_up(batches)
     meter = Meter(runtime, state, plan, run.history, run.record, flags.training.padding)
     device, workers = runtime.device.torch_device, flags.machine.workers
     steps = training_steps(plan, examples, device, state.global_step, workers)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from callback.heartbeat import QUIET_SECONDS
 from callback.history import History
 from callback.progressbar import ProgressBar
 from model.modeling_albert import AlbertForSequenceClassification
@@ -213,7 +214,8 @@ def compute_logits(
         processes.world_size,
         tokens,
     )
-    progress = ProgressBar("Evaluating", len(plans), enabled=processes.is_main and not alone)
+    shown = processes.is_main and not alone
+    progress = ProgressBar("Evaluating", len(plans), enabled=shown, quiet=QUIET_SECONDS)
     # The last row is no example's: it counts the processes that were stopped.
     logits = torch.zeros(len(features) + 1, model.config.num_labels, device=device.torch_device)
     forward = (inference or Inference(device)).of(model)

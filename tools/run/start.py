@@ -19,6 +19,7 @@ from callback.checkpointing import (
     find_checkpoints,
     newest_checkpoint,
 )
+from callback.heartbeat import still
 from callback.history import History
 from model.checkpoint import (
     OutputsError,
@@ -195,7 +196,8 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
     inputs = flags.inputs
     trains = flags.goals.do_train
     config = AlbertConfig.from_file(run.resume_from or run.files.config, is_scored=not trains)
-    task = resolve_task(flags.task, config, trains, inputs.data_dir, inputs.label_order)
+    with still("reading what classes there are", runtime.is_main):
+        task = resolve_task(flags.task, config, trains, inputs.data_dir, inputs.label_order)
     if trains and flags.training.class_weights:
         check_class_weights(flags.training.class_weights, task.labels)
     named = config.num_labels if config.id2label else None
@@ -297,7 +299,8 @@ def _read_features(
     with runtime.processes.main_process_first():
         rebuild = inputs.overwrite_cache and runtime.is_main
         how = (config.max_seq_length, rebuild, config.truncation)
-        return [
-            load_features(task, path, split, tokenizer, *how)
-            for path in task.paths(inputs.data_dir, split)
-        ]
+        features = []
+        for path in task.paths(inputs.data_dir, split):
+            with still(f"reading {path}", runtime.is_main):
+                features.append(load_features(task, path, split, tokenizer, *how))
+        return features

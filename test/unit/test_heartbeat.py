@@ -1,0 +1,94 @@
+"""Nothing is silent for long: a log gets a line while something takes its time."""
+
+import gc
+import logging
+import threading
+import time
+
+import pytest
+from helpers import wait_until
+
+from callback import heartbeat
+from callback.heartbeat import still
+from callback.progressbar import ProgressBar
+from tools.run import start
+
+logger = logging.getLogger(__name__)
+
+
+class Clock:
+    """Its seconds pass when the test says so."""
+
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def lines(caplog):
+    caplog.set_level(logging.INFO)
+    before = logging.root.handlers[:]
+    yield caplog
+    assert logging.root.handlers == before  # Nothing watches the log any more.
+
+
+def test_a_line_comes_when_the_log_was_silent_for_long_enough(caplog):
+    clock = Clock()
+    with still("reading a.tsv", clock=clock) as beat:
+        for seconds, said in ((9.9, False), (0.1, True), (9.9, False), (0.1, True)):
+            clock.now += seconds
+            caplog.clear()
+            beat.look()
+            assert bool(caplog.messages) == said
+        assert caplog.messages == ["still reading a.tsv, 20 s so far"]
+        clock.now += 9.0
+        logger.info("another line, of whomever")
+        clock.now += 9.0
+        beat.look()
+        assert caplog.messages[-1] == "another line, of whomever"
+
+
+def test_a_bar_tells_where_it_is_in_the_middle_of_a_step(caplog, monkeypatch):
+    monkeypatch.setattr(heartbeat, "_LOOK_SECONDS", 0.01)
+    bar = ProgressBar("Training", 6, initial=2, quiet=0.0)
+    wait_until(lambda: caplog.messages, 10)
+    assert set(caplog.messages) == {"[Training] 2/6"}
+    bar.advance()
+    caplog.clear()
+    wait_until(lambda: caplog.messages, 10)
+    bar.close()
+    assert caplog.messages[0].startswith("[Training] 3/6  ETA ")
+
+
+def test_what_an_error_left_open_says_nothing_more(monkeypatch):
+    monkeypatch.setattr(heartbeat, "_LOOK_SECONDS", 0.01)
+    bar = ProgressBar("Training", 6)
+    (thread,) = (t for t in threading.enumerate() if t.name == "heartbeat" and t.is_alive())
+    del bar
+    gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_only_the_first_process_says_so():
+    before = threading.active_count()
+    with still("reading", enabled=False):
+        bar = ProgressBar("Training", 6, enabled=False)
+        assert threading.active_count() == before
+    bar.close()
+
+
+def test_a_run_says_that_it_still_reads_its_data(program, sst2, tmp_path, monkeypatch, capsys):
+    load = start.load_features
+
+    def load_slowly(*arguments):
+        time.sleep(0.1)
+        return load(*arguments)
+
+    monkeypatch.setattr(start, "load_features", load_slowly)
+    monkeypatch.setattr(heartbeat, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(heartbeat, "QUIET_SECONDS", 0.05)
+    assert program("--do_train", "--max_steps=1", "--output_dir", tmp_path / "out") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "still reading dataset/SST-2/train.tsv, 0 s so far" in lines
