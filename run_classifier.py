@@ -55,6 +55,7 @@ from tools.run.page import leaving_page
 from tools.run.resume import check_no_model_is_lost
 from tools.run.run_facts import baseline, begin_record
 from tools.run.scoring import Scorer
+from tools.run.seed_runs import one_process_for_seeds, train_seeds
 from tools.run.start import Run, Start, load_start, open_run, share_checkpoints
 from tools.run.training import TrainingState, build_plan, build_state, log_plan
 
@@ -358,7 +359,14 @@ def predict(
 def run_program(words: Sequence[str]) -> int:
     """Parse the flags and run; returns the exit status."""
     follow_launcher()
-    return run_command(build_parser(), main, words, lambda flags: rank_of(flags.machine.local_rank))
+
+    def rank(flags: Flags) -> int | None:
+        return one_process_for_seeds(flags.goals.seeds, rank_of(flags.machine.local_rank))
+
+    def start(flags: Flags) -> None:
+        train_seeds(flags, words) if flags.goals.seeds else main(flags)
+
+    return run_command(build_parser(), start, words, rank)
 
 
 if __name__ == "__main__":

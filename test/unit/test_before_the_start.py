@@ -45,6 +45,7 @@ def launched(tmp_path, monkeypatch, capsys, pretrained):
     ("words", "said"),
     [
         (("--bogus",), "run_classifier.py: error: unrecognized arguments: --bogus"),
+        (("--do_train", "--do_eval", "--seeds=2"), "--seeds trains in one process after another"),
         ((), "run_classifier.py: error: nothing to do"),
         (("--do_train", "--data_dir=no"), "launch: error: no/train.tsv is missing"),
         (("--do_eval",), "launch: error: there is no trained model in outputs/SST-2"),

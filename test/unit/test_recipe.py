@@ -171,6 +171,7 @@ def test_a_launcher_that_scores_says_who_trains(tmp_path, monkeypatch):
         (["--data_path=\udcc4\udce3"], "b'--data_path=\\xc4\\xe3' is no text in UTF-8"),
         (["--", "--data_dir=\udcc4"], "b'--data_dir=\\xc4' is no text in UTF-8"),
         (["--", "--batch-size", "8"], "give --batch-size before the --: the report names it"),
+        (["--", "--seeds=5"], "--seeds is none of a launcher, which reports one training"),
         (["nonsense", "--help"], "nonsense is no flag of this launcher; see --help"),
     ],
 )

@@ -102,6 +102,8 @@ def compare(first: RunFolder, second: RunFolder) -> list[Comparison]:
     """
     suffixes = _suffixes(first)
     for folder, found in ((first, suffixes), (second, _suffixes(second))):
+        if not found and folder.run.get("seeds"):
+            raise UsageError(f"{folder.path} holds trainings with several seeds: name one's folder")
         if not found:
             raise UsageError(
                 f"{folder.path} has no {PREDICTIONS}/dev.jsonl, which says what its model made of each "

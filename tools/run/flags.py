@@ -67,6 +67,13 @@ class GoalFlags:
     do_predict: bool = flag(
         False, "write GLUE's submission file for test.tsv, and score it where it has labels"
     )
+    seeds: int = flag(
+        0,
+        "with --do_train and --do_eval: train N times, with --seed and the numbers after it, into "
+        "OUTPUT_DIR/seed_<s>, and tell how far the scores scatter; 0 = once, into OUTPUT_DIR itself",
+        type=Number(int, 0),
+        metavar="N",
+    )
     eval_all_checkpoints: bool = flag(
         False, "with --do_eval: score every checkpoint in the output folder too"
     )
@@ -342,6 +349,8 @@ def _check(
         ("stop_point", training, "do_eval", "which measures it"),
         ("eval_steps", records, "do_eval", "which it says when to do"),
         ("eval_all_checkpoints", goals, "do_eval", "which scores them"),
+        ("seeds", goals, "do_train", "which it repeats"),
+        ("seeds", goals, "do_eval", "whose scores it is about"),
         ("resume", records, "do_train", "with which it goes on"),
         ("random_init", inputs, "do_train", "which starts from those weights"),
         ("keep_head", inputs, "do_train", "which starts from that classifier"),

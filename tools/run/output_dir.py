@@ -130,14 +130,14 @@ def check_output_dir(flags: Flags, weights: Path | None, resumes: bool) -> None:
     """
     folder = flags.records.output_dir
     if not flags.goals.do_train:
-        if _has_weights(folder) and weights is not None and not folder.samefile(weights):
+        if has_weights(folder) and weights is not None and not folder.samefile(weights):
             raise UsageError(
                 f"--output_dir {folder} holds the results of another model than {weights}: name a "
                 "folder for this one's"
             )
         return
     if flags.records.resume:
-        if _has_weights(folder) and not resumes:
+        if has_weights(folder) and not resumes:
             raise UsageError(
                 f"--resume: {folder} holds a finished run but no whole checkpoint to go on from: "
                 f"--overwrite_output_dir trains anew and keeps it; {_trains_further(folder)}"
@@ -152,7 +152,7 @@ def check_output_dir(flags: Flags, weights: Path | None, resumes: bool) -> None:
         raise UsageError(
             f"{folder} holds an earlier run: --overwrite_output_dir moves it to {folder / PREVIOUS}, "
             "--resume goes on from its last checkpoint, another --output_dir leaves it alone"
-            + (f"; {_trains_further(folder)}" if _has_weights(folder) else "")
+            + (f"; {_trains_further(folder)}" if has_weights(folder) else "")
         )
 
 
@@ -232,7 +232,8 @@ def _trains_further(folder: Path) -> str:
     )
 
 
-def _has_weights(folder: Path) -> bool:
+def has_weights(folder: Path) -> bool:
+    """Return whether a model is in ``folder``."""
     return any((folder / name).exists() for name in (*WEIGHTS_NAMES, *INDEX_NAMES))
 
 

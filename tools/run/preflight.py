@@ -14,6 +14,7 @@ from tools.run.flags import parse_flags
 from tools.run.hub_inputs import with_folders
 from tools.run.inputs import check_sizes, find_inputs
 from tools.run.output_dir import check_output_dir, open_output_dir, tidy_output_dir
+from tools.run.seed_runs import ONE_PROCESS
 from tools.run.trackers import check_trackers
 
 
@@ -39,6 +40,8 @@ def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
     if script.resolve() != PROGRAM:
         return
     flags = with_folders(parse_flags(program[1:]))
+    if flags.goals.seeds:
+        raise UsageError(ONE_PROCESS)
     output_dir, trains = flags.records.output_dir, flags.goals.do_train
     if writes and not trains:  # The model to score may be what a killed run left.
         tidy_output_dir(output_dir)

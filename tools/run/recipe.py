@@ -255,6 +255,11 @@ class _LauncherParser(Parser):
             if _flag_of(word) in _OF_THE_REPORT:
                 name = word.partition("=")[0]
                 raise UsageError(f"give {name} before the --: the report names it")
+            if _flag_of(word) == "--seeds":
+                raise UsageError(
+                    "--seeds is none of a launcher, which reports one training: give it to "
+                    "run_classifier.py itself"
+                )
         recipe, flags = self._recipe, fill(LauncherFlags, found)
         check_workers(flags.workers)
         if recipe.scores and flags.model_path is not None:
