@@ -53,6 +53,7 @@ def figure(
     description: str,
     unit: str = "step",
     from_zero: bool = False,
+    reach: float = 0,
 ) -> Markup | None:
     """Return a chart with its title, its legend and, where all is above 0, a switch of its y axis.
 
@@ -64,6 +65,7 @@ def figure(
         description: what it shows, for those who do not see it.
         unit: of the x axis.
         from_zero: whether a linear y axis begins at 0.
+        reach: how far the x axis, which begins at 0, goes at least.
 
     Returns:
         None where there is nothing to draw.
@@ -71,7 +73,7 @@ def figure(
     drawn = [one for one in series if len(one.x)]
     if not drawn:
         return None
-    words = (title, drawn, description, unit)
+    words = (title, drawn, description, unit, max(reach, *(float(one.x[-1]) for one in drawn)))
     straight = _drawing(f"{key}-linear", *words, is_log=False, from_zero=from_zero)
     named = [one for one in drawn if one.kind != "faint"]
     is_alone = "alone" if len(named) == 1 else ""
@@ -127,15 +129,12 @@ def _drawing(
     series: Sequence[Series],
     description: str,
     unit: str,
+    reach: float,
     is_log: bool,
     from_zero: bool = False,
 ) -> Markup:
-    every_x = np.concatenate([one.x for one in series])
     every_y = np.concatenate([one.y for one in series])
-    low, high = float(every_x.min()), float(every_x.max())
-    across = Scale(
-        low if low < high else low - 1, high if low < high else high + 1, LEFT, WIDTH - RIGHT
-    )
+    across = Scale(0, reach or 1, LEFT, WIDTH - RIGHT)
     up = fitting(np.append(every_y, 0.0) if from_zero else every_y, HEIGHT - BOTTOM, TOP, is_log)
     lines = [_line(one, across, up) for one in series]
     readings = _readings(series, across, up, unit)

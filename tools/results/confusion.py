@@ -49,6 +49,8 @@ def _classes(scored: Scored) -> Markup:
     hits, there, given = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
     names, shown = list(scored.classes), matrix
     note = "Rows: the right class. Columns: what the model answered. Shades: shares of a row."
+    if (given > 0).sum() == 1:
+        note = f"It answers “{scored.classes[int(given.argmax())]}” to everything. {note}"
     if len(names) > _SHOWN:
         errors = there + given - 2 * hits
         chosen = sorted(np.argsort(-errors, kind="stable")[: _SHOWN - 1].tolist())

@@ -94,7 +94,7 @@ def _loss(outcome: Outcome, steps: list[dict[str, Any]]) -> Markup | None:
     if len(dev[0]):
         series.append(Series("dev", *dev, 1, "marked"))
         told.append(f"the loss on dev goes {_from_to(dev[1])}")
-    return figure("loss", "Loss", series, "; ".join(told) + ".")
+    return figure("loss", "Loss", series, "; ".join(told) + ".", reach=outcome.steps or 0)
 
 
 def _metrics(outcome: Outcome) -> Markup | None:
@@ -113,7 +113,7 @@ def _metrics(outcome: Outcome) -> Markup | None:
         f"{one.name} ends at {score(float(one.y[-1]))}" for one in series if len(one.y)
     )
     title = f"Dev {series[0].name}" if len(series) == 1 else "Dev metrics"
-    return figure("metrics", title, series, f"By step: {told}.")
+    return figure("metrics", title, series, f"By step: {told}.", reach=outcome.steps or 0)
 
 
 def _of_steps(steps: list[dict[str, Any]], key: str) -> Markup | None:

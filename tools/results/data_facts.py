@@ -16,6 +16,8 @@ _COUNTED = {
     "empty": "empty",
     "cut": "cut",
     "unknown_share": "unknown tokens",
+    "in_train": "also in train",
+    "in_train_conflicts": "contradict train",
 }
 _CLASSES = 20
 

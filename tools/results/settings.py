@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 
-from tools.results.markup import Markup, details, table, tag
+from tools.results.markup import Markup, details, join, table, tag
 from tools.results.numbers import duration, moment, number, size
 from tools.results.outcome import Outcome
 
@@ -30,7 +30,8 @@ def _command(outcome: Outcome) -> Markup | None:
     words = outcome.folder.run.get("command")
     if not isinstance(words, list) or not words:
         return None
-    return tag("pre", tag("code", shlex.join(map(str, words))), tabindex="0")
+    parts = (tag("span", shlex.quote(str(word))) for word in words)
+    return tag("pre", tag("code", join(parts, " ")), tabindex="0")
 
 
 def _flags(outcome: Outcome) -> Markup | None:

@@ -150,8 +150,9 @@ tr>:first-child{padding-left:0}
 .matrix.many .zero{color:var(--soft)}
 .pairs td{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.8125rem}
 code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.8125rem}
-pre{background:var(--code);padding:12px 14px;border-radius:8px;white-space:pre-wrap;margin:0 0 12px}
+pre{background:var(--code);padding:12px 14px;border-radius:8px;white-space:normal;margin:0 0 12px}
 code,.nowrap{white-space:nowrap}pre code,td code,th code{white-space:inherit}
+pre span{display:inline-block;max-width:100%}
 .files td{min-width:8ch}
 .numbers th{overflow-wrap:normal}
 details{margin-top:12px}
@@ -180,12 +181,15 @@ details[open]>summary{margin-bottom:6px}
 .runs .strip text{display:none}
 .runs thead th:nth-child(4){text-align:center!important}
 .scroll+.note{margin-top:10px}
+.scroll+.scroll,.scroll+div{margin-top:18px}
+#data table{width:auto;min-width:min(100%,540px)}
 .key{display:inline-block;vertical-align:middle;margin-right:8px}
 .differ td{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.8125rem}
 footer{margin-top:44px;color:var(--soft);font-size:.8125rem}
 @media (max-width:720px){
 .numbers th,.numbers td{padding:6px 5px}
 .numbers tr>:first-child{padding-left:0}
+.numbers tbody th bdi,.matrix th bdi{max-width:12ch}
 .pair .chart{font-size:11.5px}
 main{padding:20px 16px 40px}
 .split,.wrong>li{grid-template-columns:minmax(0,1fr)}
