@@ -164,7 +164,6 @@ def train(
         if due.log(step):
             with meter.paused():
                 losses = meter.read_losses()
-                meter.record_losses(losses)
                 stop_if_diverged(losses)
                 state.precision.check_skips()
                 meter.report(losses)
@@ -179,7 +178,8 @@ def train(
             with meter.paused():
                 model, done = state.fp32_model(), state.global_step
                 with run.record.timed("evaluation"):
-                    metrics = scorer.evaluate(model, step=done, is_stopped=stop.is_asked)
+                    of = {"step": done, "epoch": round(done / plan.steps_per_epoch, 6)}
+                    metrics = scorer.evaluate(model, **of, is_stopped=stop.is_asked)
                 run.record.save()
 
         if due.stop(metrics):
@@ -189,7 +189,6 @@ def train(
             break
     if stop.ends_training():
         losses = meter.stop()
-        meter.record_losses(losses)
         stop_if_diverged(losses)
         if runtime.is_main:
             checkpoints.save_last(state)
@@ -219,7 +218,8 @@ def stopped_there(
     metrics = {}
     if missed == Missed.EVALUATION:
         model = state.fp32_model()
-        metrics = scorer.evaluate(model, step=global_step, is_stopped=stop.is_asked)
+        of = {"step": global_step, "epoch": round(global_step / plan.steps_per_epoch, 6)}
+        metrics = scorer.evaluate(model, **of, is_stopped=stop.is_asked)
     if missed != Missed.STOP and not due.stop(metrics):
         return False
     if steps_after and not history.has("epoch", global_step):

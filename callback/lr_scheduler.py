@@ -92,9 +92,9 @@ class DeviceSchedule:
         """Count a step, if it updated the weights."""
         self._taken += updated
 
-    def get_last_lr(self) -> list[float]:
-        """Return the rate that the last step used, of each group; it is read from the device."""
-        return [self._rate.item()] * len(self._schedule.base_lrs)
+    def last_rate(self) -> Tensor:
+        """Return the rate that the last step used, a scalar on the device that later steps leave alone."""
+        return self._rate.clone()
 
     def state_dict(self) -> dict[str, Any]:
         """Return what :meth:`load_state_dict` needs, and the schedule that this one took the place of."""

@@ -52,7 +52,7 @@ class Training:
         model = runtime.device.place(model)
         self.state = build_state(self.flags, runtime, model, STEPS, {})
         self.device = runtime.device.torch_device
-        self.losses, self.rates = [], []
+        self.losses, self.rates, self.norms = [], [], []
 
     def go_on(self, until=STEPS, overflows=()):
         done = self.state.global_step
@@ -62,7 +62,8 @@ class Training:
                 step = replace(step, loss_weights=[math.inf] * len(step.loss_weights))
             self.losses.append(self.state.forward_backward(step))
             self.state.update()
-            self.rates.append(self.state.learning_rate)
+            self.rates.append(self.state.learning_rate)  # It may be on the device.
+            self.norms.append(self.state.grad_norm)
         return self
 
     @property
@@ -82,7 +83,12 @@ def assert_same(graphed, plain):
     equal = {"atol": 0, "rtol": 0, "equal_nan": True}
     torch.testing.assert_close(graphed.losses, plain.losses, **equal)
     torch.testing.assert_close(graphed.weights, plain.weights, **equal)
-    assert graphed.rates == pytest.approx(plain.rates, rel=1e-6)
+    torch.testing.assert_close(graphed.norms, plain.norms, **equal)
+    assert rates_of(graphed) == pytest.approx(rates_of(plain), rel=1e-6)
+
+
+def rates_of(training):
+    return [float(rate) for rate in training.rates]
 
 
 def _stale_batch(training, patch):

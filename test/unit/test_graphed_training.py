@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 from forks import run_together
-from graphed import FAULTS, O2, OVERFLOWS, PRECISIONS, STEPS, Training, assert_same
+from graphed import FAULTS, O2, OVERFLOWS, PRECISIONS, STEPS, Training, assert_same, rates_of
 from helpers import write_sst2
 from tape import LACK, Crowded, Tape
 
@@ -83,7 +83,7 @@ def test_a_run_goes_on_from_either_kind(tokenizer, order, precision, optimizer):
     tolerance = 0 if optimizer == "lamb" else 1e-5
     torch.testing.assert_close(after.losses, straight.losses[6:], atol=tolerance, rtol=0)
     torch.testing.assert_close(after.weights, straight.weights, atol=tolerance, rtol=0)
-    assert after.rates == pytest.approx(straight.rates[6:], rel=1e-6)
+    assert rates_of(after) == pytest.approx(rates_of(straight)[6:], rel=1e-6)
 
 
 def settings(run):

@@ -15,6 +15,7 @@ from tools.precision import choice
 from tools.precision.apex import find_amp
 from tools.precision.base import LEAST_SCALE, MOST_SKIPS, Bf16Autocast, Fp32
 from tools.precision.choice import PrecisionFlags, build_precision, uses_apex
+from tools.precision.gradients import clip_gradients
 from tools.precision.native import Bf16MasterWeights, Fp16Autocast, HalfWeights, MasterWeights
 
 SCALED = (Fp16Autocast, MasterWeights, HalfWeights)
@@ -72,6 +73,17 @@ def test_every_precision_takes_the_steps_of_full_precision(kind, scale, micro_ba
     torch.testing.assert_close(weights(mixed), weights(plain), atol=4e-3, rtol=4e-3)
     assert all(w.dtype == torch.float32 for w in weights(mixed))
     assert mixed.skipped_steps == 0
+    torch.testing.assert_close(mixed.grad_norm.float(), plain.grad_norm, atol=0, rtol=2e-2)
+
+
+@pytest.mark.parametrize("max_norm", [0.0, 0.5])
+def test_the_norm_is_that_of_the_gradients_before_they_are_clipped(max_norm):
+    parameters = [nn.Parameter(torch.zeros(2)) for _ in range(2)]
+    for parameter, value in zip(parameters, (3.0, 4.0), strict=True):
+        parameter.grad = torch.tensor([value, 0.0])
+    assert clip_gradients(iter(parameters), max_norm) == 5.0
+    left = [parameter.grad[0].item() for parameter in parameters]
+    assert left == pytest.approx([0.3, 0.4] if max_norm else [3.0, 4.0], rel=1e-5)
 
 
 @on_a_cpu
@@ -84,6 +96,7 @@ def test_a_step_that_overflows_is_skipped_and_said_so(kind, scale):
     torch.testing.assert_close(weights(precision), before, atol=0, rtol=0)
     assert precision.loss_scale() == (scale_before if scale == 128.0 else 2.0**15)
     assert precision.skipped_steps == 1
+    assert not torch.isfinite(precision.grad_norm)
     assert step(precision) is True
     assert precision.skipped_steps == 1
 

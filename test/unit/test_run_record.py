@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from helpers import ROOT, write_stsb
+from helpers import ROOT, records, write_stsb
 
 from processors.features import Features
 from processors.glue import TASKS
@@ -157,6 +157,14 @@ def test_a_training_and_its_scoring_are_recorded(program, sst2, tmp_path):
     assert spent["total"] >= spent["training"] + spent["evaluation"] > spent["evaluation"] > 0
     assert run["samples_per_second"] > 0
     assert run["peak_memory_bytes"] > 0
+    steps = records(tmp_path / "out", "step")
+    assert [row["learning_rate"] for row in steps[:3]] == pytest.approx(
+        [0, 5e-5, 5e-5 / 1.1], rel=1e-6
+    )
+    assert [row["epoch"] for row in steps] == [step / 10 for step in range(1, 13)]
+    assert all(row["grad_norm"] > 0 < row["samples_per_second"] for row in steps)
+    assert {row["tokens_per_second"] for row in steps[1:10]} == {steps[1]["tokens_per_second"]}
+    assert records(tmp_path / "out", "eval")[0]["epoch"] == 1.0
     assert program(*flags, "--do_eval", "--eval_all_checkpoints") == 0
     later = run_of(tmp_path / "out")
     assert later["results"].keys() == {"model", "checkpoint-10"}

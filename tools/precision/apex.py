@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from tools.machine.device import Device
 from tools.precision.base import LEAST_SCALE, ScaledPrecision
+from tools.precision.gradients import clip_gradients
 
 
 def find_amp() -> ModuleType | None:
@@ -115,11 +116,13 @@ class ApexAmp(ScaledPrecision):
             self._scaled_step.close()
 
     def step(self, max_norm: float = 0.0) -> bool:
-        if max_norm > 0:
-            nn.utils.clip_grad_norm_(list(self._amp.master_params(self.optimizer)), max_norm)
+        norm = clip_gradients(self._amp.master_params(self.optimizer), max_norm)
         self.optimizer.step()  # apex makes it do nothing after an overflow.
         self._stop_casts()  # apex stops them for the step itself, and starts them after it.
-        return self._finish_step()
+        stepped = self._finish_step()
+        # An NPU that saturates in an overflow leaves numbers that are finite, and no norm.
+        self.grad_norm = norm if stepped else None
+        return stepped
 
     @torch.no_grad()
     def fp32_model(self) -> nn.Module:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tools.machine.device import Device
-from tools.precision.gradients import FlatGradients
+from tools.precision.gradients import FlatGradients, clip_gradients
 
 # No dynamic loss scale falls below this, fp16's least normal number: the loss itself, scaled so, would
 # have no digits left.
@@ -33,6 +33,8 @@ class Precision:
         description: what runs, in words.
         can_compile: whether torch.compile may have the network.
         skipped_steps: how many steps changed no weight, after an overflow.
+        grad_norm: the gradients' norm in the last step, before they were clipped; a scalar on the
+            device, not finite after an overflow. None where it is not known.
     """
 
     description: str
@@ -41,6 +43,7 @@ class Precision:
     def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
         self.model, self.optimizer = model, optimizer
         self.skipped_steps = 0
+        self.grad_norm: Tensor | None = None
         self._kept: FlatGradients | None = None
 
     def forward(self) -> AbstractContextManager:
@@ -90,9 +93,8 @@ class Precision:
         """
 
     def _clip(self, max_norm: float) -> None:
-        if max_norm > 0:
-            parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-            nn.utils.clip_grad_norm_(parameters, max_norm)
+        parameters = (p for group in self.optimizer.param_groups for p in group["params"])
+        self.grad_norm = clip_gradients(parameters, max_norm)
 
     def fp32_model(self) -> nn.Module:
         """Return the network with the fp32 weights that training updates: to be scored and saved."""

@@ -1,4 +1,4 @@
-"""Gradients that stay where they are from step to step, as a CUDA graph wants what it writes to."""
+"""Gradients: their norm, and memory in which they stay from step to step, as a CUDA graph wants it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,19 @@ from torch import Tensor, nn
 _ALIGNED = (
     64  # Each begins at a multiple of so many numbers, as one that is allocated by itself does.
 )
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
+    """Scale gradients so that their joint norm is at most ``max_norm``; 0 leaves them as they are.
+
+    Returns:
+        their norm before that, a scalar on the device.
+    """
+    parameters = list(parameters)
+    if max_norm > 0:
+        return nn.utils.clip_grad_norm_(parameters, max_norm)
+    gradients = [p.grad.float() for p in parameters if p.grad is not None]
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
 
 
 class FlatGradients:

@@ -47,7 +47,7 @@ class GraphedTrainingState(TrainingState):
         self._inputs = InputBuffers()
         self._gradients = self.precision.keep_gradients()
         place = self._device.torch_device
-        self._loss, self._loss_weight = torch.zeros(2, device=place).unbind()
+        self._loss, self._loss_weight, self._norm = torch.zeros(3, device=place).unbind()
 
     def warm_up(self, batches: Iterable[Batch]) -> None:
         """Record the graph of each batch's shape, before there is a step to wait for it.
@@ -112,11 +112,15 @@ class GraphedTrainingState(TrainingState):
     def _update(self) -> None:
         self._schedule.set_rate()
         self._schedule.step(self.precision.step(self._max_grad_norm))
+        self._norm.copy_(self.precision.grad_norm)
 
     @property
-    def learning_rate(self) -> float:
-        """The rate that the last step used, read from the device."""
-        return self._schedule.get_last_lr()[0]
+    def learning_rate(self) -> Tensor:
+        return self._schedule.last_rate()
+
+    @property
+    def grad_norm(self) -> Tensor:
+        return self._norm.clone()
 
     def state_dict(self) -> dict[str, Any]:
         state = super().state_dict()

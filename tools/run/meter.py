@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from callback.history import History
@@ -16,7 +16,8 @@ from processors.batching import TrainingPlan
 from processors.loading import TrainingStep
 from tools.machine.runtime import Runtime
 from tools.run.run_record import RunRecord
-from tools.run.throughput import FpsCounter, Stopwatch
+from tools.run.step_figures import StepFigure, StepFigures
+from tools.run.throughput import FpsCounter, Stopwatch, Throughput
 from tools.run.training_state import TrainingState
 
 logger = logging.getLogger(__name__)
@@ -25,8 +26,8 @@ logger = logging.getLogger(__name__)
 class Meter:
     """Counts the steps of a training run, and writes down what comes of them.
 
-    The losses stay on the device until :meth:`read_losses` reads them all at once, so that between two
-    log lines no step waits for the device.
+    What the steps come to stays on the device until :meth:`read_losses` reads all of it at once, so that
+    between two log lines no step waits for the device.
 
     Args:
         state: at the step that the run starts from.
@@ -47,8 +48,8 @@ class Meter:
     ) -> None:
         self._runtime, self._state, self._history = runtime, state, history
         self._record, self._steps_per_epoch, self._padding = record, plan.steps_per_epoch, padding
-        # They are of the steps since the last log line, and on the device.
-        self._losses: list[Tensor] = []
+        self._figures, self._interval = StepFigures(), Stopwatch()  # Since the last log line.
+        self._learning_rate = 0.0
         self._loss_sum, self._losses_read = 0.0, 0
         self._first_step = state.global_step
         self._note_progress()
@@ -61,6 +62,7 @@ class Meter:
 
     def watch(self, steps: Iterable[TrainingStep]) -> Iterator[TrainingStep]:
         """Pass the steps on; the speed is counted anew in each epoch."""
+        self._interval = Stopwatch()
         for step in steps:
             if step.opens_epoch:
                 device, compilation = self._runtime.device, self._state.compilation
@@ -69,43 +71,55 @@ class Meter:
 
     def count(self, step: TrainingStep, loss: Tensor) -> None:
         """Count a step that is done; ``loss`` is its mean loss, a scalar on the device."""
-        self._losses.append(loss)
+        self._figures.add(loss, self._state.grad_norm, self._state.learning_rate)
         self._fps.count(step.examples)
-        self._stopwatch.count(step.examples, step.tokens, step.padded_tokens)
+        for watch in (self._stopwatch, self._interval):
+            watch.count(step.examples, step.tokens, step.padded_tokens)
         self._progress.advance()
 
-    def paused(self) -> AbstractContextManager[None]:
-        """Return the context that leaves what happens in it out of the FPS."""
-        return self._fps.paused()
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave what happens in the block out of the FPS, and of the speed between two log lines."""
+        with self._fps.paused():
+            yield
+        self._interval = Stopwatch()
 
     def read_losses(self) -> dict[int, float]:
-        """Read the losses since the last call, averaged over the processes, by their global step.
+        """Read and record the steps since the last call; return their losses by their global step.
 
-        They end with the first that is no finite number.
+        The losses are averaged over the processes, and end with the first that is no finite number.
         """
-        processes = self._runtime.processes
-        values = processes.all_reduce(torch.stack(self._losses)) / processes.world_size
-        first = self._state.global_step - len(self._losses) + 1
-        self._losses.clear()
-        losses = {}
-        for global_step, loss in enumerate(values.tolist(), start=first):
-            losses[global_step] = loss
-            self._loss_sum += loss
+        figures = self._figures.read(self._runtime.processes)
+        speed, first = self._interval.result(), self._state.global_step - len(figures) + 1
+        losses, rows = {}, []
+        for global_step, figure in enumerate(figures, start=first):
+            losses[global_step] = figure.loss
+            rows.append(self._row(global_step, figure, speed))
+            self._loss_sum += figure.loss
             self._losses_read += 1
-            if not math.isfinite(loss):
+            if not math.isfinite(figure.loss):
                 break
+        self._learning_rate = rows[-1]["learning_rate"]
+        self._history.write_all("step", rows)
         self._note_progress()
         return losses
+
+    def _row(self, global_step: int, figure: StepFigure, speed: Throughput) -> dict[str, Any]:
+        norm = figure.grad_norm
+        return {
+            "step": global_step,
+            "loss": figure.loss,
+            "learning_rate": _rounded(figure.learning_rate, 7),
+            "grad_norm": None if norm is None else _rounded(norm, 7),
+            "epoch": round(global_step / self._steps_per_epoch, 6),
+            "samples_per_second": _rounded(speed.samples_per_second, 5),
+            "tokens_per_second": _rounded(speed.tokens_per_second, 5),
+        }
 
     def _note_progress(self) -> None:
         global_step = self._state.global_step
         self._record.add("steps", global_step)
         self._record.add("epochs", round(global_step / self._steps_per_epoch, 4))
-
-    def record_losses(self, losses: dict[int, float]) -> None:
-        """Write the losses by global step to the history."""
-        rows = [{"step": global_step, "loss": loss} for global_step, loss in losses.items()]
-        self._history.write_all("step", rows)
 
     def report(self, losses: dict[int, float]) -> None:
         """Show the last of these losses, its learning rate and the loss scale, which is recorded, too."""
@@ -115,12 +129,12 @@ class Meter:
             step = self._state.global_step
             self._history.write("scale", step=step, scale=scale, skipped_steps=skipped)
         *_, loss = losses.values()
-        self._progress.report(loss, self._state.learning_rate, scale, skipped)
+        self._progress.report(loss, self._learning_rate, scale, skipped)
 
     def stop(self) -> dict[int, float]:
         """End between two log lines; read and return the losses that no log line had, by global step."""
         self._progress.close()
-        return self.read_losses() if self._losses else {}
+        return self.read_losses() if self._figures else {}
 
     def end_epoch(self, step: TrainingStep) -> None:
         """Log and record the speed of the epoch that ends with ``step``."""
@@ -139,8 +153,8 @@ class Meter:
         Beside that the mean of the steps' losses, of those that this run did.
         """
         self._progress.close()
-        if self._losses:  # The run stopped between two log lines.
-            self.record_losses(self.read_losses())
+        if self._figures:  # The run stopped between two log lines.
+            self.read_losses()
         if self._losses_read:
             logger.info(
                 " global_step = %d, average loss = %.6g",
@@ -171,3 +185,8 @@ class Meter:
         self._record.add("peak_memory_bytes", int(memory))
         self._record.add("samples_per_second", speed.samples_per_second)
         self._record.add("tokens_per_second", speed.tokens_per_second)
+
+
+def _rounded(value: float, digits: int) -> float:
+    """Return a number with so many digits: a float32 has seven."""
+    return float(f"{value:.{digits}g}")

@@ -76,6 +76,7 @@ class Scorer:
         self,
         model: AlbertForSequenceClassification,
         step: int | None = None,
+        epoch: float | None = None,
         kept: str | None = None,
         is_stopped: Callable[[], bool] = _never,
         take: Callable[[int, np.ndarray], None] | None = None,
@@ -84,6 +85,7 @@ class Scorer:
 
         Args:
             step: after which the model is as it is, where that is known.
+            epoch: how many passes over the training data those steps are.
             kept: the name of a model that a training left; None for one that is being trained, whose
                 metrics get no interval that would take time.
             is_stopped: asked of each batch; once it says yes in a process, there is no evaluation and
@@ -111,7 +113,7 @@ class Scorer:
         logger.info("***** Eval results *****")
         logger.info("  precision = %s", self._precision.name)
         scores.log(with_intervals=is_final)
-        of = {"step": step, "model": kept, "precision": self._precision.name}
+        of = {"step": step, "model": kept, "precision": self._precision.name, "epoch": epoch}
         known = {key: value for key, value in of.items() if value is not None}
         self._history.write("eval", **known, examples=sum(map(len, dev)), **scores.record())
         for number, logits in enumerate(outputs if take else ()):

@@ -63,9 +63,14 @@ class TrainingState:
         }
 
     @property
-    def learning_rate(self) -> float:
-        """The rate that the last step used."""
+    def learning_rate(self) -> float | Tensor:
+        """The rate that the last step used; a scalar on the device where it lies there."""
         return self._learning_rate
+
+    @property
+    def grad_norm(self) -> Tensor | None:
+        """The gradients' norm in the last step, as :class:`Precision` has it; no later step changes it."""
+        return self.precision.grad_norm
 
     def warm_up(self, batches: Iterable[Batch]) -> None:
         """Prepare for batches of these shapes, the largest first, if there is something to prepare."""
