@@ -39,6 +39,7 @@ from tools.machine.stop_signals import StopSignals
 from tools.precision.scoring import ScoringPrecision
 from tools.run.checkpoints import Checkpoints
 from tools.run.dev_predictions import DevPredictions
+from tools.run.dry_run import dry_run
 from tools.run.due import Due, Missed
 from tools.run.flags import Flags, build_parser
 from tools.run.inference import prepare_to_score
@@ -55,7 +56,7 @@ from tools.run.page import leaving_page
 from tools.run.resume import check_no_model_is_lost
 from tools.run.run_facts import baseline, begin_record
 from tools.run.scoring import Scorer
-from tools.run.seed_runs import one_process_for_seeds, train_seeds
+from tools.run.seed_runs import first_of_seeds, one_process_for_seeds, train_seeds
 from tools.run.start import Run, Start, load_start, open_run, share_checkpoints
 from tools.run.training import TrainingState, build_plan, build_state, log_plan
 
@@ -364,7 +365,12 @@ def run_program(words: Sequence[str]) -> int:
         return one_process_for_seeds(flags.goals.seeds, rank_of(flags.machine.local_rank))
 
     def start(flags: Flags) -> None:
-        train_seeds(flags, words) if flags.goals.seeds else main(flags)
+        if flags.goals.dry_run:
+            dry_run(first_of_seeds(flags) if flags.goals.seeds else flags)
+        elif flags.goals.seeds:
+            train_seeds(flags, words)
+        else:
+            main(flags)
 
     return run_command(build_parser(), start, words, rank)
 

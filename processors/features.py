@@ -183,6 +183,7 @@ def load_features(
     max_seq_length: int,
     overwrite_cache: bool = False,
     truncation: str = "head",
+    writes_cache: bool = True,
 ) -> Features:
     """Return the features of one file of a split, from the cache beside it where there is one.
 
@@ -196,7 +197,8 @@ def load_features(
     """
     if not path.is_file():
         raise FileNotFoundError(why_missing(path) or f"{path} is missing")
-    remove_temporary_files(path.parent)  # A run that was killed leaves half a cache.
+    if writes_cache:
+        remove_temporary_files(path.parent)  # A run that was killed leaves half a cache.
     key = json.dumps(
         {
             "format": _FORMAT,
@@ -217,7 +219,8 @@ def load_features(
     examples = read_examples(task, path, split)
     of_numbers = task.is_regression or task.is_multi_label
     features = build_features(examples, tokenizer, max_seq_length, of_numbers, truncation)
-    _write_cache(cache, features)
+    if writes_cache:
+        _write_cache(cache, features)
     logger.info("%s: %d examples, %d tokens", path, len(features), len(features.input_ids))
     return features
 

@@ -78,13 +78,14 @@ class Runtime:
 
 @contextmanager
 def start_runtime(
-    flags: MachineFlags, log_dir: Path | None, shared_log_dir: Path, one_width: bool = False
+    flags: MachineFlags, log_dir: Path | None, shared_log_dir: Path | None, one_width: bool = False
 ) -> Iterator[Runtime]:
     """Take the device that the flags name, open the log, and join the other processes, if there are any.
 
     Args:
         log_dir: where ``rank_<n>.log`` goes. None: to ``shared_log_dir`` if there are several processes,
             else nowhere.
+        shared_log_dir: None for no log file, however many processes there are.
         one_width: whether all batches are of one width.
 
     Raises:
@@ -98,7 +99,7 @@ def start_runtime(
     log_file = None if log_dir is None else log_dir / f"rank_{processes.rank}.log"
     if log_dir is not None:
         make_named_folder("--log_dir", log_dir)
-    with writing(log_dir or shared_log_dir):
+    with writing(log_dir or Path()):
         setup_logging(processes.is_main, log_file)
     if flags.bind_cores:
         bind_cores(processes)

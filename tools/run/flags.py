@@ -74,6 +74,9 @@ class GoalFlags:
         type=Number(int, 0),
         metavar="N",
     )
+    dry_run: bool = flag(
+        False, "check all, measure a few steps, tell what the run would take, and write nothing"
+    )
     eval_all_checkpoints: bool = flag(
         False, "with --do_eval: score every checkpoint in the output folder too"
     )

@@ -17,7 +17,7 @@ from callback.trackers.base import TENSORBOARD, TRACKERS
 from model.file_names import INDEX_NAMES, WEIGHTS_NAMES
 from model.files import remove_temporary_files, temporary_files, write_whole
 from tools.cli.errors import UsageError
-from tools.machine.folders import make_named_folder
+from tools.machine.folders import check_named_folder, make_named_folder
 from tools.results.run_folder import PAGE_FILE, PICTURE_FILE, PREDICTIONS, RUN_FILE
 from tools.run.flags import Flags
 from tools.run.previous import (
@@ -26,6 +26,7 @@ from tools.run.previous import (
     finish_moving,
     hold,
     is_half_moved,
+    is_held,
     move_to_previous,
     remove_lock,
 )
@@ -72,6 +73,19 @@ def open_output_dir(flags: Flags) -> Iterator[None]:
             yield
 
 
+def look_at_output_dir(flags: Flags) -> None:
+    """See that :func:`open_output_dir` would open the output folder, and leave all as it is.
+
+    Raises:
+        UsageError: it would not.
+    """
+    folder = flags.records.output_dir
+    check_named_folder("--output_dir", folder)
+    _check_kinds(folder, flags)
+    if flags.goals.do_train and is_held(folder):
+        raise _held(folder)
+
+
 @contextmanager
 def _taken_back_if_unused(folder: Path) -> Iterator[None]:
     new = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
@@ -111,6 +125,12 @@ def _check_kinds(folder: Path, flags: Flags) -> None:
     for name, is_written in files.items():
         if is_written and (path := folder / name).is_dir():
             raise _wrong_kind(path, "a folder, and a run needs a file of that name")
+
+
+def _held(folder: Path) -> UsageError:
+    return UsageError(
+        f"another run trains into {folder}: wait for it, or choose another --output_dir"
+    )
 
 
 def _wrong_kind(path: Path, what: str) -> UsageError:
@@ -166,9 +186,7 @@ def claim_output_dir(folder: Path) -> Iterator[None]:
     """
     with hold(folder) as lock:
         if lock is None:
-            raise UsageError(
-                f"another run trains into {folder}: wait for it, or choose another --output_dir"
-            )
+            raise _held(folder)
         _tidy(folder)
         yield
 

@@ -43,6 +43,7 @@ def check_run(program: Sequence[str], writes: bool, restarts: bool) -> None:
     if flags.goals.seeds:
         raise UsageError(ONE_PROCESS)
     output_dir, trains = flags.records.output_dir, flags.goals.do_train
+    writes = writes and not flags.goals.dry_run
     if writes and not trains:  # The model to score may be what a killed run left.
         tidy_output_dir(output_dir)
     files = find_inputs(flags)

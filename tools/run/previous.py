@@ -61,6 +61,18 @@ def _is_at(lock: IO[str], path: Path) -> bool:
         return False
 
 
+def is_held(folder: Path) -> bool:
+    """Return whether a run holds a folder, as far as the system can tell; nothing is made or changed."""
+    try:
+        with (folder / LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # There is no lock, or the disk has none.
+        return False
+    return False
+
+
 def remove_lock(folder: Path) -> None:
     """Remove the lock's file of a folder, if nobody holds it."""
     with hold(folder) as lock:

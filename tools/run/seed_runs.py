@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from os import environ
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,17 @@ def one_process_for_seeds(seeds: int, rank: int | None) -> int | None:
     if seeds and rank is not None:
         raise UsageError(ONE_PROCESS)
     return rank
+
+
+def first_of_seeds(flags: Flags) -> Flags:
+    """Return the flags of the first training, after a look at the folder of all.
+
+    Raises:
+        UsageError: as :func:`train_seeds`.
+    """
+    folder, first = flags.records.output_dir, flags.training.seed
+    _check_folder(flags, range(first, first + flags.goals.seeds))
+    return replace(flags, records=replace(flags.records, output_dir=folder / folder_name(first)))
 
 
 def _check_folder(flags: Flags, seeds: Sequence[int]) -> None:

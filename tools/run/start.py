@@ -46,12 +46,13 @@ from tools.run.agreement import check_same_flags, check_same_start
 from tools.run.data_check import log_data_check
 from tools.run.data_flags import inputs_of, other_inputs
 from tools.run.data_shares import divide, warn_of_trained_examples
-from tools.run.flags import Flags, InputFlags
+from tools.run.flags import Flags
 from tools.run.hub_inputs import with_folders
 from tools.run.inputs import ModelFiles, check_sizes, find_inputs, resolve_task
 from tools.run.loss import check_class_weights
 from tools.run.output_dir import (
     check_output_dir,
+    look_at_output_dir,
     open_history,
     open_output_dir,
     tidy_output_dir,
@@ -122,8 +123,9 @@ def open_run(flags: Flags, runtime: Runtime) -> Iterator[Run]:
     """
     check_same_flags(flags, runtime)
     output_dir, trains = flags.records.output_dir, flags.goals.do_train
+    writes = runtime.is_main and not flags.goals.dry_run
     if not trains:  # The model to score may be what a killed run left.
-        if runtime.is_main:
+        if writes:
             tidy_output_dir(output_dir)
         runtime.processes.barrier()
     with runtime.processes.main_process_first():
@@ -138,15 +140,18 @@ def open_run(flags: Flags, runtime: Runtime) -> Iterator[Run]:
     with ExitStack() as stack:
         if runtime.is_main:
             check_trackers(flags.records.report_to)
-            stack.enter_context(open_output_dir(flags))
+            if writes:
+                stack.enter_context(open_output_dir(flags))
+            else:
+                look_at_output_dir(flags)
             checkpoint = newest_checkpoint(output_dir) if flags.records.resume else None
             check_output_dir(found, files.weights, resumes=checkpoint is not None)
         resume_from = _share_checkpoint(checkpoint, output_dir, runtime)
-        history = open_history(output_dir) if runtime.is_main else History(None)
-        if runtime.is_main:
+        history = open_history(output_dir) if writes else History(None)
+        if writes:
             arguments = partial(training_arguments, output_dir) if trains else flags.as_dict
             stack.enter_context(reporting(flags.records.report_to, output_dir, arguments, history))
-        record = RunRecord(output_dir if runtime.is_main else None)
+        record = RunRecord(output_dir if writes else None)
         with record.closing():
             yield Run(files, output_dir, resume_from, history, record)
             history.sync()
@@ -248,7 +253,7 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
             saved = SavedState(run.resume_from)
             saved.give_classifier(model)
     features = {
-        split: _read_features(inputs, runtime, task, tokenizer, config, split)
+        split: _read_features(flags, runtime, task, tokenizer, config, split)
         for split in flags.splits_read
     }
     features, dev_rows = divide(features, flags.goals.splits, flags.shares, task)
@@ -288,7 +293,7 @@ def _load_trained(
 
 
 def _read_features(
-    inputs: InputFlags,
+    flags: Flags,
     runtime: Runtime,
     task: Task,
     tokenizer: Tokenizer,
@@ -297,10 +302,10 @@ def _read_features(
 ) -> list[Features]:
     """Return a split's token ids, file by file; one process builds them, the others read its cache."""
     with runtime.processes.main_process_first():
-        rebuild = inputs.overwrite_cache and runtime.is_main
-        how = (config.max_seq_length, rebuild, config.truncation)
+        rebuild = flags.inputs.overwrite_cache and runtime.is_main
+        how = (config.max_seq_length, rebuild, config.truncation, not flags.goals.dry_run)
         features = []
-        for path in task.paths(inputs.data_dir, split):
+        for path in task.paths(flags.inputs.data_dir, split):
             with still(f"reading {path}", runtime.is_main):
                 features.append(load_features(task, path, split, tokenizer, *how))
         return features
