@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -43,6 +44,10 @@ def test_trainings_are_done_that_are_not_there_and_summed_up(
     trained = json.loads((tmp_path / "out" / "seed_44" / "training_args.json").read_text())
     assert (trained["seed"], trained["seeds"], trained["max_steps"]) == (44, 0, 2)
     assert f"acc: mean {np.mean(finals):.4f}" in shown
+    assert shown.strip().endswith("report: out/report.html")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert re.search(rf"<h1>Accuracy {np.mean(finals):.3f} ± 0.\d+ over 3 seeds.</h1>", page)
+    assert page.count("<bdi>seed_4") >= 3
     # What is summed up are repetitions.
     line = refused(*flags, "--seeds=4", "--resume", "--learning_rate=1e-3", status=2)
     assert "the trainings in out had --learning_rate 5e-05, and not 0.001: give the same" in line

@@ -54,6 +54,7 @@ def figure(
     unit: str = "step",
     from_zero: bool = False,
     reach: float = 0,
+    with_legend: bool = True,
 ) -> Markup | None:
     """Return a chart with its title, its legend and, where all is above 0, a switch of its y axis.
 
@@ -65,6 +66,7 @@ def figure(
         description: what it shows, for those who do not see it.
         unit: of the x axis.
         from_zero: whether a linear y axis begins at 0.
+        with_legend: whether what the lines are called stands above them.
         reach: how far the x axis, which begins at 0, goes at least.
 
     Returns:
@@ -77,7 +79,7 @@ def figure(
     straight = _drawing(f"{key}-linear", *words, is_log=False, from_zero=from_zero)
     named = [one for one in drawn if one.kind != "faint"]
     is_alone = "alone" if len(named) == 1 else ""
-    heading = (tag("h3", title), legend(named))
+    heading = (tag("h3", title), legend(named) if with_legend else None)
     if min(float(one.y.min()) for one in drawn) <= 0:
         return tag("figure", tag("div", *heading, class_="bar"), straight, class_=is_alone or None)
     log = _drawing(f"{key}-log", *words, is_log=True)

@@ -18,6 +18,7 @@ from tools.results.picture import write_picture
 from tools.results.run_folder import PAGE_FILE, RunFolder
 from tools.results.scored import Scored, scored_sets
 from tools.results.settings import settings
+from tools.results.side_by_side import is_of_seeds, seeds_page
 from tools.results.verdict import headline, verdict
 from tools.results.wrong_examples import wrong_examples
 
@@ -38,7 +39,9 @@ _WORDS = {
 
 
 def report_page(folder: RunFolder) -> str:
-    """Return the page of a run, with what its folder has."""
+    """Return the page of a run, or of the trainings of --seeds, with what its folder has."""
+    if is_of_seeds(folder):
+        return seeds_page(folder)
     outcome = Outcome(folder)
     sections = {"curves": curves(outcome)}
     sets = scored_sets(folder)

@@ -12,11 +12,17 @@ from tools.results.metric_names import is_better_when_lower, spoken
 from tools.results.numbers import duration, number, plural, score
 from tools.results.outcome import Outcome
 from tools.results.page import page
-from tools.results.run_folder import RunFolder
+from tools.results.run_folder import RunFolder, has_run
 from tools.results.settings import shown
 from tools.results.verdict import strip, strip_ends
 
 _UNKNOWN = "–"
+# Where there are more runs, the table alone says which line is which.
+_LEGENDS = 3
+_OF_SEEDS = (
+    "Mean and standard deviation of trainings that differ by their seed alone. How far a score depends on "
+    "the examples of dev the interval of each training tells; more trainings do not make that smaller."
+)
 # These differ between any two runs, and say nothing of why one is better.
 _OF_THE_PLACE = ("output_dir", "log_dir", "overwrite_output_dir", "resume", "local_rank")
 
@@ -25,20 +31,62 @@ def side_by_side(folders: Sequence[RunFolder]) -> str:
     """Return the page of two or more runs, as the text of an HTML file."""
     outcomes = [Outcome(folder) for folder in folders]
     names = _names(outcomes)
+    above = join((tag("bdi", name) for name in names), " · ")
+    remarks = [tag("p", remark, class_="state") for remark in _remarks(outcomes)]
+    return _page(above, _headline(outcomes, names), remarks, outcomes, names)
+
+
+def is_of_seeds(folder: RunFolder) -> bool:
+    """Return whether a folder has the trainings of --seeds below it."""
+    return isinstance(folder.run.get("seeds"), dict)
+
+
+def seeds_page(folder: RunFolder) -> str:
+    """Return the page of trainings that differ by their seed alone, as the text of an HTML file."""
+    seeds = Outcome(folder).part("seeds")
+    below = [folder.path / name for name in seeds.get("folders", {}).values()]
+    outcomes = [Outcome(RunFolder(path)) for path in below if has_run(path)]
+    names = [one.folder.path.name for one in outcomes]
+    metrics = seeds.get("metrics", {})
+    first = _metric(outcomes)
+    heading, told = f"{plural(len(outcomes), 'training')}.", []
+    for name in dict.fromkeys([*([first] if first in metrics else []), *metrics]):
+        found = metrics[name]
+        words = f"{spoken(name)} {score(found.get('mean'))}"
+        if found.get("deviation") is not None:
+            words += f" ± {score(found['deviation'])}"
+        if name == first:
+            heading = f"{words[0].upper()}{words[1:]} over {plural(len(outcomes), 'seed')}."
+        if found.get("interval"):
+            low, high = map(score, found["interval"])
+            words += f"; 95 % interval of the mean {low} to {high} (Student’s t)"
+        told.append(tag("li", words))
+    told = tag("ul", *told, class_="lines")
+    note = tag("p", _OF_SEEDS, class_="says")
+    return _page(tag("bdi", Outcome(folder).name), heading, [told, note], outcomes, names)
+
+
+def _page(
+    above: Markup,
+    headline: str,
+    remarks: Sequence[Markup],
+    outcomes: Sequence[Outcome],
+    names: Sequence[str],
+) -> str:
     parts = [
         tag(
             "header",
-            tag("p", join((tag("bdi", name) for name in names), " · "), class_="over"),
-            tag("h1", _headline(outcomes, names)),
-            *(tag("p", remark, class_="state") for remark in _remarks(outcomes)),
+            tag("p", above, class_="over"),
+            tag("h1", headline),
+            *remarks,
             _scores(outcomes, names),
-            tag("p", _note(outcomes), class_="note"),
+            tag("p", *_note(outcomes), class_="note"),
             class_="verdict",
         ),
         _curves(outcomes, names),
         _differences(outcomes, names),
     ]
-    return page(f"{plural(len(outcomes), 'run')} side by side", *parts)
+    return page(f"{headline} {plural(len(outcomes), 'run')} side by side", *parts)
 
 
 def _names(outcomes: Sequence[Outcome]) -> list[str]:
@@ -108,13 +156,14 @@ def _remarks(outcomes: Sequence[Outcome]) -> list[str]:
     return found
 
 
-def _note(outcomes: Sequence[Outcome]) -> str:
+def _note(outcomes: Sequence[Outcome]) -> tuple[object, ...]:
     metric = _metric(outcomes)
     if metric is None:
-        return "They have no metric in common."
+        return ("They have no metric in common.",)
     return (
         "Bars: 95 % intervals; strokes: baselines. Where intervals overlap the difference may still be a "
-        f"true one; what both say of each example tells: {as_typed('python -m tools.compare A B')}"
+        "true one; what both say of each example tells: ",
+        tag("code", as_typed("python -m tools.compare A B")),
     )
 
 
@@ -170,23 +219,32 @@ def _curves(outcomes: Sequence[Outcome], names: Sequence[str]) -> Markup | None:
         Series(name, *speeds(steps[index], "samples_per_second"), index)
         for index, (_, name) in runs
     ]
+    drawn_as = {
+        "loss": ("Training loss, smoothed", train),
+        "dev": ("Dev loss", dev),
+        "metric": (f"Dev {spoken(metric or '')}", scores),
+        "rate": ("Learning rate", rates),
+        "speed": ("Samples per second", speed),
+    }
+    has_legends = len(runs) <= _LEGENDS
     figures = [
-        figure("loss", "Training loss, smoothed", train, "The training loss of each run by step."),
-        figure("dev", "Dev loss", dev, "The dev loss of each run by step."),
         figure(
-            "metric", f"Dev {spoken(metric or '')}", scores, "The dev metric of each run by step."
-        ),
-        figure("rate", "Learning rate", rates, "The learning rate of each run by step."),
-        figure(
-            "speed", "Samples per second", speed, "The speed of each run by step.", from_zero=True
-        ),
+            key,
+            title,
+            series,
+            f"{title} of each run, by step.",
+            from_zero=key == "speed",
+            with_legend=has_legends,
+        )
+        for key, (title, series) in drawn_as.items()
     ]
     drawn = [one for one in figures if one]
     if not drawn:
         return None
-    more = None
+    remarks = [] if has_legends else ["Lines and marks are those of the table above."]
     if len(outcomes) > COLOURS:
-        more = tag("p", f"The curves are those of the first {COLOURS} runs.", class_="note")
+        remarks.append(f"These are the first {COLOURS} runs.")
+    more = tag("p", " ".join(remarks), class_="note") if remarks else None
     return tag("section", tag("h2", "Curves"), tag("div", *drawn, class_="grid"), more, id="curves")
 
 

@@ -37,6 +37,7 @@ section{margin-top:44px;padding-top:22px;border-top:1px solid var(--line)}
 .better .huge{color:var(--good)}
 .worse .huge{color:var(--bad)}
 .says p+p{margin-top:8px}
+.verdict>.says{margin-bottom:18px;max-width:80ch}
 .says p{max-width:64ch}
 .state{border-left:4px solid var(--bad);padding:8px 14px;background:var(--card);margin-bottom:20px}
 .note{color:var(--soft);font-size:.875rem}
@@ -169,7 +170,8 @@ details[open]>summary{margin-bottom:6px}
 .answer{font-size:.875rem;color:var(--soft)}
 .answer b{color:var(--ink);font-weight:620}
 .bars{list-style:none;margin:6px 0 0;padding:0;font-size:.8125rem;font-variant-numeric:tabular-nums}
-.bars li{display:grid;grid-template-columns:9ch 1fr 5ch;gap:8px;align-items:center}
+.bars{display:grid;grid-template-columns:fit-content(17ch) 1fr 5ch;gap:2px 8px;align-items:center}
+.bars li{display:contents}
 .bars bdi{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .bars .gold bdi{font-weight:680;text-decoration:underline;text-underline-offset:3px}
 .bars i{height:8px;border-radius:2px;
@@ -196,7 +198,7 @@ main{padding:20px 16px 40px}
 .huge{font-size:3rem}
 section{margin-top:32px}
 .facts{gap:10px 24px}
-.bars li{grid-template-columns:12ch 1fr 5ch}
+
 .matrix td{padding:12px 10px;min-width:60px}
 }
 """

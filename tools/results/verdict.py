@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tools.results.chart import short
 from tools.results.markup import Markup, join, tag
 from tools.results.metric_names import is_better_when_lower, method, spoken
@@ -15,13 +17,16 @@ _HEADLINES = {
 }
 _STATES = {
     "running": "This run is not through, or was killed: the page shows what it has recorded so far.",
-    "stopped": "This run was stopped before its end: --resume goes on from its last checkpoint.",
-    "failed": "This run failed.",
+    "stopped": "It was stopped before its end: --resume goes on from its last checkpoint.",
+    "failed": "It failed:",
 }
 
 
 def headline(outcome: Outcome) -> str:
     """Return the verdict in a few words."""
+    status = outcome.folder.run.get("status")
+    if outcome.metric is None and status in ("failed", "stopped"):
+        return f"This run {'failed' if status == 'failed' else 'was stopped'}."
     if outcome.metric is None:
         return "Trained, but not scored." if outcome.steps else "Nothing is scored yet."
     if outcome.against_baseline:
@@ -88,15 +93,18 @@ def _figures(outcome: Outcome) -> Markup | None:
 
 def strip_ends(outcomes: list[Outcome]) -> tuple[float, float]:
     """Return the ends of an axis that has room for the scores, intervals and baselines of runs."""
-    values = [0.0]
+    values = []
     for one in outcomes:
         if one.metric:
             values += [one.metrics[one.metric], *(one.interval(one.metric) or ())]
             values += [] if one.baseline is None else [one.baseline]
     low, high = min(values), max(values)
     if low >= -1 and high <= 1:  # So are shares and correlations.
-        return (0.0 if low >= 0 else -1.0), 1.0
-    return low, high * 1.1
+        middle = (low + high) / 2
+        low, high = min(low, middle - 0.15), max(high, middle + 0.15)
+        bottom = -1.0 if low < 0 else 0.0
+        return max(bottom, math.floor(10 * low) / 10), min(1.0, math.ceil(10 * high) / 10)
+    return min(0.0, low), high * 1.1
 
 
 def strip(outcome: Outcome, low: float, high: float) -> Markup:
@@ -113,13 +121,13 @@ def strip(outcome: Outcome, low: float, high: float) -> Markup:
     if interval := outcome.interval(outcome.metric):
         x, y = at(interval[0]), at(interval[1])
         parts.append(
-            tag("rect", x=x, y=middle - 5, width=max(y - x, 1), height=10, rx=2, class_="band")
+            tag("rect", x=x, y=middle - 7, width=max(y - x, 1), height=14, rx=3, class_="band")
         )
         told.append(f"95 % interval {score(interval[0])} to {score(interval[1])}")
     if outcome.baseline is not None:
         parts.append(tag("path", d=f"M{at(outcome.baseline)} {middle - 10}v20", class_="base"))
         told.append(f"baseline {score(outcome.baseline)}")
-    parts.append(tag("circle", cx=at(value), cy=middle, r=4.5, class_="point"))
+    parts.append(tag("circle", cx=at(value), cy=middle, r=3.6, class_="point"))
     words = [
         tag("text", short(v), x=at(v), y=40, class_=c) for v, c in ((low, ""), (high, "at-end"))
     ]

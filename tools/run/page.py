@@ -17,13 +17,14 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def leaving_page(output_dir: Path, runtime: Runtime) -> Iterator[None]:
-    """Have the main process write the page of the run in ``output_dir`` when the block ends well.
-
-    A page that cannot be written is a warning.
-    """
+    """Have the main process leave the page of the run in ``output_dir`` when the block ends well."""
     yield
-    if not runtime.is_main or not has_run(output_dir):
-        return
+    if runtime.is_main and has_run(output_dir):
+        leave_page(output_dir)
+
+
+def leave_page(output_dir: Path) -> None:
+    """Write the page of the run in ``output_dir``, and log where it is; a failure is a warning."""
     try:
         page = write_report_page(output_dir)
     except Exception as error:  # The run is through, and its results are there.

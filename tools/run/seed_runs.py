@@ -26,6 +26,7 @@ from tools.run.custom_flags import CustomFlags
 from tools.run.data_flags import ShareFlags
 from tools.run.flags import Flags
 from tools.run.output_dir import has_weights, is_run
+from tools.run.page import leave_page
 from tools.run.previous import hold
 from tools.run.run_facts import versions
 from tools.run.run_record import RunRecord
@@ -91,6 +92,7 @@ def train_seeds(flags: Flags, words: Sequence[str]) -> None:
                 record.save()
             for line in lines_of(record.values["seeds"]):
                 logger.info("%s", line)
+        leave_page(folder)
 
 
 def one_process_for_seeds(seeds: int, rank: int | None) -> int | None:
