@@ -74,6 +74,7 @@ class AlbertAttention(nn.Module):
     Attributes:
         as_products: compute it in half precision as two plain products, for a device whose own attention
             has a slow backward pass there.
+        as_products_in_fp32: in fp32 as well, for what the network is exported to.
     """
 
     def __init__(self, config: AlbertConfig) -> None:
@@ -87,7 +88,7 @@ class AlbertAttention(nn.Module):
         self.dense = nn.Linear(size, size)
         self.LayerNorm = nn.LayerNorm(size, eps=config.layer_norm_eps)
         self.output_dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.as_products = False
+        self.as_products = self.as_products_in_fp32 = False
 
     def joint_parameters(self) -> tuple[Tensor, Tensor]:
         """Return weight [3 H, H] and bias [3 H] of query, key and value as one linear map."""
@@ -113,7 +114,8 @@ class AlbertAttention(nn.Module):
             query, hidden = query[:, :1], hidden[:, :1]
             mask = None if mask is None else mask[:, :, :1]
         attend = F.scaled_dot_product_attention
-        if self.as_products and query.dtype != torch.float32:
+        is_fp32 = query.dtype == torch.float32
+        if self.as_products_in_fp32 if is_fp32 else self.as_products:
             attend = attention_as_products
         context = attend(
             *(self._split_heads(states) for states in (query, key, value)),

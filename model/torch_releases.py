@@ -17,6 +17,8 @@ import torch.utils._pytree
 _SINCE_2_4 = hasattr(torch, "get_autocast_dtype")
 # For one compiler of torch's and one way to count its work.
 CAN_COMPILE = _SINCE_2_4
+# For what turns a network into ONNX by torch.export.
+CAN_EXPORT = torch.__version__ >= (2, 6)
 # For optimizers whose skipped steps and rates a CUDA graph may hold.
 CAN_CAPTURE = _SINCE_2_4
 

@@ -68,7 +68,7 @@ def select(features: Features, rows: np.ndarray) -> Features:
         input_ids=features.input_ids[places + np.arange(lengths.sum())],
         offsets=offsets,
         first_lengths=features.first_lengths[rows],
-        labels=features.labels[rows],
+        labels=features.labels[rows] if len(features.labels) else features.labels,
         cut=features.cut[rows] if len(features.cut) else features.cut,
     )
 

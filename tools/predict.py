@@ -25,7 +25,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,8 @@ import tools.cli.require_packages  # noqa: F401 (first: says in one line what is
 # isort: split
 import numpy as np
 
-from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
 from model.file_names import CONFIG_NAME
-from model.modeling_albert import AlbertForSequenceClassification
 from model.tokenizer import Tokenizer
 from model.vocabulary import Sources, check_vocabulary, find_vocabulary, load_tokenizer
 from processors.features import Features, build_features
@@ -52,10 +50,10 @@ from tools.cli.groups import flag, parser_of
 from tools.cli.parser import Number
 from tools.cli.program import run_command
 from tools.cli.streams import say
-from tools.machine.device import Device, select_device
+from tools.exporting.names import RUNNERS, check_packages
+from tools.exporting.onnx_network import OnnxNetwork, check_exported, network_files
 from tools.machine.hub import local_model
-from tools.machine.process_flags import DEVICES
-from tools.precision.scoring import ScoringPrecision
+from tools.machine.process_flags import CPU_DEVICES, DEVICES
 from tools.run.asked import read_sentences
 from tools.run.data_facts import OutputRange, count_unknown, warn_of_unknown
 from tools.run.data_flags import (
@@ -67,13 +65,12 @@ from tools.run.data_flags import (
     text_encoding,
     truncation_flag,
 )
-from tools.run.scoring import compute_logits
-from tools.run.trained import check_trained
 
 logger = logging.getLogger(__name__)
 
 _CHUNK = 1024  # So many sentences are sorted by length together; results come after each chunk.
 _BATCH_SIZE = 32
+Logits = Callable[[Features], np.ndarray]  # [N, num_labels] of N examples
 
 
 @dataclass(frozen=True)
@@ -126,10 +123,17 @@ class PredictFlags:
         "compute in bf16 where torch deems it safe, not in fp32: faster where there are units for "
         "it, and to within its rounding",
     )
+    onnx: bool = flag(
+        False,
+        "have onnxruntime compute, on the CPU, what tools.export made of the model: a folder with "
+        "model.onnx; torch is not loaded",
+    )
+    int8: bool = flag(False, "with --onnx: by the folder's model_int8.onnx")
     device: str = flag("auto", "where to compute", choices=DEVICES)
     device_id: int = flag(0, "which of several", type=Number(int, 0), metavar="N")
 
     def __post_init__(self) -> None:
+        self._check_onnx()
         if self.window_stride and not self.windows:
             raise UsageError(
                 "--window_stride is about --windows: give that as well, or leave it out"
@@ -162,11 +166,35 @@ class PredictFlags:
             except ValueError as error:
                 raise UsageError(f"--output {error}") from error
 
+    def _check_onnx(self) -> None:
+        if self.int8 and not self.onnx:
+            raise UsageError("--int8 says which network --onnx is to compute: give that as well")
+        if not self.onnx:
+            return
+        if self.bf16:
+            raise UsageError(
+                "--bf16 is torch's, and --onnx computes in fp32 or int8: leave one out"
+            )
+        if self.device not in CPU_DEVICES or self.device_id:
+            device = (
+                f"--device_id {self.device_id}" if self.device_id else f"--device {self.device}"
+            )
+            raise UsageError(
+                f"{device}: --onnx computes on the CPU alone: leave one of the two out"
+            )
+        check_packages("--onnx", RUNNERS)
+
 
 def predict(flags: PredictFlags) -> None:
     """Load the folder and print, or write, what it says of each sentence; all are read before that."""
-    flags = replace(flags, model=local_model(flags.model, "--model"))
-    check_trained(flags.model, "--model")
+    wanted = network_files(flags.int8) if flags.onnx else ()
+    flags = replace(flags, model=local_model(flags.model, "--model", wanted))
+    network = check_exported(flags.model, flags.int8) if flags.onnx else None
+    if network is None:
+        # What imports torch, which takes seconds, is imported where it is needed.
+        from tools.run.trained import check_trained
+
+        check_trained(flags.model, "--model")
     config = AlbertConfig.from_file(flags.model, is_scored=True)
     tokenizer = load_tokenizer(find_vocabulary(flags.model))
     check_vocabulary(config, tokenizer, Sources(flags.model / CONFIG_NAME))
@@ -179,17 +207,13 @@ def predict(flags: PredictFlags) -> None:
         logger.warning("%s", remark)
     config.set_inputs(length, truncation)
     stride = window_stride(flags, sentences, length) if flags.windows else 0
-    device = select_device(flags.device, flags.device_id)
-    precision = ScoringPrecision(device, "--bf16" if flags.bf16 else None)
-    device.activate()
-    device.keep_memory()
-    model = device.place(load_model(flags.model, config))
+    logits_of = load_network(flags, config, network)
     seen, labels = Seen(OutputRange(config.is_multi_label)), classes_of(config)
 
     def records() -> Iterator[dict[str, Any]]:
         for start in range(0, len(sentences), _CHUNK):
-            part, size = sentences.part(start, start + _CHUNK), flags.batch_size
-            yield from classify(part, model, tokenizer, device, precision, size, seen, stride)
+            part = sentences.part(start, start + _CHUNK)
+            yield from classify(part, config, tokenizer, logits_of, seen, stride)
 
     if flags.output:
         rows = zip(sentences.rows(), records(), strict=True)
@@ -210,6 +234,23 @@ def predict(flags: PredictFlags) -> None:
             *(seen.cut, len(sentences), length),
             "" if config.has_pairs else " (--windows has all of a text read)",
         )
+
+
+def load_network(flags: PredictFlags, config: AlbertConfig, exported: Path | None) -> Logits:
+    """Return what computes the outputs: the exported network's file, or else the folder's weights.
+
+    Args:
+        config: of the model, with the length of its inputs.
+    """
+    size, length = flags.batch_size or _BATCH_SIZE, config.max_seq_length
+    if exported:
+        network = OnnxNetwork(exported)
+        return lambda features: network.logits(features, size, length)
+    from tools.run.torch_network import TorchNetwork
+
+    bf16_flag = "--bf16" if flags.bf16 else None
+    model = TorchNetwork(flags.model, config, flags.device, flags.device_id, bf16_flag)
+    return lambda features: model.logits(features, size, length, bool(flags.batch_size))
 
 
 def window_stride(flags: PredictFlags, sentences: Sentences, max_seq_length: int) -> int:
@@ -249,11 +290,9 @@ class Seen:
 
 def classify(
     sentences: Sentences,
-    model: AlbertForSequenceClassification,
+    config: AlbertConfig,
     tokenizer: Tokenizer,
-    device: Device,
-    precision: ScoringPrecision,
-    batch_size: int | None,
+    logits_of: Logits,
     seen: Seen,
     stride: int = 0,
 ) -> Iterator[dict[str, Any]]:
@@ -263,7 +302,6 @@ def classify(
     sentence without text. What is classified is added to ``seen``. With a ``stride`` above 0, longer
     texts are read in windows.
     """
-    config = model.config
     labels = classes_of(config)
     has_text = sentences.has_text
     records = iter(())
@@ -274,11 +312,7 @@ def classify(
             features, counts = build_windows(examples.texts_a, tokenizer, length, stride)
         else:
             features = build_features(examples, tokenizer, length, False, truncation)
-        tokens = 0 if batch_size else device.evaluation_tokens
-        size = batch_size or _BATCH_SIZE
-        logits = compute_logits(
-            model, features, device, size, length, precision=precision, tokens=tokens
-        )
+        logits = logits_of(features)
         seen.add(features, tokenizer, logits)
         if stride:
             logits = mean_of_windows(logits, counts)

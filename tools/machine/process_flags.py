@@ -11,6 +11,7 @@ from tools.machine.cores import usable_cores
 
 _CPU = "cpu"
 DEVICES = ("auto", "npu", "cuda", _CPU)
+CPU_DEVICES = ("auto", _CPU)  # These may be said where nothing but the CPU computes.
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from tools.cli.groups import flag
 from tools.run.data_flags import column_names
 from tools.run.run_glue_names import OTHER_TASK_NAMES
 
-_DEFAULT_TEXT, _DEFAULT_LABEL = "sentence", "label"
+DEFAULT_TEXT, DEFAULT_LABEL = "sentence", "label"
 _FILE_HELP = "data: .csv, .jsonl or .parquet (.gz may follow), or else tab-separated"
 
 
@@ -52,13 +52,13 @@ class CustomFlags:
     test_file: str | None = flag(None, f"test {_FILE_HELP}", metavar="FILE")
     text_columns: tuple[str, ...] | None = flag(
         None,
-        f"column of the text, or of both texts of a pair (default: {_DEFAULT_TEXT})",
+        f"column of the text, or of both texts of a pair (default: {DEFAULT_TEXT})",
         type=column_names,
         metavar="A[,B]",
     )
     label_column: str | None = flag(
         None,
-        f"column of the class, of the labels or of the number (default: {_DEFAULT_LABEL})",
+        f"column of the class, of the labels or of the number (default: {DEFAULT_LABEL})",
         metavar="NAME",
     )
     regression: bool = flag(False, "predict a number, not a class")
@@ -98,8 +98,8 @@ class CustomFlags:
             if (split in splits or asked == "--dev_share") and not files[split]:
                 remedy = ", or --dev_share 0.1 in its place" if split == "dev" else ""
                 raise UsageError(f"--task_name {CUSTOM} with {asked} needs --{split}_file{remedy}")
-        texts = self.text_columns or (_DEFAULT_TEXT,)
-        label = self.label_column or _DEFAULT_LABEL
+        texts = self.text_columns or (DEFAULT_TEXT,)
+        label = self.label_column or DEFAULT_LABEL
         if label in texts:
             raise UsageError(f"--label_column {label} is among --text_columns {','.join(texts)}")
         if self.multi_label and self.regression:
