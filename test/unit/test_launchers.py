@@ -26,12 +26,13 @@ def test_full_run_writes_the_reports_of_the_references(clone, where):
     measured = re.findall(r"^ FPS = (\S+)  padding = bucket$", log, re.MULTILINE)
     fps = [float(value) for value in measured]
     accuracies = re.findall(r"^  acc = (.*)$", log, re.MULTILINE)
-    report = result.stdout.splitlines()[-5:]
+    report = result.stdout.splitlines()[-6:]
     assert report[0] == "------------------ Final result ------------------"
     assert report[1] == f"Final Performance images/sec : {max(fps)}"
     assert report[2] == "Final Performance padding : bucket"
     assert report[3] == f"Final Train Accuracy : {accuracies[-1]}"
     assert re.fullmatch(r"E2E Training Duration sec : \d+", report[4])
+    assert report[5].startswith("(images/sec are sentences or pairs of sentences per second")
 
     case = f"{NETWORK}_bs8_1p_acc"
     pairs = dict(line.split(" = ") for line in (log_dir / f"{case}.log").read_text().splitlines())
@@ -41,6 +42,8 @@ def test_full_run_writes_the_reports_of_the_references(clone, where):
     assert pairs["CaseName"] == case
     assert (pairs["ActualFPS"], pairs["Padding"]) == (str(max(fps)), "bucket")
     assert pairs["ActualLoss"] == losses[-1]
+    steps = (clone / "outputs" / "SST-2" / "metrics.jsonl").read_text().splitlines()
+    assert losses == [str(json.loads(line)["loss"]) for line in steps if '"step", "t' in line]
     assert (clone / "outputs" / "SST-2" / "model.safetensors").is_file()
 
 

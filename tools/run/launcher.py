@@ -70,9 +70,8 @@ def _run_and_report(launch: Launch, lock: int) -> int:
         text = f"the report is on {flags.master_addr}, the machine with --node_rank=0\n"
     else:
         seconds = int(time.monotonic() - began)
-        text = write_report(
-            launch.log, NETWORK, launch.recipe.kind, flags.batch_size, launch.processes, seconds
-        )
+        case = (launch.recipe.kind, flags.batch_size, launch.processes, seconds)
+        text = write_report(launch.results, launch.log.parent, NETWORK, *case)
     if launch.recipe.makes_data:
         text += next_commands(flags.output_dir)
     _write(sys.stdout.fileno(), text.encode())

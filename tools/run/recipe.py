@@ -111,6 +111,16 @@ class Launch:
         return ROOT / "test" / "output" / str(number) / f"train_{number}.log"
 
     @property
+    def results(self) -> Path:
+        """The folder that the run writes its records to; what is passed on may name another."""
+        folder = self.flags.output_dir
+        for index, word in enumerate(self.passed_on):
+            if _flag_of(word) == "--output_dir":
+                following = "".join(self.passed_on[index + 1 : index + 2])
+                folder = ROOT / (word.partition("=")[2] or following)
+        return folder
+
+    @property
     def processes(self) -> int:
         """How many train together, over all machines."""
         return self.flags.nproc * self.flags.nnodes

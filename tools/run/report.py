@@ -1,51 +1,45 @@
-"""The launchers' final report, from the log of a finished run, in the references' words."""
+"""The launchers' final report, from the records of a finished run, in the references' words."""
 
 from __future__ import annotations
 
 import platform
-import re
 from pathlib import Path
+from typing import Any
 
 from model.files import write_whole
+from tools.results.run_folder import RunFolder
 
 KINDS = ("acc", "perf", "eval")
-# The references' launchers report these of a task's metrics, whichever the log has.
+# The references' launchers report these of a task's metrics, whichever the run has.
 _ACCURACIES = {"acc": "", "pearson": " (Pearson correlation)"}
-
-
-def values_in(log: str, name: str, separator: str = " = ") -> list[float]:
-    """Return every number that follows ``name`` and ``separator`` in ``log``."""
-    pattern = rf"(?:^|\s){re.escape(name + separator)}([-+0-9.e]+|nan|inf)(?:\s|$)"
-    return [float(value) for value in re.findall(pattern, log, flags=re.MULTILINE)]
+_MEANING = (
+    "(images/sec are sentences or pairs of sentences per second of training, all processes together; "
+    "the accuracy is the trained model's on the dev set)"
+)
 
 
 def report(
-    log: str, network: str, kind: str, batch_size: int, processes: int, seconds: int
+    run: RunFolder, network: str, kind: str, batch_size: int, processes: int, seconds: int
 ) -> tuple[list[str], dict[str, str]]:
     """Return the lines of the final result, and the ``key = value`` pairs of the case's log file.
 
     The performance is that of the best epoch, the accuracy that of the last evaluation. Beside the
     performance stands the padding that it was measured with, since no other's can be compared.
     """
-    paddings = re.findall(r"^ FPS = \S+  padding = (\w+)$", log, flags=re.MULTILINE)
-    padding = paddings[-1] if paddings else None
-    fps = max(values_in(log, "FPS"), default=None)
-    losses = values_in(log, "loss", ": ")
-    accuracy = next(
-        (
-            f"{found[-1]}{unit}"
-            for name, unit in _ACCURACIES.items()
-            if (found := values_in(log, name))
-        ),
-        "not measured",
-    )
+    speed = (
+        None if kind == "eval" else run.run.get("fps")
+    )  # A model that is scored has its training's.
+    fps = None if speed is None else round(speed, 2)
+    padding = None if fps is None else _of(run.run, "flags").get("padding")
+    losses = losses_of(run, kind)
     name = f"{network}_bs{batch_size}_{processes}p_{kind}"
     result = [
         "------------------ Final result ------------------",
         f"Final Performance images/sec : {fps if fps is not None else 'not measured'}",
         f"Final Performance padding : {padding or 'not measured'}",
-        f"Final Train Accuracy : {accuracy}",
+        f"Final Train Accuracy : {_accuracy(run)}",
         f"E2E Training Duration sec : {seconds}",
+        _MEANING,
     ]
     return result, {
         "Network": network,
@@ -60,15 +54,39 @@ def report(
     }
 
 
+def losses_of(run: RunFolder, kind: str) -> list[float]:
+    """Return the loss of each step of the training; none where ``kind`` says that nothing was trained."""
+    return [] if kind == "eval" else [record["loss"] for record in run.of("step")]
+
+
+def _accuracy(run: RunFolder) -> str:
+    found = _of(_of(run.run, "results"), "model")
+    for name, unit in _ACCURACIES.items():
+        if name in found:
+            return f"{found[name]}{unit}"
+    return "not measured"
+
+
+def _of(values: dict[str, Any], key: str) -> dict[str, Any]:
+    found = values.get(key)
+    return found if isinstance(found, dict) else {}
+
+
 def write_report(
-    log: Path, network: str, kind: str, batch_size: int, processes: int, seconds: int
+    output_dir: Path,
+    log_dir: Path,
+    network: str,
+    kind: str,
+    batch_size: int,
+    processes: int,
+    seconds: int,
 ) -> str:
-    """Read the log, write the case's files beside it, and return the report."""
-    text = log.read_text(encoding="utf-8", errors="replace")
-    result, case = report(text, network, kind, batch_size, processes, seconds)
+    """Read what the run left, write the case's files to ``log_dir``, and return the report."""
+    run = RunFolder(output_dir)
+    result, case = report(run, network, kind, batch_size, processes, seconds)
     name = case["CaseName"]
     lines = "".join(f"{key} = {value}\n" for key, value in case.items())
-    write_whole(log.parent / f"{name}.log", lines)
-    losses = "".join(f"{loss}\n" for loss in values_in(text, "loss", ": "))
-    write_whole(log.parent / f"train_{name}_loss.txt", losses)
+    write_whole(log_dir / f"{name}.log", lines)
+    losses = "".join(f"{loss}\n" for loss in losses_of(run, kind))
+    write_whole(log_dir / f"train_{name}_loss.txt", losses)
     return "\n".join([*result, ""])
