@@ -23,6 +23,8 @@ from model.tokenizer_config import TokenizerConfig
 
 logger = logging.getLogger(__name__)
 
+# No other thread of Python's, such as that which says that the program is at work, runs during a call.
+_TEXTS_A_CALL = 10_000
 _SPECIAL = {
     "bos_token": "[CLS]",
     "eos_token": "[SEP]",
@@ -134,9 +136,12 @@ class AlbertTokenizer(Tokenizer):
         return pieces
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """As :meth:`model.tokenizer.Tokenizer.encode_flat`, in one call of SentencePiece."""
+        """As :meth:`model.tokenizer.Tokenizer.encode_flat`, in a few calls of SentencePiece."""
         cleaned = [clean_text(text, **self.settings) for text in texts]
-        encoded = self.sentencepiece.Encode(cleaned, out_type=int)
+        encoded: list[list[int]] = []
+        for begin in range(0, len(cleaned), _TEXTS_A_CALL):
+            part = cleaned[begin : begin + _TEXTS_A_CALL]
+            encoded += self.sentencepiece.Encode(part, out_type=int)
         ids, lengths = flatten(encoded)
         ends = np.cumsum(lengths)
         rows = np.searchsorted(ends, np.flatnonzero(self._needs_care[ids]), side="right")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers import DATA, encode, sentences
 
+from model import tokenization_albert
 from model.tokenization_albert import AlbertTokenizer, clean_text
 from model.tokenizer_export import save_tokenizer
 from model.vocabulary import find_vocabulary
@@ -66,6 +67,25 @@ def test_a_batch_is_its_texts_one_by_one(tokenizer):
     assert ids.tolist() == sum(one_by_one, [])
     assert lengths.tolist() == [len(ids) for ids in one_by_one]
     assert (ids.dtype, lengths.dtype) == (np.int32, np.int64)
+
+
+def test_no_call_of_sentencepiece_takes_all_texts(tokenizer, monkeypatch):
+    """Other threads wait for it, which say that the program is at work."""
+    texts = [text for text, _ in sentences(5)]
+    ids, lengths = tokenizer.encode_flat(texts)
+    calls = []
+
+    class Counted:
+        def Encode(self, part, out_type):  # noqa: N802
+            calls.append(len(part))
+            return sentencepiece.Encode(part, out_type=out_type)
+
+    sentencepiece = tokenizer.sentencepiece
+    monkeypatch.setattr(tokenizer, "sentencepiece", Counted())
+    monkeypatch.setattr(tokenization_albert, "_TEXTS_A_CALL", 2)
+    again, lengths_again = tokenizer.encode_flat(texts)
+    assert calls == [2, 2, 1]
+    assert (ids.tolist(), lengths.tolist()) == (again.tolist(), lengths_again.tolist())
 
 
 def test_saving_over_itself_keeps_the_vocabulary(tokenizer, tmp_path):
