@@ -10,7 +10,7 @@ import numpy as np
 
 from tools.results.chart import COLOURS, Series, figure
 from tools.results.markup import Markup, details, table, tag
-from tools.results.metric_names import is_metric, spoken
+from tools.results.metric_names import is_better_when_lower, is_metric, spoken
 from tools.results.numbers import is_number, number, score
 from tools.results.outcome import Outcome
 from tools.results.scales import smoothed
@@ -71,7 +71,8 @@ def speeds(records: Sequence[Mapping[str, Any]], key: str) -> Points:
 def curves(outcome: Outcome) -> Markup | None:
     """Return the figures of a training; None of a run that did not train."""
     steps = outcome.folder.of("step")
-    made = [_loss(outcome, steps), _metrics(outcome), *(_of_steps(steps, key) for key in _OF_STEPS)]
+    made = [_loss(outcome, steps), _metrics(outcome, errors=False)]
+    made += [_metrics(outcome, errors=True), *(_of_steps(steps, key) for key in _OF_STEPS)]
     figures = [one for one in made if one]
     if not figures:
         return None
@@ -97,12 +98,14 @@ def _loss(outcome: Outcome, steps: list[dict[str, Any]]) -> Markup | None:
     return figure("loss", "Loss", series, "; ".join(told) + ".", reach=outcome.steps or 0)
 
 
-def _metrics(outcome: Outcome) -> Markup | None:
+def _metrics(outcome: Outcome, errors: bool) -> Markup | None:
+    """Return the figure of the metrics on dev, or of those that are the better the lower they are."""
     names = [
         name
         for name in dict.fromkeys(key for record in outcome.evaluations for key in record)
         if name != "loss"
         and "_at_" not in name
+        and is_better_when_lower(name) == errors
         and any(is_metric(name, record.get(name)) for record in outcome.evaluations)
     ]
     series = [
@@ -112,8 +115,11 @@ def _metrics(outcome: Outcome) -> Markup | None:
     told = ", ".join(
         f"{one.name} ends at {score(float(one.y[-1]))}" for one in series if len(one.y)
     )
-    title = f"Dev {series[0].name}" if len(series) == 1 else "Dev metrics"
-    return figure("metrics", title, series, f"By step: {told}.", reach=outcome.steps or 0)
+    title = (
+        f"Dev {series[0].name}" if len(series) == 1 else "Dev errors" if errors else "Dev metrics"
+    )
+    key = "errors" if errors else "metrics"
+    return figure(key, title, series, f"By step: {told}.", reach=outcome.steps or 0)
 
 
 def _of_steps(steps: list[dict[str, Any]], key: str) -> Markup | None:

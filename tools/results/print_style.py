@@ -25,9 +25,11 @@ section{margin-top:9pt;padding-top:7pt}
 figure{padding:4pt 6pt;border-radius:4pt;break-inside:avoid}
 figure .bar{min-height:0}
 .grid .chart{max-height:47mm}
-.pair .chart{max-height:46mm}
+.pair .chart{max-height:42mm}
+.pair:has(.wide) .chart{max-height:36mm}
 .pair figure{max-width:none}
-details,nav,.switch,footer,.more,.confused,#data .scroll~.scroll,#data .scroll~div{display:none}
+details,nav,.switch,footer,.more,.confused,#data .scroll~.scroll,#data .scroll~div,#data .lines~.scroll,
+  .grid figure:nth-child(n+7){display:none}
 #mistakes{break-before:page;border-top:0;margin-top:0;padding-top:0}
 .pair>.wide{grid-column:auto}
 .scroll{overflow:hidden}
@@ -39,11 +41,12 @@ thead th,.matrix thead th:first-child{font-size:7pt}
 .matrix.many td{padding:2pt 1pt;min-width:14pt;font-size:6pt}
 .matrix.many th{padding:1pt 2pt 1pt 0;font-size:6.5pt}
 .matrix.many thead th:not(:first-child) bdi{max-height:7em}
-.numbers tr:nth-child(n+13){display:none}
+.numbers tr:nth-child(n+13),.both .numbers tr:nth-child(n+9){display:none}
 .wrong{margin-top:3pt}
 .wrong>li{grid-template-columns:1fr 50mm;padding:3pt 0;gap:0 10pt;break-inside:avoid}
-.wrong>li:nth-child(n+6){display:none}
-.wrong .text p,.answer,pre code{display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:2;
+.wrong>li:nth-child(n+6),#mistakes:has(.both)+section .wrong>li:nth-child(n+5),
+  #mistakes:has(.wide)+section .wrong>li:nth-child(n+4){display:none}
+.wrong .text p,.answer,pre code,.pair:has(.wide) figcaption{display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:2;
   overflow:hidden}
 .wrong .text p{font-size:8pt}
 .wrong .text p+p:not(.row),.wrong .text p:has(+p:not(.row)){-webkit-line-clamp:1}

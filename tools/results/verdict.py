@@ -100,9 +100,8 @@ def strip_ends(outcomes: list[Outcome]) -> tuple[float, float]:
             values += [] if one.baseline is None else [one.baseline]
     low, high = min(values), max(values)
     if low >= -1 and high <= 1:  # So are shares and correlations.
-        middle = (low + high) / 2
+        middle, bottom = (low + high) / 2, -1.0 if low < 0 else 0.0
         low, high = min(low, middle - 0.15), max(high, middle + 0.15)
-        bottom = -1.0 if low < 0 else 0.0
         return max(bottom, math.floor(10 * low) / 10), min(1.0, math.ceil(10 * high) / 10)
     return min(0.0, low), high * 1.1
 
@@ -164,7 +163,9 @@ def _baseline(outcome: Outcome) -> str | None:
     if outcome.baseline is None or outcome.metric is None:
         return None
     found = outcome.part("baseline").get("class")
-    answer = "the mean" if found is None else f"“{found}”, the most frequent class,"
+    answer = f"“{found}”, the most frequent class,"
+    if found is None or outcome.part("task").get("kind") == "number":
+        answer = "the mean"
     always = f"Always answering {answer} scores {score(outcome.baseline)}"
     low_is_good = is_better_when_lower(outcome.metric)
     return always + {
