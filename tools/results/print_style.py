@@ -46,8 +46,8 @@ thead th,.matrix thead th:first-child{font-size:7pt}
 .wrong>li{grid-template-columns:1fr 50mm;padding:3pt 0;gap:0 10pt;break-inside:avoid}
 .wrong>li:nth-child(n+6),#mistakes:has(.both)+section .wrong>li:nth-child(n+5),
   #mistakes:has(.wide)+section .wrong>li:nth-child(n+4){display:none}
-.wrong .text p,.answer,pre code,.pair:has(.wide) figcaption{display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:2;
-  overflow:hidden}
+.wrong .text p,.answer,pre code,.pair:has(.wide) figcaption{display:-webkit-box;
+  -webkit-box-orient:vertical;-webkit-line-clamp:2;overflow:hidden}
 .wrong .text p{font-size:8pt}
 .wrong .text p+p:not(.row),.wrong .text p:has(+p:not(.row)){-webkit-line-clamp:1}
 .wrong .text{max-width:none}
