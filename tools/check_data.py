@@ -45,6 +45,7 @@ from tools.cli.parser import Parser
 from tools.cli.paths import DEFAULT_MODEL
 from tools.cli.program import run_command
 from tools.cli.streams import say
+from tools.machine.hub import VOCABULARY_FILES, local_model
 from tools.run.custom_flags import CustomFlags, task_name_flag
 from tools.run.data_flags import (
     ENCODING_HELP,
@@ -140,6 +141,10 @@ def check_data(asked: Asked) -> None:
     """
     flags, task = asked.flags, asked.task
     _check_files(task, asked.data_dir)
+    if named := flags.model_name_or_path:
+        flags = replace(
+            flags, model_name_or_path=local_model(named, "--model_name_or_path", VOCABULARY_FILES)
+        )
     tokenizer = _find_tokenizer(flags)
     max_seq_length = _longest_input(flags)
     splits = read_splits(task, asked.data_dir)

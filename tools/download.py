@@ -2,16 +2,13 @@
 
 Data come from GLUE's own download site, weights from the Hugging Face hub (HF_ENDPOINT names a mirror of
 the hub, as it does for Hugging Face's own programs). Files that are there stay as they are; a file
-appears under its name only when it is whole.
+appears under its name only when it is whole, and what was cut off goes on with the next call.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import sys
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,14 +21,16 @@ from tools.cli.program import run_command
 from tools.cli.streams import say
 
 # isort: split
-from model.files import digest, make_folder, remove_temporary_files, write_whole, writing
+from model.files import digest, make_folder, remove_temporary_files, sync, write_whole, writing
 from processors.glue import SPLITS, TASKS
+from tools.machine.fetching import fetched
 
 GLUE = "https://dl.fbaipublicfiles.com/glue/data"
 HUB = "https://huggingface.co"
 ARCHIVED = [name for name, task in TASKS.items() if task.archive]
 MODELS = {"albert_base_v2": "albert/albert-base-v2"}
 MODEL_FILES = ("config.json", "spiece.model", "model.safetensors")
+_PART = ".fetching-"  # So begins the name of what is not whole yet.
 # This file must be byte for byte the published one: all ids depend on it.
 SHA256 = {"spiece.model": "fefb02b667a6c5c2fe27602d28e5fb3428f66ab89c7d6f388e7c8d44a02d0336"}
 
@@ -73,20 +72,6 @@ class DownloadFlags:
                 )
 
 
-def fetch(url: str) -> bytes:
-    """Return what ``url`` holds.
-
-    Raises:
-        ConnectionError: it cannot be reached; names it and the reason.
-    """
-    try:
-        with urllib.request.urlopen(url, timeout=60) as response:
-            return response.read()
-    except (urllib.error.URLError, OSError) as error:
-        reason = getattr(error, "reason", error)
-        raise ConnectionError(f"{url} could not be downloaded: {reason}") from error
-
-
 def write(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``, whose folder is made if need be, and say so."""
     with writing(path.parent):
@@ -107,9 +92,10 @@ def download_task(name: str, data_path: Path, glue: str) -> None:
         return
     url = f"{glue}/{task.archive}.zip"
     try:
-        archive = zipfile.ZipFile(io.BytesIO(fetch(url)))
-        for path in wanted:
-            write(path, archive.read(f"{task.folder}/{path.name}"))
+        with fetched(url, data_path / f"{_PART}{task.archive}.zip") as part:
+            archive = zipfile.ZipFile(part)
+            for path in wanted:
+                write(path, archive.read(f"{task.folder}/{path.name}"))
     except (zipfile.BadZipFile, KeyError) as error:
         raise ValueError(f"{url} is not GLUE's archive of {task.folder}: {error}") from error
 
@@ -121,12 +107,17 @@ def download_model(name: str, model_path: Path, hub: str) -> None:
         if path.exists():
             say(f"{path} is there")
             continue
-        data = fetch(f"{hub}/{MODELS[name]}/resolve/main/{file}")
-        if file in SHA256 and digest(data) != SHA256[file]:
-            raise ValueError(
-                f"{hub}'s {file} of {MODELS[name]} is not the published one (its digest)"
-            )
-        write(path, data)
+        url = f"{hub}/{MODELS[name]}/resolve/main/{file}"
+        with fetched(url, path.with_name(f"{_PART}{file}")) as part:
+            if file in SHA256 and digest(part) != SHA256[file]:
+                raise ValueError(
+                    f"{hub}'s {file} of {MODELS[name]} is not the published one (its digest)"
+                )
+            with writing(path.parent):
+                sync(part)
+                part.replace(path)
+                sync(path.parent)
+        say(f"{path} ({path.stat().st_size:,} bytes)")
 
 
 def download(flags: DownloadFlags) -> None:

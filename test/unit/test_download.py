@@ -12,6 +12,7 @@ from helpers import ROOT, command, write_sst2
 
 from model.files import digest
 from tools import download
+from tools.machine.fetching import fetched
 
 
 @pytest.fixture
@@ -105,3 +106,74 @@ def test_a_full_disk_is_said_with_the_folder(tmp_path):
         with FullDisk(tmp_path, after).installed(), pytest.raises(OSError, match=words):
             download.write(tmp_path / "new" / "train.tsv", b"x" * 100_000)
     assert not list((tmp_path / "new").iterdir())
+
+
+@pytest.fixture
+def flaky():
+    """A server that knows ranges, and breaks each connection after so many bytes; yields it and them.
+
+    What it is to send, how many bytes at once, and the ranges that it was asked for are its attributes.
+    """
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            start = 0
+            if self.headers.get("If-Range") == web.tag and "Range" in self.headers:
+                start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
+            web.starts.append(start)
+            rest = web.content[start:]
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(rest)))
+            self.send_header("ETag", web.tag)
+            self.end_headers()
+            self.wfile.write(rest[: web.at_once])
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as web:
+        web.content, web.at_once, web.tag, web.starts = bytes(range(250)) * 400, 40_000, '"a"', []
+        threading.Thread(target=web.serve_forever, args=(0.01,), daemon=True).start()
+        yield web, f"http://127.0.0.1:{web.server_port}/x.bin"
+        web.shutdown()
+
+
+def test_a_download_that_breaks_goes_on(flaky, tmp_path):
+    web, url = flaky
+    part = tmp_path / "new" / "part"
+    with fetched(url, part) as file:
+        assert file.read_bytes() == web.content
+    assert web.starts == [0, 40_000, 80_000]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_came_before_an_end_is_not_fetched_again(flaky, tmp_path, monkeypatch):
+    web, url = flaky
+    part = tmp_path / "part"
+    monkeypatch.setattr("tools.machine.fetching._TRIES", 1)
+    words = (
+        r"x.bin could not be downloaded: the connection broke after 40,000 of 100,000 bytes; 40,000"
+    )
+    with pytest.raises(ConnectionError, match=words), fetched(url, part):
+        pytest.fail("it is not whole")
+    web.at_once = 10**6
+    with fetched(url, part) as file:
+        assert file.read_bytes() == web.content
+    assert web.starts == [0, 40_000]
+    # Of another content by the same name nothing is kept.
+    web.at_once, web.tag = 40_000, '"b"'
+    with pytest.raises(ConnectionError), fetched(url, part):
+        pass
+    web.content, web.tag, web.at_once = web.content[::-1], '"c"', 10**6
+    with fetched(url, part) as file:
+        assert file.read_bytes() == web.content
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_how_far_it_is_is_said_where_there_is_no_terminal(flaky, tmp_path, monkeypatch, capsys):
+    web, url = flaky
+    monkeypatch.setattr("tools.machine.fetching._QUIET_SECONDS", -1)
+    with fetched(url, tmp_path / "part"):
+        said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "x.bin: 100,000 of 100,000 bytes so far"
+    assert said.err == ""
