@@ -77,14 +77,17 @@ class Scores:
         return Scores(**{name: {**mine, **vars(other)[name]} for name, mine in vars(self).items()})
 
     def log(self, with_intervals: bool) -> None:
-        """Log the metrics in the references' words, and the intervals in lines of their own."""
-        for name, value in self.metrics.items():
-            logger.info("  %s = %s", name, value)
+        """Log the metrics in the references' words, and the intervals in lines of their own.
+
+        The latter come first: who reads the references' logs takes the last line with ``acc`` in it.
+        """
         for name, (low, high) in self.intervals.items() if with_intervals else ():
             logger.info(
                 "  %s is %.3f ± %.3f (95 %% interval %.3f to %.3f, %d examples)",
                 *(name, self.metrics[name], (high - low) / 2, low, high, self.examples[name]),
             )
+        for name, value in self.metrics.items():
+            logger.info("  %s = %s", name, value)
 
     def record(self) -> dict[str, Any]:
         """Return what the history has of them."""
