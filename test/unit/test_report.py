@@ -89,6 +89,7 @@ def test_a_page_is_text_whatever_the_data_hold_and_loads_nothing(run):
         ([{"event": "step", "step": n, "loss": 1 / n} for n in (1, 2)], [], "Trained, but not scored."),
         ([{"event": "eval", "model": "model", "acc": 0.5}], [], "Scored, without a baseline."),
         ([], [], "Nothing is scored yet."),
+        ([{"event": "eval", "model": "model", "acc": float("nan")}], [], "Nothing is scored yet."),
         ([], [{"label": "a", "prediction": "a", "probabilities": {"a": 1.0}}], "What it takes for what"),
         (steps(1), numbers(), "Where it errs"),
         ([], labels(), "Label by label"),

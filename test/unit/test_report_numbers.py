@@ -1,5 +1,7 @@
 """What a run's page says is true: its counts, its calibration, its curves, its choice of examples."""
 
+import re
+
 import numpy as np
 import pytest
 from run_folders import classes, labels, numbers, run_of, write_run
@@ -11,9 +13,11 @@ from tools.results.lengths import bins_of
 from tools.results.markup import tag
 from tools.results.numbers import duration, number, size
 from tools.results.outcome import Outcome
+from tools.results.print_style import PRINT
 from tools.results.run_folder import RunFolder
 from tools.results.scales import fitting, smoothed, thinned
 from tools.results.scored import scored_sets
+from tools.results.style import STYLE
 from tools.results.verdict import headline
 from tools.results.wrong_examples import most_wrong
 
@@ -152,3 +156,34 @@ def test_the_verdict_knows_chance_from_merit(tmp_path, metric, value, interval, 
     intervals = {metric: interval} if interval else {}
     run = run_of({metric: value}, intervals, {metric: baseline, "class": "good"})
     assert headline(Outcome(RunFolder(write_run(tmp_path, run)))) == words
+
+
+def luminance(colour):
+    """Return the relative luminance of a colour (WCAG 2.1), given as #rgb, #rrggbb or (r, g, b) of 255."""
+    if isinstance(colour, str):
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+        colour = [int(digits[place : place + 2], 16) for place in (0, 2, 4)]
+    parts = [part / 255 for part in colour]
+    linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return np.dot(linear, [0.2126, 0.7152, 0.0722])
+
+
+def contrast(*colours):
+    low, high = sorted(map(luminance, colours))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_texts_and_lines_can_be_read_by_light_and_by_dark_and_on_paper():
+    for style in (*STYLE.split("@media (prefers-color-scheme:dark)")[:2], PRINT):
+        block = style[style.index(":root{") : style.index("}", style.index(":root{"))]
+        named = dict(re.findall(r"--([\w-]+):\s*([^;}\s][^;}]*)", block))
+        for text in ("ink", "soft", "s0", "good", "bad"):
+            assert contrast(named[text], named["page"]) >= 4.5, text
+            assert contrast(named[text], named["card"]) >= 4.5, text
+        for line in range(6):
+            assert contrast(named[f"s{line}"], named["card"]) >= 3, line
+        digits = named["page"][1:] if len(named["page"]) == 7 else 2 * named["page"][1:]
+        page = [int(digits[place : place + 2], 16) for place in (0, 2, 4)]
+        share, heat = float(named["heat-most"]), map(int, named["heat"].split())
+        fullest = [share * a + (1 - share) * b for a, b in zip(heat, page, strict=True)]
+        assert contrast(named["ink"], fullest) >= 4.5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tools.results.numbers import is_number
+
 _NAMES = {
     "acc": "accuracy",
     "f1": "F1 of class 1",
@@ -48,6 +50,5 @@ def is_better_when_lower(metric: str) -> bool:
 
 
 def is_metric(name: str, value: object) -> bool:
-    """Return whether an entry of an evaluation's record is one of its metrics."""
-    is_one = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_one and name not in _NO_SCORES and not name.startswith("threshold[")
+    """Return whether an entry of an evaluation's record is one of its metrics, and a finite number."""
+    return is_number(value) and name not in _NO_SCORES and not name.startswith("threshold[")
