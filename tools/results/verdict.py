@@ -163,7 +163,8 @@ def _baseline(outcome: Outcome) -> str | None:
     if outcome.baseline is None or outcome.metric is None:
         return None
     found = outcome.part("baseline").get("class")
-    answer = f"“{found}”, the most frequent class,"
+    where = " of the training data" if "train" in outcome.part("data") else ""
+    answer = f"“{found}”, the most frequent class{where},"
     if found is None or outcome.part("task").get("kind") == "number":
         answer = "the mean"
     always = f"Always answering {answer} scores {score(outcome.baseline)}"
@@ -211,6 +212,8 @@ def _facts(outcome: Outcome) -> Markup | None:
     epochs = outcome.value("epochs")
     if epochs is None and (ends := outcome.folder.of("epoch")):
         epochs = len(ends)
+    if isinstance(epochs, float) and epochs.is_integer():
+        epochs = int(epochs)
     memory = outcome.value("peak_memory_bytes")
     loss = outcome.result.get("loss")
     pairs = [
