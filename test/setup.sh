@@ -164,7 +164,7 @@ is_recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/
 
 make_venv() { # python, folder, options of venv
     echo "making $2"
-    if ! "$1" -m venv "${@:3}" "$2" >/dev/null 2>&1; then
+    if ! "$1" "$ROOT/tools/cli/at_work.py" "making it" venv "${@:3}" "$2" 2>/dev/null; then
         rm -rf "$2"
         fail 1 "$1 -m venv failed (on Debian and Ubuntu: apt-get install" \
             "python$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv)"
@@ -175,7 +175,12 @@ install() { # pinned requirements
     echo "installing $* (some minutes at the first time; downloads of more than 1 MB are named)"
     local requirement
     for requirement; do
-        case $requirement in torch==*) install_torch "$requirement" ;; esac
+        case $requirement in
+        torch==*)
+            install_torch "$requirement"
+            [ $# = 1 ] || echo "  the others"
+            ;;
+        esac
     done
     pip_install "$@" || fail 1 "pip could not install $*: $PIP_REASON"
 }
@@ -190,7 +195,9 @@ install_torch() {
     elif has_gpu; then
         echo "installing the general $1 for this machine's GPU: $size"
     else
+        echo "  $1, its CPU build"
         pip_install "$1+cpu" && return
+        echo "  $1, its CPU build, from its publisher's index"
         pip_install "$1+cpu" --extra-index-url https://download.pytorch.org/whl/cpu && return
         echo "installing the general $1, $size, as pip found no CPU build: $PIP_REASON"
     fi
@@ -203,7 +210,8 @@ pip_install() { # arguments of `pip install`; where it fails, PIP_REASON says wh
     # but each time anew where it may not write what comes of that.
     [ -n "${PYTHONDONTWRITEBYTECODE:-}" ] || how+=(--no-compile)
     {
-        PIP_REASON=$("$PYTHON" "$ROOT/tools/cli/pip_progress.py" install "${how[@]}" "$@" 2>&1 >&3) ||
+        PIP_REASON=$("$PYTHON" "$ROOT/tools/cli/at_work.py" "looking for packages" \
+            pip install "${how[@]}" "$@" 2>&1 >&3) ||
             status=$?
     } 3>&1
     return "$status"

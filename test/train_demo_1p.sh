@@ -16,6 +16,7 @@ makes_data=yes
 recipe=(--learning_rate 5e-3 --num_train_epochs 4 --logging_steps 50 --save_steps 0)
 
 prepare() {
+    echo "preparing the demonstration's data and model"
     "$PYTHON" "$ROOT/tools/prepare_demo.py" --data_dir "$data_dir" --model_dir "$model_path"
 }
 launch "$@"

@@ -33,9 +33,9 @@ from model.tokenization_albert import AlbertTokenizer, clean_text
 from model.tokenizer_export import save_tokenizer
 from model.vocabulary_training import train_vocabulary
 from processors.glue import SPLITS
+from tools.cli.at_work import run_pip
 from tools.cli.groups import flag, parser_of
 from tools.cli.paths import HOME
-from tools.cli.pip_progress import run_pip
 from tools.cli.program import run_command
 from tools.cli.streams import say
 from tools.machine.seeds import seed_everything

@@ -1,8 +1,9 @@
-"""Run pip, say what it downloads and how large, and that it is still at work; needs nothing but Python.
+"""Run pip or venv, say what is downloaded, and that it is still at work; needs nothing but Python.
 
-python tools/cli/pip_progress.py install torch==2.13.0
+python tools/cli/at_work.py "looking for packages" pip install torch==2.13.0
+python tools/cli/at_work.py "making .venv" venv .venv
 
-pip's other words stay out of sight. Where it fails, the reason in its words is on standard error, and its
+Its other words stay out of sight. Where it fails, the reason in its words is on standard error, and its
 exit status is this program's.
 """
 
@@ -30,18 +31,29 @@ _BYTES = re.compile(r"Progress (\d+) of (\d+)")
 
 
 def run_pip(
-    words: Sequence[str], say: Callable[[str], object] = print, seconds: float = _SECONDS
+    words: Sequence[str],
+    say: Callable[[str], object],
+    doing: str = "looking for packages",
+    seconds: float = _SECONDS,
 ) -> tuple[int, str]:
     """Run this Python's pip; return its exit status, and its last error or, without any, its last line.
 
     Args:
         words: the arguments, the first of them a command that downloads.
         say: gets a line on each large download, and one where ``seconds`` went by without any.
+        doing: what it does at first.
     """
     release = tuple(map(int, re.findall(r"\d+", importlib.metadata.version("pip"))[:2]))
     how = ("--disable-pip-version-check", "--progress-bar", "raw" if release >= _TELLS else "off")
+    return run_module(["pip", *words, *how], say, doing, seconds)
+
+
+def run_module(
+    words: Sequence[str], say: Callable[[str], object], doing: str, seconds: float = _SECONDS
+) -> tuple[int, str]:
+    """Run a module of this Python's as :func:`run_pip` runs pip; ``words`` begin with its name."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "pip", *words, *how],
+        [sys.executable, "-m", *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -53,7 +65,7 @@ def run_pip(
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     reader = threading.Thread(target=_hand_on, args=(process.stdout, lines), daemon=True)
     reader.start()
-    reason = _follow(lines, say, seconds)
+    reason = _follow(lines, say, doing, seconds)
     return process.wait(), reason
 
 
@@ -64,11 +76,14 @@ def _hand_on(stream: Iterable[str], lines: queue.SimpleQueue[str | None]) -> Non
 
 
 def _follow(
-    lines: queue.SimpleQueue[str | None], say: Callable[[str], object], seconds: float
+    lines: queue.SimpleQueue[str | None],
+    say: Callable[[str], object],
+    doing: str,
+    seconds: float,
 ) -> str:
-    """Say what is to be said of pip's lines until they end; return the reason of a failure."""
+    """Say what is to be said of a module's lines until they end; return the reason of a failure."""
     began = said = time.monotonic()
-    doing, far, last, error = "looking for packages", "", "", ""
+    far, last, error = "", "", ""
     while True:
         try:
             line = lines.get(timeout=max(0.0, said + seconds - time.monotonic()))
@@ -99,9 +114,13 @@ def _print(line: str) -> None:
 
 
 if __name__ == "__main__":
+    at_first, *command = sys.argv[1:]
     try:
-        status, reason = run_pip(sys.argv[1:], _print)
-    except KeyboardInterrupt:  # pip, in the same terminal, got it as well.
+        if command[0] == "pip":
+            status, reason = run_pip(command[1:], _print, at_first)
+        else:
+            status, reason = run_module(command, _print, at_first)
+    except KeyboardInterrupt:  # What it runs, in the same terminal, got it as well.
         sys.exit(130)
     if status:
         print(reason, file=sys.stderr)
