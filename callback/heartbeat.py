@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 import weakref
@@ -25,19 +26,26 @@ class Heartbeat:
         say: logs a line; a method, whose object ends the heartbeat when it is gone.
         quiet: for how many seconds the log must have been silent.
         clock: returns seconds that only grow.
+        watches_log: False for a program whose warnings nobody handles but Python itself.
     """
 
     def __init__(
-        self, say: Callable[[], None], quiet: float, clock: Callable[[], float] = time.monotonic
+        self,
+        say: Callable[[], None],
+        quiet: float,
+        clock: Callable[[], float] = time.monotonic,
+        watches_log: bool = True,
     ) -> None:
+        self._watches_log = watches_log
         self._say = weakref.WeakMethod(say)
         self._quiet, self._clock = quiet, clock
         self._log = _LastLine(clock)
         self._ended = threading.Event()
 
     def start(self) -> None:
-        """Begin to watch the log."""
-        logging.root.addHandler(self._log)
+        """Begin to count the seconds."""
+        if self._watches_log:
+            logging.root.addHandler(self._log)
         threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
 
     def stop(self) -> None:
@@ -95,5 +103,30 @@ def still(
         heartbeat.start()
     try:
         yield heartbeat
+    finally:
+        heartbeat.stop()
+
+
+class Counter:
+    """How many of ``total`` things (``what``) are ``done``."""
+
+    def __init__(self, total: int, what: str) -> None:
+        self.done = 0
+        self._total, self._what = total, what
+
+    def say(self) -> None:
+        """Print it on standard error."""
+        print(f"{self.done} of {self._total} {self._what} so far", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def counting(total: int, what: str, enabled: bool = True) -> Iterator[Counter]:
+    """Print now and then how far the block is, which is to count: ``4096 of 70000 inputs so far``."""
+    counter = Counter(total, what)
+    heartbeat = Heartbeat(counter.say, QUIET_SECONDS, watches_log=False)
+    if enabled:
+        heartbeat.start()
+    try:
+        yield counter
     finally:
         heartbeat.stop()

@@ -35,6 +35,7 @@ import tools.cli.require_packages  # noqa: F401 (first: says in one line what is
 # isort: split
 import numpy as np
 
+from callback.heartbeat import counting
 from model.configuration_albert import AlbertConfig
 from model.file_names import CONFIG_NAME
 from model.tokenizer import Tokenizer
@@ -211,9 +212,12 @@ def predict(flags: PredictFlags) -> None:
     seen, labels = Seen(OutputRange(config.is_multi_label)), classes_of(config)
 
     def records() -> Iterator[dict[str, Any]]:
-        for start in range(0, len(sentences), _CHUNK):
-            part = sentences.part(start, start + _CHUNK)
-            yield from classify(part, config, tokenizer, logits_of, seen, stride)
+        # Without --output the records themselves are seen.
+        with counting(len(sentences), "inputs", enabled=flags.output is not None) as counter:
+            for start in range(0, len(sentences), _CHUNK):
+                part = sentences.part(start, start + _CHUNK)
+                yield from classify(part, config, tokenizer, logits_of, seen, stride)
+                counter.done = start + _CHUNK
 
     if flags.output:
         rows = zip(sentences.rows(), records(), strict=True)

@@ -11,6 +11,7 @@ from helpers import wait_until
 from callback import heartbeat
 from callback.heartbeat import still
 from callback.progressbar import ProgressBar
+from tools import predict
 from tools.run import start
 
 logger = logging.getLogger(__name__)
@@ -92,3 +93,24 @@ def test_a_run_says_that_it_still_reads_its_data(program, sst2, tmp_path, monkey
     assert program("--do_train", "--max_steps=1", "--output_dir", tmp_path / "out") == 0
     lines = capsys.readouterr().out.splitlines()
     assert "still reading dataset/SST-2/train.tsv, 0 s so far" in lines
+
+
+def test_a_table_that_takes_long_to_classify_is_counted(small_model, ask, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "_CHUNK", 2)
+    monkeypatch.setattr(heartbeat, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(heartbeat, "QUIET_SECONDS", 0.0)
+    classify = predict.classify
+
+    def classify_slowly(*arguments):
+        time.sleep(0.1)
+        return classify(*arguments)
+
+    monkeypatch.setattr(predict, "classify", classify_slowly)
+    table = tmp_path / "a.csv"
+    table.write_text("".join(f"{text}\n" for text in ("sentence", *"abcdefg")))
+    words = ("--file", table, "--text_columns=sentence")
+    status, _, said = ask(small_model(False), *words, "--output", tmp_path / "b.csv", shows=False)
+    assert status == 0
+    assert "2 of 7 inputs so far" in said.splitlines()
+    status, records, said = ask(small_model(False), *words)
+    assert (len(records), "so far" in said) == (7, False)
