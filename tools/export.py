@@ -27,7 +27,7 @@ import tools.cli.require_packages  # noqa: F401 (first: says in one line what is
 from tools.cli.errors import UsageError
 from tools.cli.groups import flag, parser_of
 from tools.cli.program import run_command
-from tools.exporting.names import MAKERS, check_packages
+from tools.exporting.names import MAKERS, NETWORK, NETWORK_INT8, check_packages
 
 _LICENSE, _LANGUAGE = re.compile(r"[a-z0-9][a-z0-9.-]*"), re.compile(r"[a-z]{2,3}(-[A-Za-z]+)?")
 
@@ -77,7 +77,8 @@ def export(flags: ExportFlags) -> None:
     from tools.exporting.folder import check_output
     from tools.exporting.shipping import Wanted, ship
 
-    check_output(flags.output, flags.model)
+    asked = {NETWORK: flags.onnx, NETWORK_INT8: flags.int8}
+    check_output(flags.output, flags.model, [name for name, is_asked in asked.items() if is_asked])
     wanted = Wanted(flags.onnx, flags.int8, flags.speed, flags.license, flags.language)
     ship(flags.model, flags.output, wanted, flags.dev_file)
 

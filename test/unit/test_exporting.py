@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -18,9 +19,11 @@ from processors.glue import TASKS
 from processors.loading import BatchBuilder
 from processors.reading import Examples
 from tools import export
+from tools.cli.errors import UsageError
 from tools.exporting import check
 from tools.exporting.check import check_int8, check_same
 from tools.exporting.dev_set import find_dev_set
+from tools.exporting.folder import check_output, writing_folder
 from tools.exporting.onnx_network import padded_arrays
 from tools.exporting.source import Source
 from tools.run.scores import Scores
@@ -111,6 +114,19 @@ def test_nothing_but_an_export_is_written_over(trained, exports, tmp_path):
         assert status == 2
         assert words in errors
     assert [file.name for file in notes.iterdir()] == ["of mine"]
+
+
+def test_networks_are_not_dropped_unasked(tmp_path):
+    with writing_folder(tmp_path / "out", {}) as folder:
+        (folder / "model.onnx").write_text("a network")
+    check_output(tmp_path / "out", tmp_path / "model", ["model.onnx"])
+    with pytest.raises(UsageError, match="this one would not have: add --onnx, name another"):
+        check_output(tmp_path / "out", tmp_path / "model")
+    with suppress(ValueError), writing_folder(tmp_path / "out", {}) as folder:
+        (folder / "model.onnx").write_text("another")
+        raise ValueError("it is refused")
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "model.onnx").read_text() == "a network"
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_onnxruntime_answers_as_torch_does(small_model, ask, capsys, tmp_path):
     assert status == 1
     assert "model.onnx cannot be read as ONNX" in errors
     status, _, errors = ask(folder, "--onnx", "a film", shows=False)
-    assert status == 1
+    assert status == 2
     assert "holds no model.onnx: python -m tools.export" in errors
 
 

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from model.files import digest, remove_folder, sync, temporary_folder
 from tools.cli.errors import UsageError
-from tools.exporting.names import RECORD
+from tools.exporting.names import NETWORK_FLAGS, RECORD
 
 _FORMAT = 1
 _FILES = "files"  # The record has the digest of each file under this name.
 
 
-def check_output(output: Path, model: Path) -> None:
+def check_output(output: Path, model: Path, wanted: Collection[str] = ()) -> None:
     """See that a folder may be written as ``--output``: it is not there, empty, or an unchanged export.
 
+    Args:
+        wanted: the networks that it is to have.
+
     Raises:
-        UsageError: it is something else, or holds what no export wrote; or it is the model's own.
+        UsageError: it is something else, or holds what no export wrote, or a network that would be lost;
+            or it is the model's own.
     """
     if not os.path.lexists(output):
         return
@@ -42,6 +46,11 @@ def check_output(output: Path, model: Path) -> None:
         raise UsageError(
             f"--output {output} is an export, but {', '.join(sorted(changed)[:3])} in it is not as it was "
             "written: name another folder, or move that one away"
+        )
+    if lost := [flag for name, flag in NETWORK_FLAGS.items() if name in names - set(wanted)]:
+        raise UsageError(
+            f"--output {output} is an export with a network that this one would not have: add "
+            f"{' '.join(lost)}, name another folder, or move that one away"
         )
 
 

@@ -14,6 +14,7 @@ CARD = "README.md"
 RECORD = "export.json"  # It says what was exported, and tells such a folder from others.
 NETWORK = "model.onnx"
 NETWORK_INT8 = "model_int8.onnx"
+NETWORK_FLAGS = {NETWORK: "--onnx", NETWORK_INT8: "--int8"}  # that have them written
 # What an exported network takes, [B, S] each: ids and token types int32, and the mask bool.
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUT = "logits"
