@@ -7,6 +7,7 @@ import pytest
 from run_folders import classes, labels, numbers, run_of, write_run
 
 from tools.results.calibration import calibrate, calibration_of
+from tools.results.chart import Series, figure
 from tools.results.confusion import counts, rates
 from tools.results.curves import points, speeds
 from tools.results.lengths import bins_of
@@ -99,6 +100,15 @@ def test_points_are_those_with_a_number_by_their_last_record():
     rows = [{"step": step, "speed": 10.0 + (step > 3)} for step in range(1, 6)]
     x, y = speeds(rows, "speed")
     assert (x.tolist(), y.tolist()) == ([3, 5], [10, 11])
+
+
+def test_an_axis_is_logarithmic_where_nearly_all_is_above_0():
+    x, y = np.arange(20.0), np.arange(20.0)
+    assert "to-log" in figure("a", "Rate", [Series("a", x, y)], "")  # The first one is 0.
+    assert "to-log" not in figure("a", "Rate", [Series("a", x, y - 2)], "")
+    several = [Series("a", x, y + 1), Series("b", x[:1], y[:1])]
+    assert "to-log" in figure("a", "Rate", several, "")
+    assert figure("a", "Rate", [Series("a", x[:0], y[:0])], "") is None
 
 
 def test_the_calibration_error_is_that_of_the_source():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,8 @@ _MARKS = (
 )
 COLOURS = len(_MARKS)
 _READINGS = 40
+# Where fewer of the points are above 0 there is no logarithmic axis.
+_ABOVE = 0.9
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Series:
     colour: int = 0
     kind: str = "line"
 
+    def above_zero(self) -> Series:
+        """Return the series of those points whose y is above 0."""
+        kept = self.y > 0
+        return replace(self, x=self.x[kept], y=self.y[kept])
+
 
 def figure(
     key: str,
@@ -56,7 +63,7 @@ def figure(
     reach: float = 0,
     with_legend: bool = True,
 ) -> Markup | None:
-    """Return a chart with its title, its legend and, where all is above 0, a switch of its y axis.
+    """Return a chart with its title, its legend and, where most is above 0, a switch of its y axis.
 
     The switch needs no script: the page's style shows the drawing that goes with it.
 
@@ -80,9 +87,10 @@ def figure(
     named = [one for one in drawn if one.kind != "faint"]
     is_alone = "alone" if len(named) == 1 else ""
     heading = (tag("h3", title), legend(named) if with_legend else None)
-    if min(float(one.y.min()) for one in drawn) <= 0:
+    above = [found for one in drawn if len((found := one.above_zero()).x)]
+    if sum(len(one.x) for one in above) < _ABOVE * sum(len(one.x) for one in drawn):
         return tag("figure", tag("div", *heading, class_="bar"), straight, class_=is_alone or None)
-    log = _drawing(f"{key}-log", *words, is_log=True)
+    log = _drawing(f"{key}-log", title, above, *words[2:], is_log=True)
     inputs = [
         tag(
             "input",
