@@ -12,7 +12,7 @@ from callback import heartbeat
 from callback.heartbeat import still
 from callback.progressbar import ProgressBar
 from tools import predict
-from tools.run import start
+from tools.run import page, scoring, start
 
 logger = logging.getLogger(__name__)
 
@@ -80,19 +80,32 @@ def test_only_the_first_process_says_so():
     bar.close()
 
 
-def test_a_run_says_that_it_still_reads_its_data(program, sst2, tmp_path, monkeypatch, capsys):
-    load = start.load_features
+def test_a_run_says_what_it_still_does(program, sst2, tmp_path, monkeypatch, capsys):
+    def slowly(module, name):
+        function = getattr(module, name)
 
-    def load_slowly(*arguments):
-        time.sleep(0.1)
-        return load(*arguments)
+        def slow(*arguments, **others):
+            time.sleep(0.1)
+            return function(*arguments, **others)
 
-    monkeypatch.setattr(start, "load_features", load_slowly)
+        monkeypatch.setattr(module, name, slow)
+
+    slowly(start, "load_features")
+    slowly(start, "log_data_check")
+    slowly(scoring.Scores, "of")
+    slowly(page, "write_report_page")
     monkeypatch.setattr(heartbeat, "_LOOK_SECONDS", 0.01)
     monkeypatch.setattr(heartbeat, "QUIET_SECONDS", 0.05)
-    assert program("--do_train", "--max_steps=1", "--output_dir", tmp_path / "out") == 0
+    flags = ("--do_train", "--do_eval", "--max_steps=1", "--output_dir", tmp_path / "out")
+    assert program(*flags) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "still reading dataset/SST-2/train.tsv, 0 s so far" in lines
+    for what in (
+        "reading dataset/SST-2/train.tsv",
+        "comparing the inputs with each other",
+        "computing the metrics and their intervals",
+        "writing report.html",
+    ):
+        assert f"still {what}, 0 s so far" in lines
 
 
 def test_a_table_that_takes_long_to_classify_is_counted(small_model, ask, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from callback.heartbeat import still
 from tools.cli.errors import error_line
 from tools.machine.runtime import Runtime
 from tools.results.report_page import write_report_page
@@ -26,7 +27,8 @@ def leaving_page(output_dir: Path, runtime: Runtime) -> Iterator[None]:
 def leave_page(output_dir: Path) -> None:
     """Write the page of the run in ``output_dir``, and log where it is; a failure is a warning."""
     try:
-        page = write_report_page(output_dir)
+        with still(f"writing {PAGE_FILE}"):
+            page = write_report_page(output_dir)
     except Exception as error:  # The run is through, and its results are there.
         logger.warning("%s is not written: %s", PAGE_FILE, error_line(error))
     else:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from callback.heartbeat import QUIET_SECONDS
+from callback.heartbeat import QUIET_SECONDS, still
 from callback.history import History
 from callback.progressbar import ProgressBar
 from model.modeling_albert import AlbertForSequenceClassification
@@ -26,6 +26,8 @@ from tools.run.inference import Forward, Inference
 from tools.run.scores import NOTHING, Scores, decisions
 
 logger = logging.getLogger(__name__)
+
+_COMPUTING = "computing the metrics and their intervals"
 
 
 class CutShortError(Exception):
@@ -101,11 +103,12 @@ class Scorer:
             except CutShortError:
                 return {}
             outputs.append(logits)
-            scores |= Scores.of(
-                *(self._task, logits, examples.labels, suffix),
-                is_final=is_final,
-                with_thresholds=bool(kept),
-            )
+            with still(_COMPUTING, is_final):
+                scores |= Scores.of(
+                    *(self._task, logits, examples.labels, suffix),
+                    is_final=is_final,
+                    with_thresholds=bool(kept),
+                )
             # At first, while it trains, a model may well do so.
             if is_final:
                 predictions = decisions(self._task, logits)
@@ -116,8 +119,9 @@ class Scorer:
         of = {"step": step, "model": kept, "precision": self._precision.name, "epoch": epoch}
         known = {key: value for key, value in of.items() if value is not None}
         self._history.write("eval", **known, examples=sum(map(len, dev)), **scores.record())
-        for number, logits in enumerate(outputs if take else ()):
-            take(number, logits)
+        with still("writing what the model says of each example", is_final):
+            for number, logits in enumerate(outputs if take else ()):
+                take(number, logits)
         return scores.metrics
 
     def predict(
@@ -140,7 +144,8 @@ class Scorer:
             metrics = {}
             if len(examples.labels):
                 is_main = self._runtime.is_main
-                scores = Scores.of(self._task, logits, examples.labels, is_final=is_main)
+                with still(_COMPUTING, is_main):
+                    scores = Scores.of(self._task, logits, examples.labels, is_final=is_main)
                 metrics = scores.metrics
                 logger.info("***** Test results of %s *****", name)
                 scores.log(with_intervals=is_main)

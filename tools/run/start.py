@@ -257,7 +257,8 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
         for split in flags.splits_read
     }
     features, dev_rows = divide(features, flags.goals.splits, flags.shares, task)
-    run.record.add("data_check", log_data_check(task, tokenizer, features))
+    with still("comparing the inputs with each other", runtime.is_main):
+        run.record.add("data_check", log_data_check(task, tokenizer, features))
     check_same_start(task, tokenizer, features, model, run.resume_from, runtime)
     test_files = task.paths(inputs.data_dir, "test") if flags.goals.do_predict else []
     test_index = [read_index(task, path) for path in test_files]
