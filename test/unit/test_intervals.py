@@ -61,11 +61,11 @@ def test_the_interval_of_an_accuracy_is_wilsons(hits, examples):
 
 def test_an_interval_holds_what_it_is_of_as_often_as_it_says():
     held = 0
-    for seed in range(60):
+    for seed in range(40):
         predictions, labels = draw("numbers", 100, seed + 1)
         low, high = interval("pearson", predictions, labels)
         held += low <= 0.8626 <= high  # sqrt(35 / 12 / (35 / 12 + 1 + rounding))
-    assert 52 <= held <= 60
+    assert 34 <= held <= 40
 
 
 def test_what_has_no_interval():

@@ -23,6 +23,8 @@ from helpers import (
 )
 from safetensors.torch import load_file
 
+from tools.results.run_folder import RunFolder
+
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 
 
@@ -58,6 +60,11 @@ def test_two_processes_learn_what_one_does(run_classifier, no_dropout, tmp_path)
     # Rank 0 writes what one process writes; each has a log; one of them tokenized.
     written = [{f.name for f in (tmp_path / name).iterdir()} for name in ("one", "two")]
     assert written[1] == written[0] | {"logs"}
+    said = [RunFolder(tmp_path / name).dev_predictions() for name in ("one", "two")]
+    assert [[r["id"], r["prediction"]] for r in said[0]] == [
+        [r["id"], r["prediction"]] for r in said[1]
+    ]
+    assert len(said[0]) == 30
     both = logs(tmp_path / "two" / "logs")
     assert len(both) == 2
     assert "precision = fp32" in both[1]

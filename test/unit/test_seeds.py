@@ -23,33 +23,32 @@ def test_trainings_are_done_that_are_not_there_and_summed_up(
     program, refused, sst2, tmp_path, capsys
 ):
     flags = (*SEVERAL, "--data_dir", sst2)
-    for seed in (42, 43):  # Each is a run as any other.
-        own = (f"--seed={seed}", f"--output_dir=out/seed_{seed}")
-        assert program(*flags, *own) == 0
-    line = refused(*flags, "--seeds=3", status=2)
+    # Each is a run as any other.
+    assert program(*flags, "--seed=42", "--output_dir=out/seed_42") == 0
+    line = refused(*flags, "--seeds=2", status=2)
     assert "out/seed_42 holds an earlier run: --resume leaves trainings that are through" in line
     assert not (tmp_path / "out" / "run.json").exists()
     capsys.readouterr()
 
-    assert program(*flags, "--seeds=3", "--resume") == 0
+    assert program(*flags, "--seeds=2", "--resume") == 0
     shown = capsys.readouterr().out
-    assert "***** seed 43 (2 of 3): out/seed_43 is there *****" in shown
-    assert "***** seed 44 (3 of 3): out/seed_44 *****" in shown
+    assert "***** seed 42 (1 of 2): out/seed_42 is there *****" in shown
+    assert "***** seed 43 (2 of 2): out/seed_43 *****" in shown
     run = RunFolder.find(tmp_path / "out").run
     found = run["seeds"]["metrics"]["acc"]
-    finals = [records(tmp_path / "out" / f"seed_{s}", "eval")[-1]["acc"] for s in (42, 43, 44)]
-    assert found["values"] == dict(zip(("42", "43", "44"), finals, strict=True))
+    finals = [records(tmp_path / "out" / f"seed_{s}", "eval")[-1]["acc"] for s in (42, 43)]
+    assert found["values"] == dict(zip(("42", "43"), finals, strict=True))
     assert found["mean"] == pytest.approx(np.mean(finals))
-    assert (run["status"], run["flags"]["seeds"], run["seeds"]["examples"]) == ("finished", 3, 30)
-    trained = json.loads((tmp_path / "out" / "seed_44" / "training_args.json").read_text())
-    assert (trained["seed"], trained["seeds"], trained["max_steps"]) == (44, 0, 2)
+    assert (run["status"], run["flags"]["seeds"], run["seeds"]["examples"]) == ("finished", 2, 30)
+    trained = json.loads((tmp_path / "out" / "seed_43" / "training_args.json").read_text())
+    assert (trained["seed"], trained["seeds"], trained["max_steps"]) == (43, 0, 2)
     assert f"acc: mean {np.mean(finals):.4f}" in shown
     assert shown.strip().endswith("report: out/report.html")
     page = (tmp_path / "out" / "report.html").read_text()
-    assert re.search(rf"<h1>Accuracy {np.mean(finals):.3f} ± 0.\d+ over 3 seeds.</h1>", page)
-    assert page.count("<bdi>seed_4") >= 3
+    assert re.search(rf"<h1>Accuracy {np.mean(finals):.3f} ± 0.\d+ over 2 seeds.</h1>", page)
+    assert page.count("<bdi>seed_4") >= 2
     # What is summed up are repetitions.
-    line = refused(*flags, "--seeds=4", "--resume", "--learning_rate=1e-3", status=2)
+    line = refused(*flags, "--seeds=3", "--resume", "--learning_rate=1e-3", status=2)
     assert "the trainings in out had --learning_rate 5e-05, and not 0.001: give the same" in line
 
 
