@@ -100,6 +100,15 @@ def test_an_old_folder_gives_a_page_with_what_there_is(tmp_path, records, predic
     assert words in text
 
 
+def test_two_dev_files_come_in_their_order(tmp_path):
+    write_run(tmp_path, predictions=classes())
+    text = report_page(RunFolder(write_run(tmp_path, predictions=classes(), suffix="-mm")))
+    assert re.findall(r"<h2>(What.*?)</h2>", text) == [
+        "What it takes for what",
+        "What it takes for what (dev-mm)",
+    ]
+
+
 def test_a_failed_run_says_so_first(tmp_path):
     found = {"status": "failed", "error": "the loss is nan at step 1"}
     text = report_page(RunFolder(write_run(tmp_path, found)))

@@ -54,9 +54,9 @@ class Scored:
 
 
 def scored_sets(folder: RunFolder) -> list[Scored]:
-    """Return what a run left of its dev files, in the order of their names; none of a run without."""
-    files = sorted((folder.path / PREDICTIONS).glob("dev*.jsonl"))
-    suffixes = [found[1] for file in files if (found := _FILE.fullmatch(file.name))]
+    """Return what a run left of its dev files, in the order of their suffixes; none of a run without."""
+    names = (file.name for file in (folder.path / PREDICTIONS).glob("dev*.jsonl"))
+    suffixes = sorted(found[1] for name in names if (found := _FILE.fullmatch(name)))
     named = folder.run.get("task")
     classes = named.get("classes") if isinstance(named, dict) else None
     sets = (_scored(suffix, folder.dev_predictions(suffix), classes or []) for suffix in suffixes)
