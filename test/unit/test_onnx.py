@@ -47,6 +47,14 @@ def test_onnxruntime_answers_as_torch_does(small_model, ask, capsys, tmp_path):
     assert close == pytest.approx(exact, abs=0.3)  # The random weights are large, the sums short.
     assert close != pytest.approx(exact, abs=1e-6)
 
+    # The card's lines do it without this project.
+    *_, code, _ = (out / "README.md").read_text().split("```")
+    found = {}
+    exec(code.removeprefix("python").replace("DIR", str(out)), found)  # noqa: S102
+    odds = found["logits"][0, 1] - found["logits"][0, 0]
+    (record,) = ask(folder, "a text")[1]
+    assert 1 / (1 + np.exp(-odds)) == pytest.approx(record["probabilities"]["1"], abs=1e-5)
+
     # The process needs no torch for it.
     code = (
         "import sys\nsys.modules['torch.nn'] = None\nfrom tools import predict\n"

@@ -43,7 +43,7 @@ def _body(source: Source, facts: CardFacts) -> Iterator[str]:
     yield "\n## Limits\n"
     yield from _limits(source, facts)
     yield "\n## Use\n"
-    yield from usage_lines(config, bool(facts.networks))
+    yield from usage_lines(config, bool(facts.networks), source.tokenizer.json is not None)
     if facts.networks:
         yield "\nThe networks of ONNX take batches of any size and inputs of any length up to"
         yield f"{config.max_position_embeddings} tokens:\n"

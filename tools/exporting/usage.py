@@ -33,8 +33,17 @@ encoded = tokenizer.encode_batch([{texts}])
 ```"""
 
 
-def usage_lines(config: AlbertConfig, has_onnx: bool) -> Iterator[str]:
-    """Yield how transformers takes the folder and, where it has them, onnxruntime its networks."""
+def usage_lines(config: AlbertConfig, has_onnx: bool, has_tokenizer: bool) -> Iterator[str]:
+    """Yield how transformers takes the folder and, where it has them, onnxruntime its networks.
+
+    Args:
+        has_tokenizer: whether it has a tokenizer.json, as all vocabularies do that the tokenizers library
+            can read.
+    """
+    if not has_tokenizer:
+        yield "The tokenizers library cannot do what this vocabulary does, so transformers' pipeline does"
+        yield "not take it; albert-pytorch-glue's `python -m tools.predict --model DIR` does."
+        return
     one = '{"text": "one text", "text_pair": "another"}' if config.has_pairs else '"a text"'
     yield _PIPELINE.replace("{inputs}", one)
     if has_onnx:
