@@ -49,7 +49,7 @@ else
     use_test_environment
     try_requirements tensorflow requirements-tensorflow.txt "the tests that need TensorFlow"
     try_requirements triton requirements-triton.txt "the tests that need Triton"
-    try_requirements pyarrow requirements-optional.txt "the tests that need pyarrow"
+    try_requirements matplotlib requirements-optional.txt "the tests that need pyarrow or matplotlib"
 fi
 cd "$ROOT"
 exec "$PYTHON" -m pytest --numprocesses logical --dist worksteal "$@"
