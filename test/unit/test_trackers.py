@@ -16,6 +16,8 @@ from callback.trackers.base import Point, Tracker, without_secrets
 from callback.trackers.points import Points
 from callback.trackers.reporter import Reporter
 from tools.run import trackers
+from tools.run.flags import parse_flags
+from tools.run.output_dir import open_training_record
 
 STEP = {"event": "step", "time": 5.0, "step": 3, "loss": 0.5, "grad_norm": None, "epoch": 0.25}
 FLAGS = {"batch_size": 8, "fp16": False, "labels": ["a", "b"], "resume": None}
@@ -296,3 +298,16 @@ def test_secrets_of_an_address_are_not_shown():
     assert without_secrets("https://me:word@host:1/a") == "https://host:1/a"
     assert without_secrets("http://host/?write_token=abc") == "http://host/"
     assert without_secrets("sqlite:////tmp/a.db") == "sqlite:////tmp/a.db"
+
+
+def test_a_new_training_is_a_new_run_of_the_tracker(tmp_path):
+    out = tmp_path / "out"
+    for name in ("metrics.jsonl", "trackers/wandb.json", "tensorboard/events.out.tfevents.1"):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).touch()
+    words = ["--do_train", "--overwrite_output_dir", "--output_dir", str(out)]
+    open_training_record(parse_flags(words))
+    assert sorted(entry.name for entry in (out / "previous" / "1").iterdir()) == [
+        *("metrics.jsonl", "tensorboard", "trackers")
+    ]
+    assert not (out / "trackers").exists()
