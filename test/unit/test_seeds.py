@@ -52,15 +52,19 @@ def test_trainings_are_done_that_are_not_there_and_summed_up(
     assert "the trainings in out had --learning_rate 5e-05, and not 0.001: give the same" in line
 
 
-def test_what_cannot_be_repeated_is_refused(refused, monkeypatch, tmp_path):
+def test_what_cannot_be_repeated_is_refused(refused, monkeypatch, tmp_path, sst2):
     for words, said in (
         (("--do_train", "--seeds=3"), "--seeds needs --do_eval"),
         (("--do_eval", "--seeds=3"), "--seeds needs --do_train"),
     ):
         assert said in refused(*words, status=2)
+    line = refused(*SEVERAL, "--seeds=2", "--data_dir=nowhere", status=2)
+    assert "nowhere/train.tsv is missing" in line
+    assert not (tmp_path / "out").exists()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "metrics.jsonl").touch()
-    assert "holds a training without --seeds" in refused(*SEVERAL, "--seeds=2", status=2)
+    line = refused(*SEVERAL, "--seeds=2", "--data_dir", sst2, status=2)
+    assert "holds a training without --seeds" in line
     of_torchrun = {"WORLD_SIZE": 2, "RANK": 0, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 2}
     for name, value in (of_torchrun | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 1}).items():
         monkeypatch.setenv(name, str(value))

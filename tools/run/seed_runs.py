@@ -25,6 +25,8 @@ from tools.results.seeds import folder_name, lines_of, summarize
 from tools.run.custom_flags import CustomFlags
 from tools.run.data_flags import ShareFlags
 from tools.run.flags import Flags
+from tools.run.hub_inputs import with_folders
+from tools.run.inputs import find_inputs
 from tools.run.output_dir import has_weights, is_run
 from tools.run.page import leave_page
 from tools.run.previous import hold
@@ -58,13 +60,14 @@ def train_seeds(flags: Flags, words: Sequence[str]) -> None:
         words: the command line, which each training gets with its own seed and folder.
 
     Raises:
-        UsageError: the folder holds another run, or trainings that no flag says anything of, or ones with
-            other flags; or a training was used wrongly, which it says itself.
+        UsageError: files are missing; or the folder holds another run, or trainings that no flag says
+            anything of, or ones with other flags; or a training was used wrongly, which it says itself.
         ValueError: a training failed.
         StoppedError: a signal stopped one.
     """
     folder, first = flags.records.output_dir, flags.training.seed
     setup_logging(is_main=True)
+    find_inputs(with_folders(flags))  # What is missing is said before anything is written.
     make_named_folder("--output_dir", folder)
     with hold(folder) as lock:
         if lock is None:
