@@ -215,6 +215,7 @@ def prepare(flags: DemoFlags) -> None:
                 write_dataset(folder, splits)
                 move_files(folder, data_dir)
         if not have_model:
+            say(f"making the model: a vocabulary of {VOCABULARY_SIZE} pieces, and random weights")
             with temporary_folder(model_dir) as folder:
                 write_model(folder, [text for text, _ in splits["train"]])
                 move_files(folder, model_dir)

@@ -17,6 +17,7 @@ from model.files import make_folder, remove_temporary_files, writing
 from tools.cli.errors import UsageError, ended_by, error_line
 from tools.cli.paths import ROOT
 from tools.machine.parent import name_launcher
+from tools.results.run_folder import PAGE_FILE
 from tools.run.previous import finish_moving, hold, is_half_moved, move_to_previous
 from tools.run.recipe import Launch
 from tools.run.remedies import short
@@ -86,7 +87,7 @@ def next_commands(model: Path) -> str:
     words = ["python" if is_ours else sys.executable]
     words += ["-m", "tools.predict"] if Path.cwd() == ROOT else [short(ROOT / "tools/predict.py")]
     ask = shlex.join([*words, "--model", short(model)])
-    page = model / "report.html"
+    page = model / PAGE_FILE
     open_it = f"\nOpen {short(page)}: how good it is, how sure that is, what it gets wrong"
     return (
         f"The trained model is in {short(model)}{open_it if page.is_file() else ''}\n"
