@@ -130,7 +130,7 @@ def strip(outcome: Outcome, low: float, high: float) -> Markup:
     words = [
         tag("text", short(v), x=at(v), y=40, class_=c) for v, c in ((low, ""), (high, "at-end"))
     ]
-    if outcome.baseline is not None and 0.12 < (outcome.baseline - low) / span < 0.88:
+    if outcome.baseline is not None and 0.2 < (outcome.baseline - low) / span < 0.8:
         words.append(tag("text", "baseline", x=at(outcome.baseline), y=40, class_="middle"))
     label = "; ".join(told)
     drawn = [*parts, *words]
