@@ -34,8 +34,8 @@ def interval(name: str, predictions: np.ndarray, labels: np.ndarray) -> Interval
         predictions, labels: as :func:`processors.metrics.compute_metrics` has them.
 
     Returns:
-        the lower and the upper end; None where none is defined, as of predictions that are all alike, or
-        of fewer than 10 examples (for the accuracy, of none).
+        the lower and the upper end; None where none is defined, as of a correlation with predictions that
+        are all alike, or of fewer than 10 examples (for the accuracy, of none).
     """
     if name == "acc":
         return wilson(int(np.sum(predictions == labels)), len(labels))
