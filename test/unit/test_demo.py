@@ -154,7 +154,8 @@ def test_the_demonstration_learns_and_says_what_to_type_next(demonstration, clon
     assert result.returncode == 0, result.stdout + result.stderr
     assert accuracy(result.stdout)[-1] > 0.65
     ask, own = result.stdout.splitlines()[-2:]
-    assert "The trained model is in outputs/demo/SST-2\nOpen outputs/demo/SST-2/report.html: " in result.stdout
+    place = "outputs/demo/SST-2"
+    assert f"The trained model is in {place}\nOpen {place}/report.html: " in result.stdout
     assert "README.md" in own
     answer = command("bash", "-c", ask, cwd=clone)
     assert answer.returncode == 0, answer.stderr
