@@ -84,14 +84,25 @@ def test_an_export_is_a_model_with_its_card(trained, exports, ask, tmp_path):
     assert low < metric["value"] < high
     assert result["dataset"]["args"]["examples"] == 30
     assert "| `--learning_rate` | `0.003` |" in card
+    assert "would reach" not in card
     # transformers cuts texts as in the training.
     tokenizer = json.loads((out / "tokenizer_config.json").read_text())
     assert (tokenizer["model_max_length"], tokenizer["truncation_side"]) == (32, "left")
 
-    # It takes the place of itself, as long as nobody has changed it.
+    # It takes the place of itself, as long as nobody has changed it. A run.json tells more.
     before = sorted(tmp_path.iterdir())
+    sha256 = result["dataset"]["args"]["sha256"]
+    dev = {"path": f"/{SECRET}/dev.tsv", "sha256": sha256, "rows": 30, "cut": 4}
+    run = {"data": {"dev": dev}, "baseline": {"acc": 0.53, "class": "1"}, "steps": 77}
+    run["flags"] = json.loads((trained / "training_args.json").read_text())
+    (trained / "run.json").write_text(json.dumps(run))
     assert exports("--model", trained, "--output", out)[0] == 0
-    assert "license" not in metadata_of((out / "README.md").read_text())
+    card = (out / "README.md").read_text()
+    assert SECRET not in card
+    assert "license" not in metadata_of(card)
+    assert "Always `1` would reach: acc 0.5300." in card
+    assert f"| dev | `dev.tsv` | 30 | 4 | `{sha256}` |" in card
+    assert "steps: `77`" in card
     (out / "README.md").write_text("my own words")
     status, _, errors = exports("--model", trained, "--output", out)
     assert status == 2

@@ -77,8 +77,12 @@ def _quality(facts: CardFacts, run: Mapping[str, Any]) -> Iterator[str]:
         ends = facts.scores.intervals.get(name)
         low, high = (f"{end:.4f}" for end in ends) if ends else ("–", "–")
         yield f"| {_code(name)} | {value:.4f} | {low} | {high} |"
-    baseline = run.get("baseline")
-    if isinstance(baseline, Mapping):
+    baseline, recorded = run.get("baseline"), run.get("data") or {}
+    of_same_files = all(
+        recorded.get("dev" + file.suffix, {}).get("sha256") == file.sha256
+        for file in facts.dev.files
+    )
+    if isinstance(baseline, Mapping) and of_same_files:
         said = ", ".join(f"{k} {v:.4f}" for k, v in baseline.items() if isinstance(v, float))
         always = f"Always {_code(str(baseline['class']))}" if "class" in baseline else "The mean"
         if said:
