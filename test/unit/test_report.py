@@ -100,6 +100,15 @@ def test_an_old_folder_gives_a_page_with_what_there_is(tmp_path, records, predic
     assert words in text
 
 
+def test_an_evaluation_alone_is_no_curve(tmp_path):
+    records = [{"event": "eval", "model": "model", "examples": 40, "acc": 0.75}]
+    text = report_page(
+        RunFolder(write_run(tmp_path, run_of(steps=0, kept=None), records, classes()))
+    )
+    assert "How it was trained" not in text
+    assert "What it takes for what" in text
+
+
 def test_two_dev_files_come_in_their_order(tmp_path):
     write_run(tmp_path, predictions=classes())
     text = report_page(RunFolder(write_run(tmp_path, predictions=classes(), suffix="-mm")))

@@ -55,7 +55,7 @@ class Outcome:
         """The records of the evaluations of the training, by their step, each step once.
 
         The evaluation of the kept model, whose record has no step, is among them, at the step that its
-        weights are of.
+        weights are of. Of a run that did not train there are none.
         """
         kept = self.folder.run.get("best_step") if self.folder.run.get("kept") == "best" else None
         found = {}
@@ -63,7 +63,7 @@ class Outcome:
             model, step = record.get("model"), record.get("step")
             if step is None and model == "model":
                 step = kept or self.steps
-            if step is not None and model in (None, "model"):
+            if step and model in (None, "model"):
                 found[step] = record | {"step": step}
         return [found[step] for step in sorted(found)]
 
