@@ -16,31 +16,35 @@ import logging
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
 # isort: split
-from callback.checkpointing import checkpoint_step, save_final
+from callback.checkpointing import checkpoint_step
 from callback.heartbeat import still
-from callback.history import History
 from model.checkpoint import load_model
 from model.configuration_albert import AlbertConfig
 from model.modeling_albert import AlbertForSequenceClassification
 from processors.batching import TrainingPlan
 from processors.loading import common_batches, training_steps
 from processors.submission import write_submission
-from tools.cli.errors import StoppedError, ended_by
 from tools.cli.program import end_program, run_command
 from tools.machine.distributed import rank_of
 from tools.machine.parent import follow_launcher
 from tools.machine.runtime import Runtime, start_runtime
 from tools.machine.stop_signals import StopSignals
 from tools.precision.scoring import ScoringPrecision
+from tools.run.best import Best
 from tools.run.checkpoints import Checkpoints
 from tools.run.dev_predictions import DevPredictions
 from tools.run.dry_run import dry_run
 from tools.run.due import Due, Missed
+from tools.run.endings import (
+    stop_if_diverged,
+    stop_if_nothing_changed,
+    stopped,
+    stopped_at_the_end,
+)
 from tools.run.flags import Flags, build_parser
 from tools.run.inference import prepare_to_score
 from tools.run.loss import weigh_loss
@@ -61,8 +65,6 @@ from tools.run.start import Run, Start, load_start, open_run, share_checkpoints
 from tools.run.training import TrainingState, build_plan, build_state, log_plan
 
 logger = logging.getLogger("run_classifier")
-
-_STOPS = "--stop_point %s is reached after %d steps"
 
 
 def main(flags: Flags) -> None:
@@ -93,8 +95,8 @@ def main(flags: Flags) -> None:
         if flags.goals.do_train:
             flags = with_training_defaults(flags, start, runtime.processes.world_size)
             with StopSignals(runtime.processes) as stop, run.record.timed("training"):
-                model = train(flags, runtime, run, start, scorer, stop)
-                model = finish(runtime, run, start, model, flags.records.save_format)
+                model, best = train(flags, runtime, run, start, scorer, stop)
+                model = finish(runtime, run, model, best)
                 if stop.ends_run():
                     raise stopped_at_the_end(stop.number, run.output_dir)
         else:
@@ -109,8 +111,8 @@ def main(flags: Flags) -> None:
 
 def train(
     flags: Flags, runtime: Runtime, run: Run, start: Start, scorer: Scorer, stop: StopSignals
-) -> AlbertForSequenceClassification:
-    """Train the model that the run starts with; return it in fp32.
+) -> tuple[AlbertForSequenceClassification, Best]:
+    """Train the model that the run starts with; return it in fp32, and which one is kept.
 
     Raises:
         StoppedError: a signal came; there is a checkpoint to go on from.
@@ -146,13 +148,16 @@ def train(
     checkpoints = Checkpoints(
         run.output_dir, start.tokenizer, run.history, due, limit, state.global_step
     )
+    best = Best(flags.records, due, start.tokenizer, run.record, runtime.processes)
+    if start.saved:
+        best.restore(run.history, state.global_step, state.fp32_model())
     batches = common_batches(plan, examples, runtime.device.torch_device, state.global_step)
     with still("preparing the first steps", runtime.is_main):
         state.warm_up(batches)
     meter = Meter(runtime, state, plan, run.history, run.record, flags.training.padding)
     device, workers = runtime.device.torch_device, flags.machine.workers
     steps = training_steps(plan, examples, device, state.global_step, workers)
-    if state.global_step and stopped_there(runtime, run.history, due, scorer, state, plan, stop):
+    if state.global_step and stopped_there(runtime, run, due, best, scorer, state, plan, stop):
         steps = iter(())
     elif state.global_step < plan.total_steps and runtime.is_main:
         run.history.drop_end()
@@ -177,17 +182,15 @@ def train(
         metrics = {}
         if due.evaluate(step):
             with meter.paused():
-                model, done = state.fp32_model(), state.global_step
-                with run.record.timed("evaluation"):
-                    of = {"step": done, "epoch": round(done / plan.steps_per_epoch, 6)}
-                    metrics = scorer.evaluate(model, **of, is_stopped=stop.is_asked)
-                run.record.save()
+                metrics = score_step(run, scorer, best, state, plan, stop)
 
-        if due.stop(metrics):
+        if due.stop(metrics) or best.is_exhausted:
             if not step.closes_epoch:
                 meter.end_epoch(step)
-            logger.info(_STOPS, due.stop_point, step.global_step)
+            logger.info(*why_it_ends(due, best, due.stop(metrics), step.global_step))
             break
+    if state.global_step == plan.total_steps and best.lacks_last(state.global_step):
+        score_step(run, scorer, best, state, plan, stop)
     if stop.ends_training():
         losses = meter.stop()
         stop_if_diverged(losses)
@@ -197,13 +200,39 @@ def train(
         raise stopped(stop.number, state.global_step, checkpoints.folder(state))
     meter.finish()
     stop_if_nothing_changed(state.global_step, state.precision.skipped_steps)
-    return state.fp32_model()
+    return state.fp32_model(), best
+
+
+def score_step(
+    run: Run,
+    scorer: Scorer,
+    best: Best,
+    state: TrainingState,
+    plan: TrainingPlan,
+    stop: StopSignals,
+) -> dict[str, float]:
+    """Score the model as it is; keep it if it is the best so far. A signal makes it no metrics: {}."""
+    model, done = state.fp32_model(), state.global_step
+    epoch = round(done / plan.steps_per_epoch, 6)
+    with run.record.timed("evaluation"):
+        metrics = scorer.evaluate(model, done, epoch, is_stopped=stop.is_asked)
+    best.consider(metrics, done, model)
+    run.record.save()
+    return metrics
+
+
+def why_it_ends(due: Due, best: Best, at_stop_point: bool, step: int) -> tuple[str, float, int]:
+    """Return the words, and what stands in them, of a training that ends before its last step."""
+    if at_stop_point:
+        return "--stop_point %s is reached after %d steps", due.stop_point, step
+    return "--patience %d is at its end after %d steps", best.patience, step
 
 
 def stopped_there(
     runtime: Runtime,
-    history: History,
+    run: Run,
     due: Due,
+    best: Best,
     scorer: Scorer,
     state: TrainingState,
     plan: TrainingPlan,
@@ -215,81 +244,28 @@ def stopped_there(
     """
     global_step = state.global_step
     epochs, steps_after = divmod(global_step, plan.steps_per_epoch)
-    missed = due.missed(global_step, steps_after == 0, history, runtime)
+    missed = due.missed(global_step, steps_after == 0, run.history, runtime)
     metrics = {}
     if missed == Missed.EVALUATION:
-        model = state.fp32_model()
-        of = {"step": global_step, "epoch": round(global_step / plan.steps_per_epoch, 6)}
-        metrics = scorer.evaluate(model, **of, is_stopped=stop.is_asked)
-    if missed != Missed.STOP and not due.stop(metrics):
+        metrics = score_step(run, scorer, best, state, plan, stop)
+    at_stop_point = missed == Missed.STOP or due.stop(metrics)
+    if not (at_stop_point or best.is_exhausted):
         return False
-    if steps_after and not history.has("epoch", global_step):
-        history.write("epoch", epoch=epochs, step=global_step, fps=0.0)  # Nobody measured it.
-    logger.info(_STOPS, due.stop_point, global_step)
+    if steps_after and not run.history.has("epoch", global_step):
+        run.history.write("epoch", epoch=epochs, step=global_step, fps=0.0)  # Nobody measured it.
+    logger.info(*why_it_ends(due, best, at_stop_point, global_step))
     return True
 
 
-def stop_if_diverged(losses: dict[int, float]) -> None:
-    """End the run where a loss, by its global step, is no finite number.
-
-    Raises:
-        ValueError: names the step and the remedy.
-    """
-    for global_step, loss in losses.items():
-        if not math.isfinite(loss):
-            if global_step == 1:  # No weight has changed yet.
-                raise ValueError(
-                    f"the loss is {loss} at the first step: the weights that the training starts from, or "
-                    "its numbers, are too large; in fp16 --bf16 may do in place of --fp16"
-                )
-            raise ValueError(
-                f"the loss is {loss} at step {global_step}: try a lower --learning_rate"
-            )
-
-
-def stop_if_nothing_changed(steps: int, skipped_steps: int) -> None:
-    """End the run where every step overflowed: its model is the one that it started with.
-
-    Raises:
-        ValueError: says so, and the remedy.
-    """
-    if 0 < steps <= skipped_steps:
-        raise ValueError(
-            f"each of the {steps} steps overflowed in fp16, so that no weight changed: train for more "
-            "steps, which the loss scale needs to adapt, or with --bf16 in place of --fp16"
-        )
-
-
-def stopped(number: int, global_step: int, checkpoint: Path) -> StoppedError:
-    """Return how a training ends that a signal stopped after ``global_step``."""
-    what = ended_by(number)
-    if not global_step:
-        return StoppedError(number, f"{what} before the first step")
-    return StoppedError(
-        number,
-        f"{what} after step {global_step}: {checkpoint} is saved; --resume goes on from there",
-    )
-
-
-def stopped_at_the_end(number: int, output_dir: Path) -> StoppedError:
-    """Return how a run ends that a signal stopped when its training was through."""
-    what = f"{ended_by(number)} after the last step"
-    return StoppedError(number, f"{what}: {output_dir} has the trained model")
-
-
 def finish(
-    runtime: Runtime,
-    run: Run,
-    start: Start,
-    model: AlbertForSequenceClassification,
-    save_format: str,
+    runtime: Runtime, run: Run, model: AlbertForSequenceClassification, best: Best
 ) -> AlbertForSequenceClassification:
-    """Save a trained model; return it as loading it again gives it, in every process.
+    """Save the trained model, or the best one; return it as loading it again gives it, in every process.
 
     So what is scored next is what was saved, to the last bit.
     """
     if runtime.is_main:
-        save_final(run.output_dir, model, start.tokenizer, save_format)
+        best.save(model)
         fused = model.albert.encoder.fused
         model = load_model(run.output_dir, AlbertConfig.from_file(run.output_dir))
         model.albert.encoder.fused = fused

@@ -48,32 +48,38 @@ def save_final(
 ) -> None:
     """Write the trained model to ``output_dir``; it is on the disk when this returns.
 
-    Where a model is there already, no mixture of the two is ever found: if other files than the weights
-    change, the old weights go first, and the new ones come last.
-
     Raises:
         DiskError: the disk is full.
     """
     with temporary_folder(output_dir) as folder:
-        _save_with_vocabulary(model, tokenizer, folder, layout)
-        names = {file.name for file in folder.iterdir()}
-        for file in folder.iterdir():
-            there = output_dir / file.name
-            if file.name not in WEIGHTS_NAMES and there.is_file() and digest(file) == digest(there):
-                sync(there)
-                file.unlink()
-        weights = find_weights(folder).name
-        # A vocabulary of another kind would be found in the place of this one.
-        old = [name for name in set(TOKENIZER_FILES) - names if (output_dir / name).exists()]
-        if old or len(list(folder.iterdir())) > 1:
-            _remove(output_dir, *WEIGHTS_NAMES)
-            _remove(output_dir, *old)
-        move_files(folder, output_dir, last=[weights])
-        _remove(output_dir, *(name for name in WEIGHTS_NAMES if name != weights))
+        save_with_vocabulary(model, tokenizer, folder, layout)
+        place_model(folder, output_dir)
+
+
+def place_model(folder: Path, output_dir: Path) -> None:
+    """Move a model's files from a folder on the same disk; all are on the disk when this returns.
+
+    Where a model is there already, no mixture of the two is ever found: if other files than the weights
+    change, the old weights go first, and the new ones come last.
+    """
+    names = {file.name for file in folder.iterdir()}
+    for file in folder.iterdir():
+        there = output_dir / file.name
+        if file.name not in WEIGHTS_NAMES and there.is_file() and digest(file) == digest(there):
+            sync(there)
+            file.unlink()
+    weights = find_weights(folder).name
+    # A vocabulary of another kind would be found in the place of this one.
+    old = [name for name in set(TOKENIZER_FILES) - names if (output_dir / name).exists()]
+    if old or len(list(folder.iterdir())) > 1:
+        _remove(output_dir, *WEIGHTS_NAMES)
+        _remove(output_dir, *old)
+    move_files(folder, output_dir, last=[weights])
+    _remove(output_dir, *(name for name in WEIGHTS_NAMES if name != weights))
     logger.info(_SAVING, output_dir)
 
 
-def _save_with_vocabulary(
+def save_with_vocabulary(
     model: AlbertForSequenceClassification, tokenizer: Tokenizer, folder: Path, layout: str
 ) -> None:
     """Write both; the model's configuration says which vocabulary it is."""
@@ -107,14 +113,12 @@ def save_checkpoint(
     """
     target = checkpoint_folder(output_dir, global_step)
     with temporary_folder(output_dir) as folder:
-        _save_with_vocabulary(model, tokenizer, folder, "huggingface")
+        save_with_vocabulary(model, tokenizer, folder, "huggingface")
         state = {"classifier": model.classifier.state_dict(), "training": stateful.state_dict()}
         # Into a path torch writes by itself, and does not say what went wrong.
         with (folder / STATE_NAME).open("wb") as file:
             torch.save(state, file)
-        digests = {file.name: digest(file) for file in sorted(folder.iterdir())}
-        manifest = json.dumps({"step": global_step, "sha256": digests}, indent=2) + "\n"
-        (folder / MANIFEST_NAME).write_text(manifest, encoding="utf-8")
+        write_manifest(folder, {"step": global_step})
         for file in (*folder.iterdir(), folder):
             sync(file)
         if target.exists():
@@ -123,6 +127,13 @@ def save_checkpoint(
         sync(output_dir)
     logger.info(_SAVING, target)
     return target
+
+
+def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write what a folder is, and the digests of its files: by them :func:`is_whole` tells."""
+    digests = {file.name: digest(file) for file in sorted(folder.iterdir())}
+    text = json.dumps({**facts, "sha256": digests}, indent=2) + "\n"
+    (folder / MANIFEST_NAME).write_text(text, encoding="utf-8")
 
 
 def drop_checkpoints(
@@ -147,12 +158,12 @@ def drop_checkpoints(
 
 def find_checkpoints(output_dir: Path) -> list[Path]:
     """Return the checkpoints in ``output_dir``, the earliest first; damaged ones are left out."""
-    return [entry for entry in _checkpoint_folders(output_dir) if _is_whole(entry)]
+    return [entry for entry in _checkpoint_folders(output_dir) if is_whole(entry)]
 
 
 def newest_checkpoint(output_dir: Path) -> Path | None:
     """Return the last checkpoint in ``output_dir`` that is whole, without a look into those before it."""
-    return next(filter(_is_whole, reversed(_checkpoint_folders(output_dir))), None)
+    return next(filter(is_whole, reversed(_checkpoint_folders(output_dir))), None)
 
 
 def checkpoint_folder(output_dir: Path, global_step: int) -> Path:
@@ -221,7 +232,8 @@ class SavedState:
             raise ValueError(f"{self._checkpoint} is of another run: {reason}") from error
 
 
-def _is_whole(checkpoint: Path) -> bool:
+def is_whole(checkpoint: Path) -> bool:
+    """Return whether all files that a folder's manifest lists are as they were written; warn if not."""
     try:
         problems = _problems(checkpoint)
     except (OSError, ValueError) as error:

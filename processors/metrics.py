@@ -99,6 +99,10 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 }
 
 
+# Of all others, more is better.
+LOWER_IS_BETTER = ("mae", "rmse")
+
+
 def classes_or_scores(logits: np.ndarray) -> np.ndarray:
     """Return the class of the largest of [N, C] logits: [N]; with one output, the numbers themselves."""
     return logits[:, 0] if logits.shape[1] == 1 else logits.argmax(axis=1)

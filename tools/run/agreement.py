@@ -38,7 +38,15 @@ def check_same_flags(flags: Flags, runtime: Runtime) -> None:
     facts |= {name: getattr(inputs, name) for name in same_of_inputs}
     facts |= {
         name: getattr(records, name)
-        for name in ("logging_steps", "eval_steps", "save_steps", "save_epochs", "resume")
+        for name in (
+            "logging_steps",
+            "eval_steps",
+            "keep",
+            "patience",
+            "save_steps",
+            "save_epochs",
+            "resume",
+        )
     }
     facts = {f"--{name}": value for name, value in facts.items()}
     facts["the type of device"] = runtime.device.type

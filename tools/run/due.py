@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from callback.history import History
 from processors.loading import TrainingStep
+from processors.metrics import LOWER_IS_BETTER
 from tools.machine.runtime import Runtime
 from tools.run.flags import RecordFlags
 
@@ -67,14 +68,25 @@ class Due:
             return global_step % self._flags.eval_steps == 0
         return closes_epoch
 
+    def score(self, metrics: Mapping[str, float]) -> float:
+        """Return how good an evaluation is, by the first metric: the more the better."""
+        value = metrics[self._metric]
+        return -value if self._metric in LOWER_IS_BETTER else value
+
+    def shown(self, score: float) -> str:
+        """Return the first metric and its value, of a score."""
+        value = -score if self._metric in LOWER_IS_BETTER else score
+        return f"{self._metric} = {value:.4g} on dev"
+
     def stop(self, metrics: Mapping[str, float]) -> bool:
         """Return whether the run ends with these metrics of an evaluation, or with none of them ({})."""
         return bool(metrics) and metrics[self._metric] >= self.stop_point < 1
 
     def scores(self, history: History) -> dict[int, float]:
-        """Return what the evaluations of the training came to so far, by their step."""
-        found = {step: row.get(self._metric) for step, row in history.evaluations.items()}
-        return {step: score for step, score in found.items() if isinstance(score, int | float)}
+        """Return how good the evaluations of the training were so far, by their step."""
+        rows = history.evaluations.items()
+        known = {s: row for s, row in rows if isinstance(row.get(self._metric), int | float)}
+        return {step: self.score(row) for step, row in known.items()}
 
     def missed(
         self, global_step: int, closes_epoch: bool, history: History, runtime: Runtime
@@ -88,9 +100,9 @@ class Due:
         """
         missed = Missed.NOTHING
         if runtime.is_main and self._evaluate_at(global_step, closes_epoch):
-            score = self.scores(history).get(global_step)
-            if score is None:
+            metrics = history.evaluations.get(global_step, {})
+            if global_step not in self.scores(history):
                 missed = Missed.EVALUATION
-            elif self.stop({self._metric: score}):
+            elif self.stop(metrics):
                 missed = Missed.STOP
         return Missed(int(runtime.processes.all_reduce_max(missed, runtime.device)))

@@ -176,6 +176,18 @@ class RecordFlags:
         type=Number(int, 0),
         metavar="N",
     )
+    keep: str = flag(
+        None,
+        "which model is saved in the end: that of the best evaluation, by the task's first metric, or as "
+        "in the references the last one (default: best with --do_eval)",
+        choices=("best", "last"),
+    )
+    patience: int = flag(
+        0,
+        "with --do_eval: end the training after N evaluations in a row that are no better; 0 = never",
+        type=Number(int, 0),
+        metavar="N",
+    )
     save_steps: int = flag(
         1000,
         "write a checkpoint every N optimizer steps; 0 or less = never",
@@ -303,6 +315,9 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
     limit = records.save_total_limit
     if limit is None:
         limit = 0 if goals.eval_all_checkpoints else _CHECKPOINTS_KEPT
+    keep = records.keep
+    if goals.do_train and keep is None:
+        keep = "best" if goals.do_eval else "last"
     output_dir = records.output_dir or Path(f"./outputs/{task.folder}")
     return Flags(
         goals=replace(goals, eval_batch_size=eval_batch_size),
@@ -316,7 +331,7 @@ def _make_flags(namespace: argparse.Namespace) -> Flags:
             model_name_or_path=inputs.model_name_or_path or Path(DEFAULT_MODEL),
         ),
         training=training if task.name == CUSTOM else training.with_defaults(),
-        records=replace(records, output_dir=output_dir, save_total_limit=limit),
+        records=replace(records, output_dir=output_dir, save_total_limit=limit, keep=keep),
         machine=fill(MachineFlags, namespace),
         ignored=fill(IgnoredFlags, namespace, noted=namespace.remarks),
     )
@@ -343,6 +358,8 @@ def _check(
     if goals.eval_bf16 and not (goals.do_eval or goals.do_predict):
         raise UsageError("--eval_bf16 needs --do_eval or --do_predict, which compute in it")
     saves = records.save_steps > 0 or records.save_epochs
+    if records.keep == "best" and not goals.do_eval:
+        raise UsageError("--keep best needs --do_eval, by whose scores a model is the best")
     if records.save_total_limit is not None and not saves:
         raise UsageError(
             f"--save_total_limit counts checkpoints, and --save_steps {records.save_steps} writes none: "
@@ -351,6 +368,9 @@ def _check(
     needs = (
         ("stop_point", training, "do_eval", "which measures it"),
         ("eval_steps", records, "do_eval", "which it says when to do"),
+        ("patience", records, "do_train", "which it ends"),
+        ("patience", records, "do_eval", "whose scores it goes by"),
+        ("keep", records, "do_train", "of whose models it keeps one"),
         ("eval_all_checkpoints", goals, "do_eval", "which scores them"),
         ("seeds", goals, "do_train", "which it repeats"),
         ("seeds", goals, "do_eval", "whose scores it is about"),

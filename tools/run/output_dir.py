@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+from callback.best_model import is_best
 from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES
 from callback.history import METRICS_FILE, History, is_torn
 from callback.trackers.base import TENSORBOARD, TRACKERS
@@ -260,7 +261,7 @@ def _is_of_runs(model: Path, folder: Path) -> bool:
     if not model.is_relative_to(folder):
         return False
     first, *_ = (*model.relative_to(folder).parts, PREVIOUS)
-    return first == PREVIOUS or bool(CHECKPOINT_NAME.fullmatch(first))
+    return first == PREVIOUS or bool(CHECKPOINT_NAME.fullmatch(first)) or is_best(folder / first)
 
 
 def _results(folder: Path) -> list[Path]:
@@ -270,7 +271,7 @@ def _results(folder: Path) -> list[Path]:
 
 
 def _is_result(entry: Path) -> bool:
-    if CHECKPOINT_NAME.fullmatch(entry.name):
+    if CHECKPOINT_NAME.fullmatch(entry.name) or is_best(entry):
         return True
     is_named_so = entry.name in _RESULTS or _SHARD.fullmatch(entry.name) is not None
     # What is of another kind is no run's.

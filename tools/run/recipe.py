@@ -36,6 +36,7 @@ _OF_TRAINING = (
     *("--do_train", "--drop_last", "--seed", "42", "--warmup_proportion", "0.1"),
     *("--max_seq_length", "128"),  # What is scored has the length of its training.
     *("--max_grad_norm", "1.0", "--adam_epsilon", "1e-6", "--weight_decay", "0.0"),
+    *("--keep", "last"),
 )
 # Those that a launcher's user gives to the launcher itself, for its report names them.
 _OF_THE_REPORT = (

@@ -75,10 +75,11 @@ class RunRecord:
             "steps": 0,
             "epochs": 0.0,
             "best_step": None,
+            "best_score": None,
             "kept": None,
         }
         if resumes:
-            kept = (_STARTED, "data", "baseline", "best_step", "kept", *_OF_TRAINING)
+            kept = (_STARTED, "data", "baseline", "best_step", "best_score", "kept", *_OF_TRAINING)
             self._values |= {name: earlier[name] for name in kept if name in earlier}
             before = earlier.get(_DURATIONS)
             self._before = before if isinstance(before, dict) else {}
