@@ -57,7 +57,7 @@ def chosen(points, every=EVERY):
 
 @pytest.fixture(autouse=True)
 def one_process(monkeypatch):
-    """Have a run take this process as it is, wait for no disk, and leave no page, by which none can fail."""
+    """Have a run take this process as it is, wait for no disk, and leave no page, which cannot fail it."""
     runtime = Runtime(Device("cpu"), Processes())
     monkeypatch.setattr(program, "start_runtime", lambda *_, **__: nullcontext(runtime))
     monkeypatch.setattr(os, "fsync", lambda _: None)

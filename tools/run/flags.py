@@ -45,7 +45,7 @@ examples:
       python run_classifier.py --task_name sst-2 --do_train --do_eval
   the reference's recipe on one device
       python run_classifier.py --task_name sst-2 --do_train --do_eval --fp16 --fp16_opt_level O2 \\
-          --batch_size 440 --learning_rate 28e-5 --num_train_epochs 2 --drop_last
+          --batch_size 440 --learning_rate 28e-5 --num_train_epochs 2 --drop_last --keep last
   evaluate and predict with what an earlier run left in ./outputs/SST-2
       python run_classifier.py --task_name sst-2 --do_eval --do_predict
   two processes on this machine
