@@ -22,7 +22,7 @@ def test_train_evaluate_predict_and_load_again(run_classifier, sst2, tmp_path):
     assert trained.returncode == 0, trained.stderr
     assert accuracy(trained.stdout)[-1] > 0.9
     assert trained.stdout.count(" FPS = ") == 8
-    assert len(accuracy(trained.stdout)) == 8
+    assert len(accuracy(trained.stdout)) == 9  # The last epoch's model, and then the best one again.
     out = tmp_path / "out"
     assert len(records(out, "step")) == 160  # every step's loss, not only the logged ones
     # FPS leaves out what is no training, so it is at least examples over time, all things counted.
@@ -30,7 +30,7 @@ def test_train_evaluate_predict_and_load_again(run_classifier, sst2, tmp_path):
     best = max(record["fps"] for record in records(out, "epoch"))
     assert 160 * 8 / took < best < 100 * 160 * 8 / took
     assert records(out, "step")[-1]["loss"] < records(out, "step")[0]["loss"]
-    assert [record["examples"] for record in records(out, "eval")] == [30] * 8
+    assert [record["examples"] for record in records(out, "eval")] == [30] * 9
     # What the model says of each example is kept, and the figures follow from it.
     said, final = RunFolder(out).dev_predictions(), records(out, "eval")[-1]
     rows = (sst2 / "dev.tsv").read_text().splitlines()[1:]

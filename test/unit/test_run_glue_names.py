@@ -107,6 +107,6 @@ def test_a_whole_command_line_runs_as_it_stands(sst2, pretrained, tmp_path):
     words = line.split()
     result = command(sys.executable, ROOT / "run_classifier.py", *words, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert len(accuracy(result.stdout)) == 2
+    assert len(accuracy(result.stdout)) == 3  # After each epoch, and the best one again.
     assert len(records(tmp_path / "result" / "sst2", "step")) == 10
     assert (tmp_path / "result" / "sst2" / "checkpoint-5").is_dir()
