@@ -22,7 +22,8 @@ def test_train_evaluate_predict_and_load_again(run_classifier, sst2, tmp_path):
     assert trained.returncode == 0, trained.stderr
     assert accuracy(trained.stdout)[-1] > 0.9
     assert trained.stdout.count(" FPS = ") == 8
-    assert len(accuracy(trained.stdout)) == 9  # The last epoch's model, and then the best one again.
+    # After each epoch, and the best model once more.
+    assert len(accuracy(trained.stdout)) == 9
     out = tmp_path / "out"
     assert len(records(out, "step")) == 160  # every step's loss, not only the logged ones
     # FPS leaves out what is no training, so it is at least examples over time, all things counted.
