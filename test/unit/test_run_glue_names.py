@@ -37,6 +37,8 @@ def same(theirs, ours):
         ("--save_strategy epoch --save_total_limit 3",
          "--save_steps 0 --save_epochs --save_total_limit 3"),
         ("--resume_from_checkpoint True", "--resume"),
+        ("--load_best_model_at_end --metric_for_best_model accuracy", "--keep best"),
+        ("--load_best_model_at_end False", "--keep last"),
         ("--pad_to_max_length --use_cpu", "--padding max_length --device cpu"),
         ("--max_train_samples 9 --dataloader_num_workers 1", "--max_train_examples 9 --workers 1"),
         ("--label_smoothing_factor 0.1 --half_precision_backend apex", "--label_smoothing 0.1"),
@@ -58,10 +60,13 @@ def test_what_does_nothing_and_other_defaults_are_remarked():
     assert equal
     said = "\n".join(remarks)
     assert "--run_name does nothing here: a run is called as its --output_dir is" in said
-    assert "speaks: --optimizer adamw, --warmup_proportion 0, --adam_epsilon 1e-8" in said
+    assert (
+        "speaks: --optimizer adamw, --warmup_proportion 0, --adam_epsilon 1e-8, --keep last" in said
+    )
     assert "do_train" not in said
     assert same(
-        f"{TRAIN} {DEFAULTS} --optim lamb", f"{TRAIN} --warmup_proportion 0 --adam_epsilon 1e-8"
+        f"{TRAIN} {DEFAULTS} --keep best --optim lamb",
+        f"{TRAIN} --warmup_proportion 0 --adam_epsilon 1e-8",
     ) == (True, [])
 
 

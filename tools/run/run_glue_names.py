@@ -117,6 +117,7 @@ _DEFAULTS = {
     "--warmup_proportion 0": ("--warmup_ratio", "--warmup_steps", "--warmup_proportion"),
     "--adam_epsilon 1e-8": ("--adam_epsilon",),
 }
+_DEFAULT_WITH_EVALUATION = {"--keep last": ("--load_best_model_at_end", "--keep")}
 
 
 def _rename(ours: str, value: str, line: Line) -> list[str]:
@@ -249,9 +250,11 @@ def _complete(line: Line) -> list[str]:
     """Say what run_glue.py leaves unsaid: files without a task's name are of a task of one's own."""
     said = _SCHEDULES.get(line.said.get("--lr_scheduler_type", ""), [])
     said = [word.replace("=", " ") for word in said]
+    evaluates = line.said.get("--do_eval") == "true" or "--do_eval" in line.last
+    defaults = _DEFAULTS | (_DEFAULT_WITH_EVALUATION if evaluates else {})
     others = [
         default
-        for default, names in _DEFAULTS.items()
+        for default, names in defaults.items()
         if not (any(name in line.said for name in names) or (default in said))
     ]
     if others and line.said.get("--do_train") == "true":
