@@ -37,7 +37,7 @@ def words_of_training(setting: Setting, output: Path, *flags: str) -> list[objec
     starts = () if "--resume" in flags else ("--overwrite_output_dir",)
     return [
         *(ROOT / "run_classifier.py", "--data_dir", setting.data, "--output_dir", output),
-        *("--model_name_or_path", setting.model, "--do_train", "--do_eval"),
+        *("--model_name_or_path", setting.model, "--do_train", "--do_eval", "--keep", "last"),
         *("--batch_size", sizes.batch_size, "--learning_rate", sizes.learning_rate),
         *("--max_steps", sizes.steps, "--save_steps", sizes.steps // 2),
         *("--max_seq_length", 32, "--logging_steps", 1),

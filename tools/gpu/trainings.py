@@ -42,7 +42,8 @@ def accuracy(setting: Setting, programs: Programs) -> Answer:
         for seed in setting.sizes.seeds
     }
     words = [sys.executable, ROOT / "run_classifier.py", "--task_name", "sst-2", "--bf16"]
-    words += ["--do_train", "--do_eval", "--data_dir", data, "--model_name_or_path", model]
+    words += ["--do_train", "--do_eval", "--keep", "last", "--data_dir", data]
+    words += ["--model_name_or_path", model]
     words += ["--save_steps", 0, "--logging_steps", 50, *setting.sizes.short_training]
     words += setting.of_device
     ended = programs.run_together(
