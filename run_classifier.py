@@ -104,7 +104,9 @@ def main(flags: Flags) -> None:
             prepare_to_score(model, runtime.device, precision.dtype, scorer.inference, *wanted)
             begin_record(run.record, flags, runtime, start)
         if flags.goals.do_eval:
-            evaluate(flags, runtime, run, start, scorer, model)
+            checkpoints = flags.goals.eval_all_checkpoints
+            dev = DevPredictions(output_dir, flags.inputs.data_dir, start)
+            evaluate(runtime, run, start, scorer, model, dev, checkpoints)
         if flags.goals.do_predict:
             predict(runtime, run, start, scorer, model)
 
@@ -280,22 +282,20 @@ def finish(
 
 
 def evaluate(
-    flags: Flags,
     runtime: Runtime,
     run: Run,
     start: Start,
     scorer: Scorer,
     model: AlbertForSequenceClassification,
+    dev: DevPredictions,
+    all_checkpoints: bool,
 ) -> None:
-    """Score the model, and before it with --eval_all_checkpoints each of those; keep the results.
+    """Score the model, and before it with ``all_checkpoints`` each of those; keep the results.
 
     Of the model itself what it says of each example is kept, too.
     """
     results = {}
-    checkpoints = (
-        share_checkpoints(run.output_dir, runtime) if flags.goals.eval_all_checkpoints else []
-    )
-    for checkpoint in checkpoints:
+    for checkpoint in share_checkpoints(run.output_dir, runtime) if all_checkpoints else []:
         logger.info("checkpoint: %s", checkpoint)
         earlier = load_model(checkpoint, AlbertConfig.from_file(checkpoint))
         earlier.albert.encoder.fused = model.albert.encoder.fused
@@ -303,7 +303,6 @@ def evaluate(
         step, name = checkpoint_step(checkpoint), checkpoint.name
         with run.record.timed("evaluation"):
             results[name] = scorer.evaluate(earlier, step=step, kept=name)
-    dev = DevPredictions(run.output_dir, flags.inputs.data_dir, start)
     take = dev.write if runtime.is_main else None
     with run.record.timed("evaluation"):
         results["model"] = scorer.evaluate(model, kept="model", take=take)

@@ -80,25 +80,34 @@ class _LastLine(logging.Handler):
 
 
 class _Work:
-    def __init__(self, what: str, clock: Callable[[], float]) -> None:
+    def __init__(self, what: str, clock: Callable[[], float], is_logged: bool) -> None:
         self._what, self._clock, self._began = what, clock, clock()
+        self._is_logged = is_logged
 
     def say(self) -> None:
-        logger.info("still %s, %.0f s so far", self._what, self._clock() - self._began)
+        line = f"still {self._what}, {self._clock() - self._began:.0f} s so far"
+        if self._is_logged:
+            logger.info("%s", line)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def still(
-    what: str, enabled: bool = True, clock: Callable[[], float] = time.monotonic
+    what: str,
+    enabled: bool = True,
+    clock: Callable[[], float] = time.monotonic,
+    is_logged: bool = True,
 ) -> Iterator[Heartbeat]:
     """Say every now and then that the block is not through: ``still reading a.tsv, 20 s so far``.
 
     Args:
         what: is being done.
         enabled: False for all processes but the first.
+        is_logged: False for a program without a log, which prints it on standard error.
     """
-    work = _Work(what, clock)
-    heartbeat = Heartbeat(work.say, QUIET_SECONDS, clock)
+    work = _Work(what, clock, is_logged)
+    heartbeat = Heartbeat(work.say, QUIET_SECONDS, clock, watches_log=is_logged)
     if enabled:
         heartbeat.start()
     try:

@@ -58,12 +58,18 @@ def custom_task(
         labels=NOT_READ_YET,
         metrics=("acc", "macro_f1"),
         files={split: (path,) if path else () for split, path in files.items()},
-        submissions=(unpacked(Path(test_file)).stem,) if test_file else (),
+        submissions=(_submission_name(test_file),) if test_file else (),
         own_files=True,
     )
     if label_separator is not None:
         return as_multi_label(task, label_separator)
     return as_regression(task) if regression else task
+
+
+def _submission_name(test_file: str) -> str:
+    """Return what the predictions of a test file are called: as it is, but not as those of a dev set."""
+    name = unpacked(Path(test_file)).stem
+    return f"test_{name}" if name == "dev" else name
 
 
 def as_regression(task: Task) -> Task:

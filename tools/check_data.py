@@ -30,6 +30,7 @@ from typing import Any
 import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
 # isort: split
+from callback.heartbeat import still
 from model.configuration_albert import AlbertConfig
 from model.file_names import CONFIG_NAME
 from model.tokenizer import Tokenizer
@@ -209,7 +210,8 @@ def _longest_input(flags: CheckDataFlags) -> int:
 
 def _rank(task: Task, train: Split) -> list[dict[str, Any]]:
     try:
-        return suspects_of(task, train)
+        with still("learning from the rows of train", is_logged=False):
+            return suspects_of(task, train)
     except ValueError as error:
         raise ValueError(f"{train.path}: {error}: add rows, or leave --suspects out") from error
 

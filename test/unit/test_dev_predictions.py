@@ -5,6 +5,7 @@ import logging
 import numpy as np
 from helpers import write_sst2
 
+from processors.custom import custom_task
 from processors.features import load_features
 from processors.glue import TASKS
 from tools.run.dev_predictions import DevPredictions
@@ -27,3 +28,11 @@ def test_another_file_than_was_scored_gives_no_predictions(tokenizer, tmp_path, 
     assert first == f"{written} is not written: {path} has other rows by now"
     assert second.startswith(f"{written} is not written, which would have the texts: {path}")
     assert third.startswith(f"{written} is not written, which would have the texts: ")
+
+
+def test_a_test_file_called_dev_does_not_take_their_name():
+    def names_of(test_file):
+        return custom_task({"test": test_file}, ("text",), "label", False).submission_names
+
+    assert names_of("tables/dev.csv.gz") == ("test_dev",)
+    assert names_of("development.csv") == ("development",)

@@ -50,6 +50,14 @@ def test_a_line_comes_when_the_log_was_silent_for_long_enough(caplog):
         assert caplog.messages[-1] == "another line, of whomever"
 
 
+def test_a_program_without_a_log_prints_the_line(capsys):
+    clock = Clock()
+    with still("learning", clock=clock, is_logged=False) as beat:
+        clock.now += 10.0
+        beat.look()
+    assert capsys.readouterr().err == "still learning, 10 s so far\n"
+
+
 def test_a_bar_tells_where_it_is_in_the_middle_of_a_step(caplog, monkeypatch):
     monkeypatch.setattr(heartbeat, "_LOOK_SECONDS", 0.01)
     bar = ProgressBar("Training", 6, initial=2, quiet=0.0)
