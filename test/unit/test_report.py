@@ -43,7 +43,7 @@ def run(tmp_path):
     found = run_of(
         intervals={"acc": [0.6, 0.86]},
         baseline={"acc": 0.5, "class": HOSTILE},
-        command=["python", "run_classifier.py", HOSTILE],
+        command=["run_classifier.py", HOSTILE],
         error=HOSTILE,
         device={"name": HOSTILE, "kind": "cpu"},
         data={"train": {"path": HOSTILE, "rows": 9, "classes": {HOSTILE: 5, "good": 4}}},
@@ -61,17 +61,34 @@ def test_a_page_answers_in_the_order_of_the_asking(run):
         "What it takes for what",
         "Most wrong",
         "The data",
+        "What next",
         "How to make it again",
     ]
     assert "accuracy is 0.750" in text
     assert "between 0.600 and 0.860 (95 % interval, Wilson)" in text
-    assert "those of step 20, the best of 2 evaluations" in text
+    assert "those of step 20, the best of 2 evaluations on this dev set, which flatters" in text
+    assert (
+        "10 of the 40 answers are wrong; most often “bad” is taken for “good” (10 of 20 times)."
+        in text
+    )
+    assert "Rows count from 0, a header apart." in text
     ids = re.findall(r' id="(.*?)"', text)
     assert len(ids) == len(set(ids))
     figures = re.findall(r"<h3>(.*?)</h3>", text)
     assert figures[:4] == ["Loss", "Dev accuracy", "Learning rate", "Gradient norm"]
     assert figures[-2:] == ["Calibration", "Short and long inputs"]
     assert text.count('<li><div class="text">') == 10
+
+
+def test_a_page_tells_what_to_type_next(run):
+    text = report_page(RunFolder(run))
+    assert f"python -m tools.compare OTHER {run}" in text
+    assert "<code><span>python</span> <span>run_classifier.py</span> " in text
+    assert "tools.export" not in text  # There is no model in the folder.
+    (run / "model.safetensors").touch()
+    text = report_page(RunFolder(run))
+    assert f"python -m tools.predict --model {run} --file TABLE" in text
+    assert f"python -m tools.export --model {run} --output shipped/run" in text
 
 
 def test_a_page_is_text_whatever_the_data_hold_and_loads_nothing(run):
@@ -112,7 +129,7 @@ def test_an_evaluation_alone_is_no_curve(tmp_path):
 def test_two_dev_files_come_in_their_order(tmp_path):
     write_run(tmp_path, predictions=classes())
     text = report_page(RunFolder(write_run(tmp_path, predictions=classes(), suffix="-mm")))
-    assert re.findall(r"<h2>(What.*?)</h2>", text) == [
+    assert re.findall(r"<h2>(What it.*?)</h2>", text) == [
         "What it takes for what",
         "What it takes for what (dev-mm)",
     ]

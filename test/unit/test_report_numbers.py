@@ -8,7 +8,7 @@ from run_folders import classes, labels, numbers, run_of, write_run
 
 from tools.results.calibration import calibrate, calibration_of
 from tools.results.chart import Series, figure
-from tools.results.confusion import counts, rates
+from tools.results.confusion import counts, rates, weakness
 from tools.results.curves import points, speeds
 from tools.results.lengths import bins_of
 from tools.results.markup import tag
@@ -143,6 +143,23 @@ def test_labels_and_numbers_have_their_own_worst(scored):
     one = scored([*numbers(), {"label": 1.0}, {"label": None, "prediction": 2.0}])
     assert most_wrong(one, 2) == [39, 38]
     assert calibration_of(one) is None
+
+
+def test_what_is_wrong_is_a_sentence(scored):
+    records = classes()
+    for record in records:
+        record["prediction"] = "good"
+    assert weakness(scored(records)) == (
+        "20 of the 40 answers are wrong; most often “bad” is taken for “good” (20 of 20 times); it never "
+        "answers “bad”."
+    )
+    records = labels()
+    for record in records:
+        record["prediction"] = ["cast"] if record["id"] == 3 else record["label"] and ["plot"]
+    assert weakness(scored(records)) == "1 of the 40 answers is wrong."
+    records[3]["prediction"] = ["plot"]
+    assert weakness(scored(records)) is None
+    assert weakness(scored(numbers())) is None
 
 
 def test_lengths_are_in_bins_of_about_as_many():

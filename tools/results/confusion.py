@@ -6,7 +6,7 @@ import numpy as np
 
 from tools.results.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axes, dots, svg
 from tools.results.markup import Markup, details, join, table, tag
-from tools.results.numbers import number, percent, score
+from tools.results.numbers import number, percent, plural, score
 from tools.results.scales import fitting
 from tools.results.scored import Scored
 
@@ -16,6 +16,8 @@ _SHOWN = 12
 _HALF = 7
 _TABLE_ROWS = 12
 _PAIRS = 8
+# So many of the classes that are never answered are named.
+_NEVER = 3
 
 
 def mistakes(scored: Scored) -> Markup:
@@ -25,6 +27,31 @@ def mistakes(scored: Scored) -> Markup:
     if scored.kind == "multi_label":
         return _labels(scored)
     return _classes(scored)
+
+
+def weakness(scored: Scored) -> str | None:
+    """Return in a sentence what the model gets wrong; None of numbers, and where all is right."""
+    if scored.kind == "number" or scored.right.all():
+        return None
+    wrong = int((~scored.right).sum())
+    is_one = "is" if wrong == 1 else "are"
+    parts = [f"{number(wrong)} of the {plural(len(scored), 'answer')} {is_one} wrong"]
+    if scored.kind == "classes":
+        matrix = counts(scored)
+        there, given = matrix.sum(axis=1), matrix.sum(axis=0)
+        errors = matrix - np.diag(matrix.diagonal())
+        gold, answer = np.unravel_index(errors.argmax(), errors.shape)
+        times = f"{number(int(errors[gold, answer]))} of {number(int(there[gold]))} times"
+        parts.append(
+            f"most often “{scored.classes[gold]}” is taken for “{scored.classes[answer]}” ({times})"
+        )
+    else:
+        there, given = scored.gold.sum(axis=0), scored.predicted.sum(axis=0)
+    never = [f"“{scored.classes[index]}”" for index in np.flatnonzero((there > 0) & (given == 0))]
+    if never:
+        more = f" and {number(len(never) - _NEVER)} more" if len(never) > _NEVER else ""
+        parts.append(f"it never answers {', '.join(never[:_NEVER])}{more}")
+    return f"{'; '.join(parts)}."
 
 
 def counts(scored: Scored) -> np.ndarray:

@@ -28,8 +28,8 @@ figure .bar{min-height:0}
 .pair .chart{max-height:42mm}
 .pair:has(.wide) .chart{max-height:36mm}
 .pair figure{max-width:none}
-details,nav,.switch,footer,.more,.confused,#data .scroll~.scroll,#data .scroll~div,#data .lines~.scroll,
-  .grid figure:nth-child(n+7){display:none}
+details,nav,#next,.switch,footer,.more,.confused,#data .scroll~.scroll,#data .scroll~div,
+  #data .lines~.scroll,.grid figure:nth-child(n+7){display:none}
 #mistakes{break-before:page;border-top:0;margin-top:0;padding-top:0}
 .pair>.wide{grid-column:auto}
 .scroll{overflow:hidden}

@@ -7,11 +7,12 @@ from pathlib import Path
 from model.files import write_whole
 from tools.cli.errors import UsageError
 from tools.results.calibration import calibration
-from tools.results.confusion import mistakes
+from tools.results.confusion import mistakes, weakness
 from tools.results.curves import curves
 from tools.results.data_facts import data_facts
 from tools.results.lengths import lengths
 from tools.results.markup import Markup, tag
+from tools.results.next_steps import next_steps
 from tools.results.outcome import Outcome
 from tools.results.page import contents, is_page, page
 from tools.results.picture import write_picture
@@ -34,6 +35,7 @@ _WORDS = {
     "mistakes": "Mistakes",
     "examples": "Most wrong",
     "data": "Data",
+    "next": "What next",
     "settings": "Settings",
 }
 
@@ -49,11 +51,16 @@ def report_page(folder: RunFolder) -> str:
         more = scored is not sets[0]
         sections[f"mistakes{scored.suffix}"] = _mistakes(scored, more)
         sections[f"examples{scored.suffix}"] = _examples(scored, more)
-    sections |= {"data": data_facts(outcome), "settings": settings(outcome)}
+    sections |= {
+        "data": data_facts(outcome),
+        "next": next_steps(outcome, sets),
+        "settings": settings(outcome),
+    }
     shown = {key: part for key, part in sections.items() if part}
     links = contents([(key, _WORDS[key]) for key in shown if key in _WORDS])
     title = " · ".join(filter(None, [headline(outcome).rstrip("."), outcome.task, outcome.name]))
-    return page(title, verdict(outcome), links, *shown.values())
+    wrong = weakness(sets[0]) if sets else None
+    return page(title, verdict(outcome, wrong), links, *shown.values())
 
 
 def check_place(path: Path) -> None:

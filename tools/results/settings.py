@@ -30,6 +30,8 @@ def _command(outcome: Outcome) -> Markup | None:
     words = outcome.folder.run.get("command")
     if not isinstance(words, list) or not words:
         return None
+    if str(words[0]).endswith(".py"):  # As it is typed; an installed command is one by itself.
+        words = ["python", *words]
     parts = (tag("span", shlex.quote(str(word))) for word in words)
     return tag("pre", tag("code", join(parts, " ")), tabindex="0")
 

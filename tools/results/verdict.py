@@ -38,10 +38,14 @@ def headline(outcome: Outcome) -> str:
     return f"{where} the baseline, how surely is not known."
 
 
-def verdict(outcome: Outcome) -> Markup:
-    """Return the page's first part."""
+def verdict(outcome: Outcome, wrong: str | None = None) -> Markup:
+    """Return the page's first part.
+
+    Args:
+        wrong: what the model gets wrong, in a sentence.
+    """
     kind = outcome.against_baseline or "plain"
-    sentences = [_scored(outcome), _baseline(outcome), _kept(outcome), _speed(outcome)]
+    sentences = [_scored(outcome), _baseline(outcome), wrong, _kept(outcome), _speed(outcome)]
     return tag(
         "header",
         _above(outcome),
@@ -184,7 +188,8 @@ def _kept(outcome: Outcome) -> str | None:
     count = len(outcome.evaluations)
     if kept == "best" and best is not None and count > 1:
         return (
-            f"The kept weights are those of step {number(best)}, the best of {count} evaluations."
+            f"The kept weights are those of step {number(best)}, the best of {count} evaluations on this "
+            "dev set, which flatters the score a little."
         )
     if kept in ("best", "last") and outcome.steps:
         last = f"The kept weights are those of the last step, {number(outcome.steps)}"
