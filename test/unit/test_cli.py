@@ -1,6 +1,7 @@
 """What every command shares: its flags in a group, its help, its errors, its exit status."""
 
 import json
+import logging
 import re
 import signal
 import subprocess
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 import pytest
 from helpers import ROOT, command
 
-from tools.cli.errors import USAGE_STATUS, UsageError
+from tools.cli.errors import USAGE_STATUS, UsageError, error_line
 from tools.cli.groups import flag, parser_of
+from tools.cli.log import _Formatter
 from tools.cli.parser import Number, Parser, any_word
 from tools.cli.program import run_command, run_program
+from tools.cli.streams import say
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,18 @@ def test_closed_streams_lead_nowhere(tmp_path):
         result = command("bash", "-c", f'"$@" {closed}', "bash", *words, cwd=ROOT)
         assert result.returncode > 2, closed
         assert (tmp_path / "file").read_text() == ""
+
+
+def test_what_a_terminal_would_obey_is_shown(monkeypatch, capsys):
+    text = "\x1b[2J a\tfilm\r\x9b31m"
+    say(text)  # A file gets it as it is.
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    say(text)
+    shown = "\\x1b[2J a\tfilm\\x0d\\x9b31m"
+    assert capsys.readouterr().out == f"{text}\n{shown}\n"
+    assert error_line(ValueError("\x1b[2J")) == "\\x1b[2J"
+    record = logging.LogRecord("a", logging.WARNING, "", 0, "%s", ("\x1b[2J",), None)
+    assert _Formatter().format(record) == "warning: \\x1b[2J"
 
 
 def test_ctrl_c_while_packages_are_imported_is_one_line(tmp_path):

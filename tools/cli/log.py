@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tools.cli.naming import as_typed
+from tools.cli.visible import visible
 
 # This attribute marks log records that are printed elsewhere, or are for the log file alone.
 FILE_ONLY = "file_only"
@@ -38,7 +39,7 @@ def setup_logging(is_main: bool, log_file: Path | None = None) -> None:
 
 class _TypedFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return as_typed(super().format(record))
+        return visible(as_typed(super().format(record)))
 
 
 class _Formatter(_TypedFormatter):

@@ -6,6 +6,7 @@ import os
 import sys
 
 from tools.cli.errors import ReaderGoneError
+from tools.cli.visible import visible
 
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
@@ -30,14 +31,14 @@ def open_closed_streams() -> None:
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print a result of a command on standard output, at once.
+    """Print a result of a command on standard output, at once; to a terminal without control characters.
 
     Raises:
         ReaderGoneError: nobody reads it any more.
         OSError: it cannot be written; names standard output.
     """
     try:
-        print(text, end=end, flush=True)
+        print(visible(text) if sys.stdout.isatty() else text, end=end, flush=True)
     except OSError as error:
         # What is left in Python's buffer would fail again when the program ends.
         nowhere = os.open(os.devnull, os.O_WRONLY)
