@@ -59,6 +59,7 @@ def test_a_file_gives_flags_and_those_of_the_command_line_win(config):
         ("a.json", {"batch_size": {"n": 1}}, "a.json: batch_size is a table: a flag's value is"),
         ("a.json", '{"seed": 1, "seed": 2}', "a.json is no JSON: 'seed' stands there twice"),
         ("a.json", "[1]", "a.json is no object of flags"),
+        ("a.json", "[" * 100_000, "a.json is no JSON: its values lie too deep in each other"),
         ("a.toml", "batch_size = ", "a.toml is no TOML"),
         ("b.json", "{}", "a.json is missing"),
     ],
@@ -69,6 +70,13 @@ def test_what_is_wrong_is_one_line_with_file_and_key(config, refused, name, cont
         pytest.importorskip("tomllib", reason="Python 3.10 has no reader for TOML")
     file = file.with_name("a.json") if name == "b.json" else file
     assert said in refused("--config", file, "--do_train", status=2)
+
+
+def test_a_record_with_wrong_values_is_one_line(config, refused):
+    recorded = dict.fromkeys(("splits", "eval_batch_given", "model_given", "output_dir_given"), [])
+    file = config("run.json", {"flags": {**recorded, "do_train": True, "save_steps": "x"}})
+    line = refused("--config", file, "--output_dir", "new", status=2)
+    assert "save_steps: 'x' is no whole number" in line
 
 
 def test_toml_without_a_reader_is_one_line(config, refused, monkeypatch):

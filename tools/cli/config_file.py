@@ -37,8 +37,8 @@ def read_config(file: Path) -> dict[str, Any]:
 def _json(file: Path, text: str) -> dict[str, Any]:
     try:
         values = json.loads(text, object_pairs_hook=_once)
-    except ValueError as error:
-        raise UsageError(f"--config {file} is no JSON: {first_line(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--config {file} is no JSON: {_why(error)}") from error
     if not isinstance(values, dict):
         raise UsageError(f'--config {file} is no object of flags: {{"batch_size": 32, …}}')
     return values
@@ -66,10 +66,15 @@ def _toml(file: Path, text: str) -> dict[str, Any]:
             ) from None
     try:
         return tomllib.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
-            f"--config {file} is no TOML: {first_line(error)} (JSON is in a file that ends in .json)"
+            f"--config {file} is no TOML: {_why(error)} (JSON is in a file that ends in .json)"
         ) from error
+
+
+def _why(error: Exception) -> str:
+    is_deep = isinstance(error, RecursionError)
+    return "its values lie too deep in each other" if is_deep else first_line(error)
 
 
 def as_words(file: Path, values: Mapping[str, Any], known: Sequence[str]) -> list[str]:

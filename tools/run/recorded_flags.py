@@ -39,7 +39,8 @@ def flags_of_config(
         left_out.add("eval_batch_size")
     if not recorded["model_given"]:
         left_out.add("model_name_or_path")
-    saves = (recorded.get("save_steps") or 0) > 0 or recorded.get("save_epochs")
+    every = recorded.get("save_steps")
+    saves = (isinstance(every, int) and every > 0) or recorded.get("save_epochs")
     if not (saves and recorded.get("do_train")):
         left_out.add("save_total_limit")
     return {
