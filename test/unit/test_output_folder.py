@@ -228,6 +228,18 @@ def test_a_torn_last_line_does_not_keep_a_run_from_going_on(run_classifier, sst2
     assert len(records(out, "training")) == 1
 
 
+def test_another_program_s_run_json_is_not_written_over(refused, sst2, tmp_path, finished):
+    other = tmp_path / "results" / "run.json"
+    other.parent.mkdir()
+    other.write_text('{"mine": 1}')
+    model = ("--model_name_or_path", finished / "out")
+    of_seeds = ("--do_train", "--do_eval", "--seeds", 2)
+    for flags in (("--do_eval", *model), ("--do_predict", *model), of_seeds):
+        line = refused("--data_dir", sst2, *flags, "--output_dir", "results", status=2)
+        assert "results/run.json is no record of a run" in line
+        assert other.read_text() == '{"mine": 1}'
+
+
 def test_a_run_that_only_scores_sees_to_what_a_killed_one_left(refused, sst2, out, finished):
     gathered = out / "previous" / ".moving"
     gathered.mkdir(parents=True)

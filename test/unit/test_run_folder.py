@@ -1,5 +1,7 @@
 """What a run left is read back, as much of it as is whole."""
 
+import json
+
 import pytest
 
 from tools.cli.errors import UsageError
@@ -21,6 +23,33 @@ def test_a_folder_is_read_as_far_as_it_is_whole(tmp_path):
     # Those of a test file called dev have no labels.
     (tmp_path / "predictions" / "dev.jsonl").write_text('{"index": 0, "prediction": "1"}')
     assert folder.dev_predictions() == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"flags": 3},
+        {"results": {"model": 5}},
+        {"durations": {"total": "x"}},
+        {"task": {"metrics": 1}},
+        {"task": {"classes": [None]}},
+        {"steps": "x", "fps": float("nan")},
+        {"status": []},
+    ],
+)
+def test_of_a_record_what_is_damaged_does_not_count(tmp_path, damage):
+    whole = {"format": 1, "status": "finished", "flags": {"do_train": True}, "best_step": None}
+    (tmp_path / "run.json").write_text(json.dumps({**whole, **damage}))
+    found = RunFolder(tmp_path).run
+    assert found == {name: value for name, value in whole.items() if name not in damage}
+
+
+def test_values_that_lie_too_deep_in_each_other_are_damage(tmp_path):
+    (tmp_path / "run.json").write_text("[" * 100_000)
+    (tmp_path / "predictions").mkdir()
+    (tmp_path / "predictions" / "dev.jsonl").write_text("[" * 100_000 + '\n{"label": "1"}')
+    folder = RunFolder(tmp_path)
+    assert (folder.run, folder.dev_predictions()) == ({}, [{"label": "1"}])
 
 
 def test_another_folder_is_none_of_a_run(tmp_path):

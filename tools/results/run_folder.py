@@ -11,11 +11,23 @@ from typing import Any
 
 from callback.history import METRICS_FILE, read_records
 from tools.cli.errors import UsageError
+from tools.results.numbers import is_number
 
 RUN_FILE = "run.json"
 PREDICTIONS = "predictions"
 PAGE_FILE = "report.html"
 PICTURE_FILE = "curves.png"
+# What run.json has under these names is of these kinds, or damaged.
+_OBJECTS = (
+    *("flags", "versions", "device", "task", "data", "data_check"),
+    *("durations", "results", "baseline", "seeds"),
+)
+_OF_OBJECTS = ("data", "results")
+_NUMBERS = (
+    *("steps", "epochs", "best_step", "best_score", "exit_status"),
+    *("peak_memory_bytes", "samples_per_second", "tokens_per_second", "fps"),
+)
+_TEXTS = ("status", "error", "started", "ended", "kept", "git_revision")
 
 
 @dataclass(frozen=True)
@@ -46,12 +58,14 @@ class RunFolder:
 
     @cached_property
     def run(self) -> dict[str, Any]:
-        """What the run is (``run.json``); empty where the file is missing or damaged."""
+        """What the run is (``run.json``), without what is damaged; empty where the file is missing."""
         try:
             found = json.loads((self.path / RUN_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            return {}
+        return {name: value for name, value in found.items() if _is_sound(name, value)}
 
     @cached_property
     def records(self) -> list[dict[str, Any]]:
@@ -82,11 +96,37 @@ def has_run(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (RUN_FILE, METRICS_FILE))
 
 
+def is_record(folder: Path) -> bool:
+    """Return whether ``run.json`` in ``folder`` is a run's, and no other program's."""
+    return "format" in RunFolder(folder).run
+
+
+def _is_sound(name: str, value: Any) -> bool:
+    """Return whether an entry of ``run.json`` is of the kind that its readers take it for."""
+    if name in _OBJECTS and not isinstance(value, dict):
+        return False
+    if name in _OF_OBJECTS:
+        return all(isinstance(part, dict) for part in value.values())
+    if name == "durations":
+        return all(map(is_number, value.values()))
+    if name == "task":
+        return all(_are_texts(value.get(key)) for key in ("classes", "metrics"))
+    if name in _NUMBERS:
+        return value is None or is_number(value)
+    return name not in _TEXTS or isinstance(value, str | None)
+
+
+def _are_texts(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, list) and all(isinstance(part, str) for part in value)
+    )
+
+
 def _objects(file: Path) -> Iterator[dict[str, Any]]:
     for line in file.read_bytes().split(b"\n"):
         try:
             found = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, dict):
             yield found

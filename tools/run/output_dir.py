@@ -19,7 +19,13 @@ from model.file_names import INDEX_NAMES, WEIGHTS_NAMES
 from model.files import remove_temporary_files, temporary_files, write_whole
 from tools.cli.errors import UsageError
 from tools.machine.folders import check_named_folder, make_named_folder
-from tools.results.run_folder import PAGE_FILE, PICTURE_FILE, PREDICTIONS, RUN_FILE
+from tools.results.run_folder import (
+    PAGE_FILE,
+    PICTURE_FILE,
+    PREDICTIONS,
+    RUN_FILE,
+    is_record,
+)
 from tools.run.flags import Flags
 from tools.run.previous import (
     LOCK,
@@ -126,6 +132,18 @@ def _check_kinds(folder: Path, flags: Flags) -> None:
     for name, is_written in files.items():
         if is_written and (path := folder / name).is_dir():
             raise _wrong_kind(path, "a folder, and a run needs a file of that name")
+    if files[RUN_FILE] and not goals.do_train:  # A training moves what is there, or is refused.
+        check_record_place(folder)
+
+
+def check_record_place(folder: Path) -> None:
+    """See that what is called run.json in ``folder`` is the record of a run, and no other program's file.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if (folder / RUN_FILE).exists() and not is_record(folder):
+        raise _wrong_kind(folder / RUN_FILE, "no record of a run, which needs that name")
 
 
 def _held(folder: Path) -> UsageError:

@@ -27,7 +27,7 @@ from tools.run.data_flags import ShareFlags
 from tools.run.flags import Flags
 from tools.run.hub_inputs import with_folders
 from tools.run.inputs import find_inputs
-from tools.run.output_dir import has_weights, is_run
+from tools.run.output_dir import check_record_place, has_weights, is_run
 from tools.run.page import leave_page
 from tools.run.previous import hold
 from tools.run.run_facts import versions
@@ -122,6 +122,7 @@ def first_of_seeds(flags: Flags) -> Flags:
 
 def _check_folder(flags: Flags, seeds: Sequence[int]) -> None:
     folder, records = flags.records.output_dir, flags.records
+    check_record_place(folder)
     if is_run(folder):
         raise UsageError(
             f"--output_dir {folder} holds a training without --seeds: name another folder for several"
