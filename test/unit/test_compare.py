@@ -130,6 +130,10 @@ def test_runs_that_cannot_be_compared_are_refused_in_one_line(say, tmp_path):
             for record in classes(labels, labels)
         ],
         "has no predictions/dev.jsonl": [],
+        "two/predictions/dev.jsonl is damaged (record 20)": [
+            *classes(labels[:19], labels[:19]),
+            {"label": "bad", "prediction": 4, "probabilities": {"bad": 1}},
+        ],
     }
     for said, records in cases.items():
         status, _, error = say(one, write_run(tmp_path / "two", ("acc",), records))

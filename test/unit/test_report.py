@@ -147,7 +147,8 @@ def test_many_classes_stay_a_page(tmp_path):
     said = [
         {
             "id": row, "text": "a", "label": names[row % 60], "prediction": names[row * 7 % 60],
-            "probabilities": {names[row * 7 % 60]: 1.0}, "tokens": 3, "cut": False,
+            "probabilities": dict.fromkeys(names, 0.0) | {names[row * 7 % 60]: 1.0},
+            "tokens": 3, "cut": False,
         }
         for row in range(300)
     ]  # fmt: skip

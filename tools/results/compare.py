@@ -12,6 +12,7 @@ from processors.intervals import Interval, difference_interval, interval
 from processors.metrics import METRICS, compute_metrics
 from tools.cli.errors import UsageError
 from tools.results.run_folder import PREDICTIONS, RunFolder
+from tools.results.scored import is_whole
 
 Record = dict[str, Any]
 
@@ -115,7 +116,7 @@ def compare(first: RunFolder, second: RunFolder) -> list[Comparison]:
 
 
 def _compare_file(first: RunFolder, second: RunFolder, suffix: str) -> Comparison:
-    before, after = first.dev_predictions(suffix), second.dev_predictions(suffix)
+    before, after = (_whole_predictions(folder, suffix) for folder in (first, second))
     kinds = [_KINDS.get(type(records[0]["label"])) for records in (before, after)]
     if kinds[0] != kinds[1]:
         raise UsageError(
@@ -140,6 +141,17 @@ def _compare_file(first: RunFolder, second: RunFolder, suffix: str) -> Compariso
         for name in names
     ]
     return Comparison(suffix, kinds[0], before, after, metrics, only, p_value)
+
+
+def _whole_predictions(folder: RunFolder, suffix: str) -> list[Record]:
+    records = folder.dev_predictions(suffix)
+    for number, record in enumerate(records, start=1):
+        if not is_whole(record):
+            raise UsageError(
+                f"{folder.path / PREDICTIONS}/dev{suffix}.jsonl is damaged (record {number}): score the "
+                "run anew with --do_eval"
+            )
+    return records
 
 
 def _check_same_examples(

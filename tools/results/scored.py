@@ -66,7 +66,7 @@ def scored_sets(folder: RunFolder) -> list[Scored]:
 def _scored(
     suffix: str, records: Sequence[dict[str, Any]], classes: Sequence[str]
 ) -> Scored | None:
-    records = [record for record in records if _is_whole(record)]
+    records = [record for record in records if is_whole(record)]
     if not records:
         return None
     kind = _kind(records[0])
@@ -84,7 +84,7 @@ def _scored(
     probabilities = np.zeros((len(records), len(names)))
     for row, record in zip(probabilities, records, strict=True):
         for name, value in record["probabilities"].items():
-            row[place[name]] = value if is_number(value) else 0.0
+            row[place[name]] = value
     if kind == "classes":
         gold, predicted = (
             np.array([place[str(r[key])] for r in records]) for key in ("label", "prediction")
@@ -94,11 +94,18 @@ def _scored(
     return Scored(suffix, kind, names, gold, predicted, probabilities, tokens, records)
 
 
-def _is_whole(record: Mapping[str, Any]) -> bool:
+def is_whole(record: Mapping[str, Any]) -> bool:
+    """Return whether a record of the dev set has its label and what was said of it, of the same kind."""
     label, prediction = record.get("label"), record.get("prediction")
-    if isinstance(record.get("probabilities"), dict):
-        return label is not None and prediction is not None and type(label) is type(prediction)
-    return is_number(label) and is_number(prediction)
+    probabilities = record.get("probabilities")
+    if not isinstance(probabilities, dict):
+        return all(map(is_number, (label, prediction, record.get("score"))))
+    if isinstance(label, list) and isinstance(prediction, list):
+        names = [*label, *prediction]
+    else:
+        names = [label, prediction]
+    are_known = all(isinstance(name, str) and name in probabilities for name in names)
+    return are_known and all(map(is_number, probabilities.values()))
 
 
 def _kind(record: Mapping[str, Any]) -> str:
