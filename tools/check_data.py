@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +36,7 @@ from model.tokenizer import Tokenizer
 from model.vocabulary import load_tokenizer
 from processors.custom import CUSTOM
 from processors.glue import SPLITS, Task
-from processors.predictions import check_name, write_table
+from processors.predictions import write_table
 from processors.splits import Split, read_splits
 from processors.suspects import FOLDS, suspect_columns, suspects_of
 from tools.cli.errors import UsageError
@@ -57,6 +56,7 @@ from tools.run.data_flags import (
 )
 from tools.run.data_report import report_lines, shown, split_facts
 from tools.run.inputs import missing_data, remedies_for, vocabulary_file
+from tools.run.new_table import check_new_table
 
 _SUSPECTS_SHOWN = 20
 
@@ -97,13 +97,8 @@ class CheckDataFlags:
             raise UsageError("--do_lower_case and --no_do_lower_case contradict each other")
         if self.output and not self.suspects:
             raise UsageError("--output is where the suspects go: give --suspects as well")
-        if self.output and os.path.lexists(self.output):
-            raise UsageError(f"--output {self.output} is there: name another, or move it away")
         if self.output:
-            try:
-                check_name(self.output)
-            except ValueError as error:
-                raise UsageError(f"--output {error}") from error
+            check_new_table(self.output)
 
 
 @dataclass(frozen=True)

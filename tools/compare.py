@@ -13,7 +13,6 @@ trainings with several seeds can tell (run_classifier.py --seeds).
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +22,7 @@ from pathlib import Path
 import tools.cli.require_packages  # noqa: F401 (first: says in one line what is not installed)
 
 # isort: split
-from processors.predictions import check_name, write_table
-from tools.cli.errors import UsageError
+from processors.predictions import write_table
 from tools.cli.groups import flag, parser_of
 from tools.cli.parser import Number
 from tools.cli.program import run_command
@@ -32,6 +30,7 @@ from tools.cli.streams import say
 from tools.results.compare import compare
 from tools.results.comparison_text import columns_of, lines_of, rows_of
 from tools.results.run_folder import RunFolder
+from tools.run.new_table import check_new_table
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,8 @@ class CompareFlags:
     )
 
     def __post_init__(self) -> None:
-        if self.output and os.path.lexists(self.output):
-            raise UsageError(f"--output {self.output} is there: name another, or move it away")
         if self.output:
-            try:
-                check_name(self.output)
-            except ValueError as error:
-                raise UsageError(f"--output {error}") from error
+            check_new_table(self.output)
 
 
 def compare_runs(flags: CompareFlags) -> None:

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +41,7 @@ from model.tokenizer import Tokenizer
 from model.vocabulary import Sources, check_vocabulary, find_vocabulary, load_tokenizer
 from processors.features import Features, build_features
 from processors.multi_label import LABEL_SEPARATOR
-from processors.predictions import check_name, write_table
+from processors.predictions import write_table
 from processors.sentences import Sentences
 from processors.submission import prediction_records
 from processors.windows import build_windows, mean_of_windows
@@ -66,6 +65,7 @@ from tools.run.data_flags import (
     text_encoding,
     truncation_flag,
 )
+from tools.run.new_table import check_new_table
 
 logger = logging.getLogger(__name__)
 
@@ -159,13 +159,8 @@ class PredictFlags:
             )
         if self.text_columns and not self.file:
             raise UsageError("--text_columns names columns of a table: give it with --file")
-        if self.output and os.path.lexists(self.output):
-            raise UsageError(f"--output {self.output} is there: name another, or move it away")
         if self.output:
-            try:
-                check_name(self.output)
-            except ValueError as error:
-                raise UsageError(f"--output {error}") from error
+            check_new_table(self.output)
 
     def _check_onnx(self) -> None:
         if self.int8 and not self.onnx:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from processors.intervals import Interval, difference_interval, interval
-from processors.metrics import METRICS, compute_metrics
+from processors.metrics import LOWER_IS_BETTER, METRICS, compute_metrics
 from tools.cli.errors import UsageError
 from tools.results.run_folder import PREDICTIONS, RunFolder
 from tools.results.scored import is_whole
@@ -21,7 +21,6 @@ _TEXTS = ("text", "text_a", "text_b")
 # Where the records of the runs do not tell which of the metrics the task has.
 _USUAL = {"classes": ("acc", "macro_f1"), "numbers": ("pearson", "spearmanr", "mae", "rmse")}
 _USUAL["any number of labels"] = ("micro_f1", "macro_f1")
-_ERRORS = ("mae", "rmse")  # Of these less is better.
 _CHANCE = 0.05
 
 
@@ -39,7 +38,7 @@ class Difference:
         """1 where B is better by more than chance, -1 where it is worse, else 0."""
         low, high = self.difference or (0.0, 0.0)
         better = (low > 0) - (high < 0)
-        return -better if self.name in _ERRORS else better
+        return -better if self.name in LOWER_IS_BETTER else better
 
 
 @dataclass(frozen=True)

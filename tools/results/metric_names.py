@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from processors.metrics import LOWER_IS_BETTER
 from tools.results.numbers import is_number
 
 _NAMES = {
@@ -20,7 +21,6 @@ _NAMES = {
 }
 # The intervals of the others are found by drawing the examples again.
 _BY_FORMULA = ("acc",)
-_LOWER_IS_BETTER = ("mae", "rmse", "loss")
 _NO_SCORES = ("step", "examples", "epoch", "time")
 
 
@@ -46,7 +46,7 @@ def method(metric: str) -> str:
 
 def is_better_when_lower(metric: str) -> bool:
     """Return whether less of it is better."""
-    return _split(metric)[0] in _LOWER_IS_BETTER
+    return _split(metric)[0] in (*LOWER_IS_BETTER, "loss")
 
 
 def is_metric(name: str, value: object) -> bool:

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-# These figures of an evaluation are no scores.
-_NO_SCORES = ("examples", "epoch", "threshold[")
+from tools.results.metric_names import is_metric
 
 
 def summarize(results: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
@@ -24,11 +23,7 @@ def summarize(results: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
         last two are None of one training, and the interval where all came to the same.
     """
     first = next(iter(results.values()), {})
-    names = [
-        name
-        for name, value in first.items()
-        if isinstance(value, int | float) and not name.startswith(_NO_SCORES)
-    ]
+    names = [name for name, value in first.items() if is_metric(name, value)]
     return {
         "examples": first.get("examples"),
         "folders": {str(seed): folder_name(seed) for seed in results},
