@@ -87,6 +87,8 @@ def test_the_mean_has_the_interval_of_students_t():
         "  acc: mean 0.7725, deviation 0.0171, 95 % interval of the mean 0.7453 to 0.7997 (Student's t)"
     )
     assert "the same 9 examples" in what
+    same = summarize({s: {"acc": 0.7258064516129032} for s in range(3)})["metrics"]["acc"]
+    assert (same["deviation"], same["interval"]) == (0.0, None)
     alone = summarize({42: {"acc": 0.5}})["metrics"]["acc"]
     assert (alone["mean"], alone["deviation"], alone["interval"]) == (0.5, None, None)
 

@@ -43,6 +43,8 @@ def _scatter(by_seed: Mapping[int, float | None]) -> dict[str, Any]:
     values = np.array([math.nan if value is None else value for value in by_seed.values()])
     count, mean = len(values), float(values.mean())
     deviation = float(values.std(ddof=1)) if count > 1 else None
+    if deviation and np.ptp(values) == 0:  # What is left is the rounding of the mean.
+        deviation = 0.0
     ends = None
     if deviation:
         from scipy.stats import t
