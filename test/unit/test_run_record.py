@@ -53,6 +53,21 @@ def test_the_record_is_of_a_running_run_until_it_ends(tmp_path, record):
     assert now["started"] <= now["ended"]
 
 
+def test_the_time_of_what_is_under_way_is_recorded_as_well(tmp_path, record, monkeypatch):
+    seconds = iter((10.0, 12.0, 15.0, 16.0, 16.0, 16.0, 20.0, 20.0))
+    monkeypatch.setattr("time.perf_counter", lambda: next(seconds))
+    with record.timed("training"):  # from 10 to 20
+        with record.timed("evaluation"):  # from 12 to 15
+            pass
+        record.save()  # at 16
+        so_far = run_of(tmp_path)["durations"]
+        assert (so_far["training"], so_far["evaluation"]) == (3.0, 3.0)
+        next(seconds)
+    record.save()
+    durations = run_of(tmp_path)["durations"]
+    assert (durations["training"], durations["evaluation"]) == (7.0, 3.0)
+
+
 @pytest.mark.parametrize(
     ("error", "end"),
     [

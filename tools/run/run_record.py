@@ -34,6 +34,8 @@ class RunRecord:
         self._values: dict[str, Any] = {}
         self._before: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
+        # What is being timed, the outermost first: since when, and how much was timed before it.
+        self._open: list[tuple[str, float, float]] = []
         self._began = time.perf_counter()
         self._has_begun = self._is_written = self._is_guest = False
         self._now = _now()
@@ -101,13 +103,16 @@ class RunRecord:
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
         """Count the time that the block takes among the durations, but for what is timed within."""
-        began, within = time.perf_counter(), sum(self._seconds.values())
+        self._open.append((what, time.perf_counter(), sum(self._seconds.values())))
         try:
             yield
         finally:
-            inner = sum(self._seconds.values()) - within
-            seconds = time.perf_counter() - began - inner
-            self._seconds[what] = self._seconds.get(what, 0.0) + seconds
+            self._count(self._seconds, *self._open.pop())
+
+    @staticmethod
+    def _count(seconds: dict[str, float], what: str, began: float, before: float) -> None:
+        inner = sum(seconds.values()) - before
+        seconds[what] = seconds.get(what, 0.0) + time.perf_counter() - began - inner
 
     def save(self) -> None:
         """Write the record, if the run has begun.
@@ -118,7 +123,10 @@ class RunRecord:
         if self._folder is None or not self._has_begun:
             return
         if not self._is_guest:
-            seconds = {"total": time.perf_counter() - self._began, **self._seconds}
+            timed = dict(self._seconds)
+            for block in reversed(self._open):  # A kill would lose what they took so far.
+                self._count(timed, *block)
+            seconds = {"total": time.perf_counter() - self._began, **timed}
             names = dict.fromkeys(("total", "training", "evaluation"), 0.0) | self._before | seconds
             self._values[_DURATIONS] = {
                 name: round(self._before.get(name, 0.0) + seconds.get(name, 0.0), 3)
