@@ -128,7 +128,16 @@ def test_an_evaluation_alone_is_no_curve(tmp_path):
 
 def test_two_dev_files_come_in_their_order(tmp_path):
     write_run(tmp_path, predictions=classes())
-    text = report_page(RunFolder(write_run(tmp_path, predictions=classes(), suffix="-mm")))
+    metrics = {"acc": 0.75, "acc_mm": 0.5, "loss": 1.0, "loss_mm": 2.25}
+    record = run_of({"acc": 0.75}, results={"model": metrics | {"examples": 80}})
+    curve = [evaluation(20, acc_mm=0.5, loss_mm=2.25), evaluation(40, acc_mm=0.5, loss_mm=2.25)]
+    write_run(tmp_path, record, curve, classes(), suffix="-mm")
+    text = report_page(RunFolder(tmp_path))
+    assert (
+        "On the 40 examples of the dev set the model’s accuracy is 0.750. Also: accuracy (mm) 0.500."
+        in text
+    )
+    assert "dev loss (mm)" not in text.split("Every evaluation as a table")[0]
     assert re.findall(r"<h2>(What it.*?)</h2>", text) == [
         "What it takes for what",
         "What it takes for what (dev-mm)",

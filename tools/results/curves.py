@@ -10,7 +10,7 @@ import numpy as np
 
 from tools.results.chart import COLOURS, Series, figure
 from tools.results.markup import Markup, details, table, tag
-from tools.results.metric_names import is_better_when_lower, is_metric, spoken
+from tools.results.metric_names import is_better_when_lower, is_loss, is_metric, spoken
 from tools.results.numbers import is_number, number, score
 from tools.results.outcome import Outcome
 from tools.results.scales import smoothed
@@ -103,7 +103,7 @@ def _metrics(outcome: Outcome, errors: bool) -> Markup | None:
     names = [
         name
         for name in dict.fromkeys(key for record in outcome.evaluations for key in record)
-        if name != "loss"
+        if not is_loss(name)
         and "_at_" not in name
         and is_better_when_lower(name) == errors
         and any(is_metric(name, record.get(name)) for record in outcome.evaluations)

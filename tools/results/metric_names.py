@@ -27,15 +27,15 @@ _NO_SCORES = ("step", "examples", "epoch", "time")
 def _split(metric: str) -> tuple[str, str]:
     """Return a metric and the suffix of the dev file that it is of."""
     for name in sorted(_NAMES, key=len, reverse=True):
-        if metric == name or metric.startswith((f"{name}-", f"{name}_at_")):
+        if metric == name or metric.startswith((f"{name}-", f"{name}_mm", f"{name}_at_")):
             return name, metric[len(name) :]
     return metric, ""
 
 
 def spoken(metric: str) -> str:
-    """Return what a metric of the records is called: ``acc-mm`` is "accuracy (mm)"."""
+    """Return what a metric of the records is called: ``acc_mm`` is "accuracy (mm)"."""
     name, rest = _split(metric)
-    rest = rest.lstrip("-").replace("_", " ").strip()
+    rest = rest.lstrip("-_").replace("_", " ").strip()
     return f"{_NAMES.get(name, name)} ({rest})" if rest else _NAMES.get(name, name)
 
 
@@ -47,6 +47,11 @@ def method(metric: str) -> str:
 def is_better_when_lower(metric: str) -> bool:
     """Return whether less of it is better."""
     return _split(metric)[0] in (*LOWER_IS_BETTER, "loss")
+
+
+def is_loss(name: str) -> bool:
+    """Return whether an entry is the loss on a dev file, which is no metric of the task."""
+    return _split(name)[0] == "loss"
 
 
 def is_metric(name: str, value: object) -> bool:

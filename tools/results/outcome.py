@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tools.results.metric_names import is_better_when_lower, is_metric
+from tools.results.metric_names import is_better_when_lower, is_loss, is_metric
 from tools.results.numbers import is_number
 from tools.results.run_folder import RunFolder
 
@@ -83,10 +83,15 @@ class Outcome:
         found = {
             name: value
             for name, value in self.result.items()
-            if name != "loss" and is_metric(name, value)
+            if not is_loss(name) and is_metric(name, value)
         }
         first = self.part("task").get("metrics") or []
-        named = [n for name in first for n in found if n == name or n.startswith(f"{name}-")]
+        named = [
+            n
+            for name in first
+            for n in found
+            if n == name or n.startswith((f"{name}-", f"{name}_mm"))
+        ]
         return {name: found[name] for name in dict.fromkeys([*named, *found])}
 
     @cached_property

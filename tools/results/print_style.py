@@ -24,9 +24,9 @@ section{margin-top:9pt;padding-top:7pt}
 .pair{grid-template-columns:1fr 1fr;gap:6pt 12pt}
 figure{padding:4pt 6pt;border-radius:4pt;break-inside:avoid}
 figure .bar{min-height:0}
-.grid .chart{max-height:47mm}
-.pair .chart{max-height:42mm}
-.pair:has(.wide) .chart{max-height:36mm}
+.grid .chart{max-height:38mm}
+.pair .chart{max-height:38mm}
+.pair:has(.wide) .chart{max-height:32mm}
 .pair figure{max-width:none}
 details,nav,#next,.switch,footer,.more,.confused,#data .scroll~.scroll,#data .scroll~div,
   #data .lines~.scroll,.grid figure:nth-child(n+7){display:none}
@@ -44,8 +44,8 @@ thead th,.matrix thead th:first-child{font-size:7pt}
 .numbers tr:nth-child(n+13),.both .numbers tr:nth-child(n+9){display:none}
 .wrong{margin-top:3pt}
 .wrong>li{grid-template-columns:1fr 50mm;padding:3pt 0;gap:0 10pt;break-inside:avoid}
-.wrong>li:nth-child(n+6),#mistakes:has(.both)+section .wrong>li:nth-child(n+5),
-  #mistakes:has(.wide)+section .wrong>li:nth-child(n+4){display:none}
+.wrong>li:nth-child(n+5),#mistakes:has(.both)+section .wrong>li:nth-child(n+4),
+  #mistakes:has(.wide)+section .wrong>li:nth-child(n+3){display:none}
 .wrong .text p,.answer,pre code,.pair:has(.wide) figcaption{display:-webkit-box;
   -webkit-box-orient:vertical;-webkit-line-clamp:2;overflow:hidden}
 .wrong .text p{font-size:8pt}

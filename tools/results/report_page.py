@@ -60,7 +60,9 @@ def report_page(folder: RunFolder) -> str:
     links = contents([(key, _WORDS[key]) for key in shown if key in _WORDS])
     title = " · ".join(filter(None, [headline(outcome).rstrip("."), outcome.task, outcome.name]))
     wrong = weakness(sets[0]) if sets else None
-    return page(title, verdict(outcome, wrong), links, *shown.values())
+    # Of two dev files the figures above are those of the first.
+    of_first = len(sets[0]) if len(sets) > 1 else None
+    return page(title, verdict(outcome, wrong, of_first), links, *shown.values())
 
 
 def check_place(path: Path) -> None:

@@ -38,14 +38,21 @@ def headline(outcome: Outcome) -> str:
     return f"{where} the baseline, how surely is not known."
 
 
-def verdict(outcome: Outcome, wrong: str | None = None) -> Markup:
+def verdict(outcome: Outcome, wrong: str | None = None, examples: int | None = None) -> Markup:
     """Return the page's first part.
 
     Args:
         wrong: what the model gets wrong, in a sentence.
+        examples: of the dev file that the first metric is of; by default all that were scored.
     """
     kind = outcome.against_baseline or "plain"
-    sentences = [_scored(outcome), _baseline(outcome), wrong, _kept(outcome), _speed(outcome)]
+    sentences = [
+        _scored(outcome, examples),
+        _baseline(outcome),
+        wrong,
+        _kept(outcome),
+        _speed(outcome),
+    ]
     return tag(
         "header",
         _above(outcome),
@@ -143,11 +150,11 @@ def strip(outcome: Outcome, low: float, high: float) -> Markup:
     )
 
 
-def _scored(outcome: Outcome) -> str | None:
+def _scored(outcome: Outcome, examples: int | None) -> str | None:
     if outcome.metric is None:
         return "The dev set was not scored: --do_eval does it, with --do_train or on the folder as it is."
     name, value = spoken(outcome.metric), score(outcome.metrics[outcome.metric])
-    examples = outcome.result.get("examples")
+    examples = examples or outcome.result.get("examples")
     where = f"On the {plural(examples, 'example')} of the dev set" if examples else "On the dev set"
     interval = outcome.interval(outcome.metric)
     sure = ""
