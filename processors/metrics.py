@@ -61,7 +61,8 @@ def _spearman(predictions: np.ndarray, labels: np.ndarray) -> float:
 def _correlation(rule: Callable, predictions: np.ndarray, labels: np.ndarray) -> float:
     if len(labels) < 2 or np.ptp(predictions) == 0 or np.ptp(labels) == 0:
         return 0.0
-    value = float(rule(predictions, labels)[0])
+    # In fp32 outputs that are nearly the same would lose the fifth digit.
+    value = float(rule(predictions.astype(np.float64), labels.astype(np.float64))[0])
     return 0.0 if math.isnan(value) else value
 
 

@@ -15,7 +15,7 @@ from tools.cli.errors import StoppedError
 from tools.machine import stop_signals
 from tools.machine.distributed import Processes
 from tools.machine.stop_signals import StopSignals
-from tools.run import checkpoints, scoring
+from tools.run import best, checkpoints, scoring
 from tools.run.training import TrainingState
 
 
@@ -157,7 +157,7 @@ def in_call(monkeypatch):
     ("owner", "name", "number", "what"),
     [
         (run_classifier.Meter, "finish", signal.SIGTERM, "terminated"),
-        (run_classifier, "save_final", signal.SIGINT, "interrupted"),
+        (best, "save_final", signal.SIGINT, "interrupted"),
         (run_classifier, "load_model", signal.SIGTERM, "terminated"),  # The one that was saved.
     ],
 )
@@ -178,7 +178,7 @@ def test_a_signal_outside_the_training_ends_at_once(run, in_call, tmp_path):
 
 def test_a_second_signal_while_the_model_is_saved_ends_at_once(run, in_call, tmp_path, monkeypatch):
     monkeypatch.setattr(stop_signals, "REPEAT_SECONDS", 0)
-    in_call(run_classifier, "save_final", signal.SIGTERM, signal.SIGTERM)
+    in_call(best, "save_final", signal.SIGTERM, signal.SIGTERM)
     assert run("out") == (143, "run_classifier.py: terminated\n")
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
