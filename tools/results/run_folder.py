@@ -80,15 +80,13 @@ class RunFolder:
         """Return what the model said of each example of the dev set, in their order.
 
         Args:
-            suffix: of the dev file, where the task has several (``-mm``).
+            suffix: of the dev file, where the task has several (``_mm``).
 
         Returns:
-            the records of ``predictions/dev<suffix>.jsonl``; none where nothing was scored, or where the
-            predictions of a test file called ``dev`` are in that place.
+            the records of ``predictions/dev<suffix>.jsonl``; none where nothing was scored.
         """
         file = self.path / PREDICTIONS / f"dev{suffix}.jsonl"
-        found = list(_objects(file)) if file.is_file() else []
-        return [record for record in found if "label" in record]
+        return list(_objects(file)) if file.is_file() else []
 
 
 def has_run(folder: Path) -> bool:
