@@ -40,6 +40,7 @@ def check(environment, *selection):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_what_apex_does_and_what_is_made_of_it(packages):
     check(packages())
 

@@ -35,6 +35,7 @@ def benchmark(*flags, cwd, **environment):
     return command(*words, cwd=cwd, **environment)
 
 
+@pytest.mark.slow
 def test_the_command_compares_contenders_and_precisions(tmp_path):
     names = ("ours-static-16", "ours-static-16-bf16")
     flags = ("--precision", "fp32,bf16", "--contenders", ",".join(names))

@@ -76,9 +76,9 @@ def test_a_multi_label_model_is_trained_scored_and_predicted_with(
     assert results["micro_f1_at_thresholds"] >= results["micro_f1"]
     assert {"threshold[cast]", "threshold[place]", "threshold[plot]"} <= results.keys()
     # It is the same file, but thresholds are none of a test file's.
-    assert found["test dev"] == {name: results[name] for name in ("micro_f1", "macro_f1")}
+    assert found["test test_dev"] == {name: results[name] for name in ("micro_f1", "macro_f1")}
     truth = [line.split("\t")[1] for line in (tmp_path / "dev.tsv").read_text().splitlines()[1:]]
-    submitted = (out / "predictions" / "dev.tsv").read_text().splitlines()[1:]
+    submitted = (out / "predictions" / "test_dev.tsv").read_text().splitlines()[1:]
     given = [line.split("\t")[1] for line in submitted]
 
     def matrix(cells, separator):

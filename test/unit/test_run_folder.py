@@ -18,11 +18,8 @@ def test_a_folder_is_read_as_far_as_it_is_whole(tmp_path):
     assert folder.run == {}
     assert folder.dev_predictions() == []
     (tmp_path / "predictions").mkdir()
-    (tmp_path / "predictions" / "dev-mm.jsonl").write_text('{"id": 0, "label": "1"}\nnull\n{"id')
-    assert folder.dev_predictions("-mm") == [{"id": 0, "label": "1"}]
-    # Those of a test file called dev have no labels.
-    (tmp_path / "predictions" / "dev.jsonl").write_text('{"index": 0, "prediction": "1"}')
-    assert folder.dev_predictions() == []
+    (tmp_path / "predictions" / "dev_mm.jsonl").write_text('{"id": 0, "label": "1"}\nnull\n{"id')
+    assert folder.dev_predictions("_mm") == [{"id": 0, "label": "1"}]
 
 
 @pytest.mark.parametrize(
