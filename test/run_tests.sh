@@ -52,6 +52,4 @@ else
     try_requirements matplotlib requirements-optional.txt "the tests that need pyarrow or matplotlib"
 fi
 cd "$ROOT"
-# Many tests wait for processes that they have started, so there is one worker more than there are cores.
-cores=$("$PYTHON" -c 'import os; print(len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))(0)))')
-exec "$PYTHON" -m pytest --numprocesses $((cores + 1)) --dist worksteal "$@"
+exec "$PYTHON" -m pytest --numprocesses logical --dist worksteal "$@"

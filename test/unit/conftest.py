@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import sys
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -29,28 +28,14 @@ if not torch.cuda.is_available():  # Triton reads it when it is first imported, 
     os.environ["TRITON_INTERPRET"] = "1"
 
 
-def pytest_collection_modifyitems(config, items):
-    """Skip what the oldest torch cannot do, with the reason that the test gives; spread the slow tests."""
-    deal_slow_tests(items, getattr(config, "workerinput", {}).get("workercount", 1))
+def pytest_collection_modifyitems(items):
+    """Skip what takes long, unless it is asked for, and what the oldest torch cannot do."""
     for item in items:
+        if item.get_closest_marker("long") and not os.environ.get("ALBERT_TEST_LONG"):
+            item.add_marker(pytest.mark.skip(reason="ALBERT_TEST_LONG=1 has it run, too"))
         mark = item.get_closest_marker("newer_torch")
         if mark and not CAN_COMPILE:
             item.add_marker(pytest.mark.skip(reason=f"torch {torch.__version__} {mark.args[0]}"))
-
-
-def deal_slow_tests(items, workers):
-    """Have each worker begin with its share of the slow tests: at the end the others would wait for one.
-
-    pytest-xdist cuts the tests into one piece for each worker, in their order, and none waits for a piece.
-    """
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    others = iter([item for item in items if not item.get_closest_marker("slow")])
-    dealt = []
-    for worker in range(workers):
-        share = slow[worker::workers]
-        size = (len(items) - len(dealt)) // (workers - worker)
-        dealt += [*share, *islice(others, size - len(share))]
-    items[:] = [*dealt, *others]
 
 
 # Where a script has the tests in its background, or under nohup, a signal is ignored, and their commands

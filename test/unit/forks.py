@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -12,6 +13,8 @@ from helpers import free_port
 
 import run_classifier
 
+_LONGEST_SECONDS = 240
+
 
 def fork(action):
     """Start a process that ends with the status that ``action`` returns; returns its id."""
@@ -19,6 +22,8 @@ def fork(action):
     if child:
         return child
     status = 99
+    # One that hangs says where, and ends.
+    faulthandler.dump_traceback_later(_LONGEST_SECONDS, exit=True, file=sys.__stderr__)
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         status = action()

@@ -40,11 +40,11 @@ def check(environment, *selection):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.slow
 def test_what_apex_does_and_what_is_made_of_it(packages):
     check(packages())
 
 
+@pytest.mark.long
 def test_overflows_on_a_chip_that_saturates(packages):
     check(packages(ASCEND_910A), "-k", "overflow or fixed_scale")
 

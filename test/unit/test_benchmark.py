@@ -205,6 +205,7 @@ def test_transformers_batches_are_padded_by_its_collator(features):
     assert batch["labels"].tolist() == features["train"].labels[plan.rows].tolist()
 
 
+@pytest.mark.long
 def test_a_compiled_contender_tells_what_that_took(features, monkeypatch):
     """It compiles as the flag --torch_compile does; here the graphs run without new kernels."""
     if not shutil.which("g++"):

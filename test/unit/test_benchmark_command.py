@@ -35,7 +35,6 @@ def benchmark(*flags, cwd, **environment):
     return command(*words, cwd=cwd, **environment)
 
 
-@pytest.mark.slow
 def test_the_command_compares_contenders_and_precisions(tmp_path):
     names = ("ours-static-16", "ours-static-16-bf16")
     flags = ("--precision", "fp32,bf16", "--contenders", ",".join(names))
@@ -159,6 +158,7 @@ def test_a_run_whose_contenders_all_do_not_fit_fails(monkeypatch, tmp_path, caps
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.long
 def test_workers_that_lack_memory_get_another_try_alone(tmp_path):
     """This transformers never finds any, so the second tries fail as well."""
     package = tmp_path / "transformers"

@@ -29,7 +29,6 @@ LINE = r"^ *(pass|fail|not on this chip|no data|not run)  (\w+): (.*) \(\d+ s\)$
 TINY = ("--size=tiny", "--device=cpu")
 
 
-@pytest.mark.slow
 def test_the_check_on_the_cpu(tmp_path):
     """The other comparison has the same code, and its flags have a test of their own."""
     names = ["speed32", "launcher", "profile", "accuracy", "tests"]

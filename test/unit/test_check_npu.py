@@ -28,7 +28,6 @@ def _lines(text):
 ASKED = ("memory", "compilation", "queue", "launcher on 1 NPU", "launcher on 8 NPUs")
 
 
-@pytest.mark.slow
 def test_the_check_passes_on_the_simulated_npu(clone, tmp_path):
     report = tmp_path / "report.md"
     steps = list(STEPS) if os.environ.get("ALBERT_TEST_LONG") else steps_for(ASKED)
@@ -63,7 +62,11 @@ FAULTS = {
     "hang": ("2 processes", "no answer from the other processes within 10 s (--ddp_timeout)"),
 }
 # Those that do not hide each other are planted together.
-PLANTED = {("product", "mask"): "", ("kernel", "frozen"): "", ("fallback", "hang"): "O2"}
+PLANTED = [
+    (("product", "mask"), ""),
+    (("kernel", "frozen"), ""),
+    pytest.param(("fallback", "hang"), "O2", marks=pytest.mark.long),
+]
 
 
 def check(tmp_path, steps, **options):
@@ -74,8 +77,7 @@ def check(tmp_path, steps, **options):
     return result, found, verdicts
 
 
-@pytest.mark.parametrize(("faults", "before"), PLANTED.items())
-@pytest.mark.slow
+@pytest.mark.parametrize(("faults", "before"), PLANTED)
 def test_a_planted_fault_is_found_by_the_right_step(tmp_path, faults, before):
     names = [FAULTS[fault][0] for fault in faults]
     steps = ",".join(filter(None, [before, *names]))

@@ -135,7 +135,6 @@ def tensors(inputs):
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.slow
 def test_the_encoder_computes_what_googles_does(checkpoints, converted, inputs, name):
     folder, _ = converted(name)
     model = load_model(folder, AlbertConfig.from_file(folder)).eval()

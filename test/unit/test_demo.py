@@ -147,7 +147,6 @@ def test_the_demonstration_has_the_layout_of_sst2(demonstration):
     assert not has_classifier(model)
 
 
-@pytest.mark.slow
 def test_the_demonstration_learns_and_says_what_to_type_next(demonstration, clone):
     """Half of the launcher's recipe already beats the majority class by far."""
     flags = (f"--data_path={demonstration}", f"--model_path={demonstration / 'model'}")

@@ -173,7 +173,6 @@ def test_ctrl_c_ends_all(run, clone):
     assert "Traceback" not in "\n".join(lines)
 
 
-@pytest.mark.slow
 def test_a_run_that_is_restarted_goes_on_from_its_checkpoint(clone, tmp_path, no_dropout):
     data = write_sst2(tmp_path / "data")
     process = start_command(

@@ -113,7 +113,6 @@ def test_one_process_tokenizes_and_the_others_read(tmp_path, pretrained):
     assert len(list(data.glob("cached_train_*"))) == 1
 
 
-@pytest.mark.slow
 def test_a_score_does_not_depend_on_the_number_of_processes(clone):
     """2 of them, after a training by 3 (or 8), which scores with as many; the dev set has 30 examples."""
     many = 8 if os.environ.get("ALBERT_TEST_LONG") else 3

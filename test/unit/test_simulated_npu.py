@@ -25,7 +25,13 @@ NATIVE = ("--amp_backend", "native")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 
 
-@pytest.fixture(scope="module", params=["double", "910A", "sources"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        *("double", "sources"),
+        pytest.param("910A", marks=pytest.mark.long),
+    ],
+)
 def checks(request, tmp_path_factory):
     """Run the checks on the double, on that of an Ascend 910A, and on torch_npu's own files."""
     folder = tmp_path_factory.mktemp("npu") / "packages"
@@ -112,10 +118,11 @@ def test_two_processes_learn_on_two_npus_what_one_learns_on_the_cpu(train, on_th
         (("--fp16", "--fp16_opt_level", "O2"), "apex AMP at level O2, loss scale dynamic", 2e-2),
         (("--fp16", "--fp16_opt_level", "O2", *NATIVE), "fp32 master copies (O2, torch's", 2e-2),
         # LAMB's usual epsilon is nothing beside fp16's smallest numbers.
-        (
+        pytest.param(
             ("--fp16", "--fp16_opt_level", "O3", *NATIVE, "--adam_epsilon", "1e-3"),
             "fp16 throughout (O3, torch's own)",
             0.5,
+            marks=pytest.mark.long,
         ),
         (("--bf16",), "bf16 autocast", 5e-2),
     ],

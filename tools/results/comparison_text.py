@@ -29,9 +29,10 @@ def lines_of(comparison: Comparison, limit: int | None) -> Iterator[str]:
             f"  right in A alone: {a}; in B alone: {b}; McNemar's exact test: p = {comparison.p_value:.3g}"
         )
     shown = changed[:limit]
-    yield f"  predictions that changed: {len(changed)}{_remark(shown, changed)}"
+    remark = _remark(shown, changed)
+    yield f"  predictions that changed: {len(changed)}, by row (from 0, a header apart){remark}"
     for a, b in shown:
-        yield f"    {a['id']}: {_said(a, b)}: {_clipped(' | '.join(_texts(a)))}"
+        yield f"    row {a['id']}: {_said(a, b)}: {_clipped(' | '.join(_texts(a)))}"
 
 
 def _remark(shown: Sequence[Any], changed: Sequence[Any]) -> str:
