@@ -55,7 +55,7 @@ packages = find_packages(include=[pattern for name in FOLDERS for pattern in (na
 setup(
     packages=[NAME, *(f"{NAME}.{name}" for name in packages if name not in ROOMS_OF_A_CHECKOUT)],
     package_dir={NAME: NAME, **{f"{NAME}.{name}": name for name in FOLDERS}},
-    package_data={"": ["py.typed", "*.css", "*.html", "*.js"]},
+    package_data={NAME: ["py.typed"]},
     install_requires=requirements(Path("requirements.txt")),
     extras_require=extras(),
     entry_points={"console_scripts": commands()},

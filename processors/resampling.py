@@ -71,10 +71,6 @@ def _macro_f1(_: np.ndarray, given: np.ndarray, there: np.ndarray, hits: np.ndar
     return _f1(given, there, hits).sum(axis=1) / (given + there > 0).sum(axis=1)
 
 
-def _micro_f1(_: np.ndarray, given: np.ndarray, there: np.ndarray, hits: np.ndarray) -> np.ndarray:
-    return _f1(given.sum(axis=1), there.sum(axis=1), hits.sum(axis=1))
-
-
 def _matthews(_: np.ndarray, given: np.ndarray, there: np.ndarray, hits: np.ndarray) -> np.ndarray:
     """The multi-class coefficient: J. Gorodkin, Comparing two K-category assignments (2004)."""
     total = given.sum(axis=1)
@@ -92,7 +88,7 @@ def _of_sets(name: str, predictions: np.ndarray, labels: np.ndarray) -> Statisti
         given, there, hits = np.split(counts @ columns, 3, axis=1)
         if name == "macro_f1":  # Here a label that is nowhere counts as 0.
             return _f1(given, there, hits).mean(axis=1)
-        return _micro_f1(None, given, there, hits)
+        return _f1(given.sum(axis=1), there.sum(axis=1), hits.sum(axis=1))
 
     return statistic
 
@@ -168,7 +164,6 @@ _OF_CLASSES = {
     "acc": _accuracy,
     "f1": _f1_of_one,
     "macro_f1": _macro_f1,
-    "micro_f1": _micro_f1,
     "mcc": _matthews,
 }
 _OF_NUMBERS = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
 
+from tools.cli.version import NOT_INSTALLED, installed_version
 from tools.machine.cann import cann_folders, describe_cann
 
 _PACKAGES = (
@@ -44,13 +44,7 @@ def describe_computer() -> dict[str, str]:
 
 def describe_packages(*names: str) -> dict[str, str]:
     """Return the version of each package, or that it is not installed."""
-    facts = {}
-    for name in names:
-        try:
-            facts[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            facts[name] = "not installed"
-    return facts
+    return {name: installed_version(name) or NOT_INSTALLED for name in names}
 
 
 def describe_npu_machine() -> dict[str, str]:

@@ -9,11 +9,13 @@ import re
 from tools.cli.naming import PACKAGE
 from tools.cli.paths import INSTALLED, ROOT
 
+NOT_INSTALLED = "not installed"
+
 
 def project_version() -> str:
     """Return the version of the project: what the checkout's pyproject.toml says, or the package."""
     if INSTALLED:
-        return _installed(PACKAGE)
+        return installed_version(PACKAGE) or NOT_INSTALLED
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     return re.search(r'^version *= *"([^"]+)"', text, re.MULTILINE)[1]
 
@@ -21,11 +23,12 @@ def project_version() -> str:
 def version_line() -> str:
     """Return what ``--version`` says behind the command's name."""
     python = platform.python_version()
-    return f"{project_version()} (torch {_installed('torch')}, Python {python})"
+    return f"{project_version()} (torch {installed_version('torch') or NOT_INSTALLED}, Python {python})"
 
 
-def _installed(package: str) -> str:
+def installed_version(package: str) -> str | None:
+    """Return the version of an installed package; None where it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return None

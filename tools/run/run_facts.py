@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from model.files import digest
 from processors.features import Features
 from processors.glue import Task
 from tools.cli.revision import git_revision
-from tools.cli.version import project_version
+from tools.cli.version import installed_version, project_version
 from tools.machine.runtime import Runtime
 from tools.run.flags import Flags
 from tools.run.run_record import RunRecord
@@ -59,13 +58,9 @@ def describe_run(flags: Flags, runtime: Runtime, start: Start) -> dict[str, Any]
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, of the packages that the project needs, and of the project."""
-    found = {"python": platform.python_version()}
-    for name in (*PACKAGES, *_ACCELERATORS):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {**found, "project": project_version()}
+    found = {name: installed_version(name) for name in (*PACKAGES, *_ACCELERATORS)}
+    there = {name: version for name, version in found.items() if version is not None}
+    return {"python": platform.python_version(), **there, "project": project_version()}
 
 
 def _kind(task: Task) -> str:
