@@ -51,6 +51,13 @@ for number, handler in (
 torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Have the next test begin with one thread, too, whatever a program run here has chosen."""
+    yield
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def vocabulary(tmp_path_factory):
     """A SentencePiece model with ALBERT's special tokens, and pieces that end in digit + comma."""

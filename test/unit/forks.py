@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 
+import torch
 import torch._dynamo  # noqa: F401 (else each process imports it for itself, which takes seconds)
 from helpers import free_port
 
@@ -24,6 +25,8 @@ def fork(action):
     status = 99
     # One that hangs says where, and ends.
     faulthandler.dump_traceback_later(_LONGEST_SECONDS, exit=True, file=sys.__stderr__)
+    # A copy of a process has none of its threads, and OpenMP would wait for them.
+    torch.set_num_threads(1)
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         status = action()
