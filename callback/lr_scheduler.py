@@ -68,7 +68,7 @@ class DeviceSchedule:
 
     Args:
         schedule: of the optimizer, all of whose groups have one rate.
-        total_steps: those that it is asked for.
+        total_steps: after these its rate stays what it is by then, as that of ``schedule`` does.
     """
 
     def __init__(self, schedule: LambdaLR, total_steps: int, device: torch.device) -> None:
@@ -86,7 +86,10 @@ class DeviceSchedule:
 
     def set_rate(self) -> None:
         """Give the optimizer the rate of the next step."""
-        self._rate.copy_(self._rates[self._taken].squeeze(0))
+        self._rate.copy_(self._rates[self._place()].squeeze(0))
+
+    def _place(self) -> Tensor:
+        return self._taken.clamp(max=len(self._rates) - 1)
 
     def step(self, updated: bool | Tensor = True) -> None:
         """Count a step, if it updated the weights."""
@@ -101,7 +104,7 @@ class DeviceSchedule:
         taken = int(self._taken)
         self._schedule.last_epoch = taken
         self._schedule._step_count = taken + 1
-        self._schedule._last_lr = self._rates[self._taken].tolist() * len(self._schedule.base_lrs)
+        self._schedule._last_lr = self._rates[self._place()].tolist() * len(self._schedule.base_lrs)
         return self._schedule.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

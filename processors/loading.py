@@ -21,8 +21,6 @@ Batch = dict[str, Tensor]
 
 # Features of at most this size lie on the device while they are used, those of larger sets in host memory.
 DEVICE_BYTES = 256 * 2**20
-# What is prepared for each shape of a batch pays if it comes so often.
-COMMON = 3
 # A worker that was told to end does so by itself after so long, should the training process not end it.
 _WORKER_SECONDS = 30
 # So many files the training process opens for its workers together and for each of them: ends of pipes.
@@ -212,19 +210,22 @@ def training_steps(
 def common_batches(
     plan: TrainingPlan, features: Features, device: torch.device, global_step: int = 0
 ) -> Iterator[Batch]:
-    """Yield a batch of each shape that comes :data:`COMMON` times before the next epoch, or more often.
+    """Yield a batch of each shape that comes before the next epoch, and again in what is left to train.
 
-    The largest comes first, for whoever lays out memory.
+    The largest comes first, for whoever lays out memory. Each epoch has much the same shapes.
     """
-    if global_step >= plan.total_steps:
+    left = plan.total_steps - global_step
+    if left <= 0:
         return
     epoch, skip = divmod(global_step, plan.steps_per_epoch)
+    steps = plan.epoch(epoch)[skip:][:left]
+    goes_on = left > len(steps)
     build = BatchBuilder(features, device)
     of_shape: dict[tuple[int, int, bool], list[BatchPlan]] = {}
-    for batch in (batch for step in plan.epoch(epoch)[skip:] for batch in step):
+    for batch in (batch for step in steps for batch in step):
         of_shape.setdefault(build.shape(batch), []).append(batch)
     for _, batches in sorted(of_shape.items(), key=lambda item: -item[0][0] * item[0][1]):
-        if len(batches) >= COMMON:
+        if goes_on or len(batches) > 1:
             yield build(batches[0])
 
 

@@ -53,6 +53,7 @@ class TapeDevice(Device):
     """The CPU as a device that has fp16 and graphs."""
 
     has_fp16 = True
+    has_cuda = True
 
     def why_no_graphs(self):
         return None

@@ -267,6 +267,7 @@ class ProfileOnPaper:
         milliseconds = sum(row[2] for row in self.kernels)
         found = {
             "step_ms": 4.0,
+            "step_ms_in_o2": 3.5,
             "kernels_ms": milliseconds,
             "graphs": "2 graphs, recorded in 0.5 s",
         }
@@ -280,7 +281,10 @@ def test_the_page_has_the_kernels_that_take_longest(tmp_path):
     names = [f"void kernel<{'a|b, ' * 30}>", *(f"k{index}" for index in range(16))]
     programs = ProfileOnPaper(tmp_path, [(name, 2.0, 0.125) for name in names])
     answer = kernels(setting, programs)
-    assert answer.words.startswith("32 × 14: 4.00 ms a step, and 2.12 ms of kernels in it; 440 × ")
+    assert answer.words.startswith(
+        "32 × 14: 4.00 ms a step, and 2.12 ms of kernels in it, and with --fp16 --fp16_opt_level O2 "
+        "3.50 ms a step; 440 × "
+    )
     assert answer.page.count("; 2 graphs, recorded in 0.5 s.") == 2
     rows = answer.page.split("\n\n")[1].splitlines()
     assert len(rows) == 2 + 15 + 1
@@ -289,9 +293,8 @@ def test_the_page_has_the_kernels_that_take_longest(tmp_path):
     assert rows[-1] == "| 2 others | 0.250 | 11.8 % | 4 |"
     nothing = kernels(setting, ProfileOnPaper(tmp_path, []))
     assert nothing.verdict == "fail"
-    assert (
-        "4.00 ms a step, and 0.00 ms of kernels in it; the profiler saw no kernel" in nothing.words
-    )
+    assert "4.00 ms a step, and 0.00 ms of kernels in it, and with " in nothing.words
+    assert "3.50 ms a step; the profiler saw no kernel" in nothing.words
 
 
 @pytest.mark.parametrize(

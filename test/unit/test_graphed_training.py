@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from collections import Counter
 from functools import partial
 
 import pytest
@@ -11,6 +12,7 @@ from graphed import FAULTS, O2, OVERFLOWS, PRECISIONS, STEPS, Training, assert_s
 from helpers import write_sst2
 from tape import LACK, Crowded, Tape
 
+from processors.batching import TrainingPlan
 from processors.loading import BatchBuilder, common_batches, load_steps
 from tools.bench.host_reads import HostReads
 from tools.cli.errors import UsageError
@@ -136,8 +138,9 @@ def test_a_number_of_the_host_stays_what_it_was():
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(tokenizer, fault, monkeypatch):
-    plain = Training(tokenizer, "off", **O2).go_on(overflows=OVERFLOWS)
-    graphed = Training(tokenizer, "auto", **O2)
+    own = O2 | {"padding": "max_length"}
+    plain = Training(tokenizer, "off", **own).go_on(overflows=OVERFLOWS)
+    graphed = Training(tokenizer, "auto", **own)
     FAULTS[fault](graphed, monkeypatch)
     graphed.go_on(overflows=OVERFLOWS)
     with pytest.raises(AssertionError):
@@ -157,18 +160,25 @@ def test_batches_of_a_shape_share_their_buffers():
     assert inputs.fill(masked)[0] != shape
 
 
-def test_common_batches_are_one_of_each_shape_the_largest_first(tokenizer):
-    run = Training(tokenizer, "off", padding="max_length")
-    shape = BatchBuilder(run.features, run.device).shape
-    counts = {}
-    for (batch,) in run.plan.epoch(0):
-        counts[shape(batch)] = counts.get(shape(batch), 0) + 1
-    wanted = sorted(
-        (rows * width for (rows, width, _), n in counts.items() if n >= 3), reverse=True
+@pytest.mark.parametrize(("epochs", "least"), [(1, 2), (2, 1)])
+def test_common_batches_are_one_of_each_shape_that_comes_again(tokenizer, epochs, least):
+    """The largest comes first."""
+    run = Training(tokenizer, "off")
+    plan = TrainingPlan(
+        run.features.lengths, batch_size=8, num_train_epochs=epochs, seed=3, max_seq_length=64
     )
-    batches = common_batches(run.plan, run.features, run.device)
-    assert [batch["input_ids"].numel() for batch in batches] == wanted
-    assert not list(common_batches(run.plan, run.features, run.device, STEPS))
+    shape = BatchBuilder(run.features, run.device).shape
+    counts = Counter(shape(batch) for (batch,) in plan.epoch(0))
+    assert {1, 2} <= set(counts.values())
+    wanted = [rows * width for (rows, width, _), n in counts.items() if n >= least]
+    batches = common_batches(plan, run.features, run.device)
+    assert [batch["input_ids"].numel() for batch in batches] == sorted(wanted, reverse=True)
+    assert not list(common_batches(plan, run.features, run.device, plan.total_steps))
+
+
+def test_common_batches_are_of_what_is_left_to_train(tokenizer):
+    run = Training(tokenizer, "off", padding="max_length")
+    assert not list(common_batches(run.plan, run.features, run.device, STEPS - 1))
 
 
 @pytest.mark.parametrize(
@@ -249,10 +259,13 @@ def test_two_processes_with_graphs_learn_what_two_without_do(pretrained, tmp_pat
     def tape(rank):
         Device.why_no_graphs = lambda device: None
         Device.graph_recorder = lambda device: Tape()
+        Device.has_cuda = True
 
     plain = [*words, "--output_dir=plain"]
     graphed = [*words, "--cuda_graphs=on", "--output_dir=graphed"]
-    assert [end[0] for end in run_together([plain, plain], tmp_path)] == [0, 0]
+    ends = run_together([plain, plain], tmp_path, tape)
+    assert [end[0] for end in ends] == [0, 0], ends
+    assert "--cuda_graphs auto: none, for several processes train together" in ends[0][1]
     ends = run_together([graphed, graphed], tmp_path, tape)
     assert [end[0] for end in ends] == [0, 0], ends
     assert "CUDA graphs: " in ends[0][1]

@@ -8,8 +8,8 @@ from scored import FAULTS, Scored
 from tape import LACK, Crowded, Tape
 
 from model.modeling_albert import AlbertTransformer
-from processors.loading import COMMON
 from tools.machine.device import Device
+from tools.run.inference import COMMON
 
 pytestmark = pytest.mark.newer_torch("has no graphs that these are")
 
@@ -101,12 +101,12 @@ def test_a_run_scores_and_predicts_by_graphs(program, sst2, tmp_path, on_tape, c
     own = ("--data_dir", sst2, "--eval_batch_size=2", "--do_eval", "--do_predict")
     train = ("--do_train", "--max_steps=6", "--eval_steps=2", "--learning_rate=1e-2")
     found = {}
-    for folder, flags in {"plain": (), "graphed": ("--cuda_graphs=on",)}.items():
+    for folder, flags in {"plain": ("--cuda_graphs=off",), "graphed": ()}.items():
         names = (*own, *flags, "--output_dir", folder)
         assert program(*names, *train, "--save_steps=0") == 0
         before = len(on_tape)
         assert program(*names) == 0
-        assert (len(on_tape) > before) == bool(flags)
+        assert (len(on_tape) > before) == (not flags)
         rows = (tmp_path / folder / "predictions" / "SST-2.jsonl").read_text()
         evaluated = [
             {name: row[name] for name in row if name != "time"}
@@ -116,18 +116,28 @@ def test_a_run_scores_and_predicts_by_graphs(program, sst2, tmp_path, on_tape, c
             len(evaluated) == 5
         )  # After steps 2, 4 and 6, of the best model, and without a training.
         found[folder] = [rows, evaluated]
-        assert ("CUDA graphs to score with: " in capsys.readouterr().out) == bool(flags)
+        assert ("CUDA graphs to score with: " in capsys.readouterr().out) == (not flags)
     assert found["graphed"] == found["plain"]
 
 
-def test_a_device_without_graphs_is_told_of_once(program, refused, sst2, capsys):
+def test_the_command_that_predicts_has_graphs_too(ask, small_model, tmp_path, on_tape):
+    model = small_model(False)
+    (tmp_path / "texts").write_text("one two three\n" * 12)
+    status, found, errors = ask(model, "--file=texts", "--batch_size=2")
+    assert (status, len(on_tape)) == (0, 1), errors
+    assert len(found) == 12
+    assert found[0] | {"id": 12} == found[-1]
+
+
+def test_without_a_gpu_nothing_is_said_of_graphs_unless_they_are_asked_for(
+    program, refused, sst2, capsys
+):
     own = ("--data_dir", sst2, "--do_eval")
-    auto = ("--cuda_graphs=auto", "--fused_kernels=auto")
     for train in (("--do_train", "--max_steps=1", "--save_steps=0"), ()):
-        assert program(*own, *auto, *train) == 0
+        assert program(*own, *train) == 0
         log = capsys.readouterr().out
-        assert log.count("--cuda_graphs auto: none, for cpu (1 threads) has none") == 1
-        assert log.count("--fused_kernels auto: none, for Triton makes no kernels for cpu") == 1
+        assert "cuda_graphs" not in log
+        assert "fused_kernels" not in log
     for flag in ("cuda_graphs", "fused_kernels"):
         assert f"--{flag} on: " in refused(*own, f"--{flag}=on", status=2)
 

@@ -11,7 +11,7 @@ from helpers import DATA, small_training, train, training_flags
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from callback.lr_scheduler import SCHEDULES, build_schedule
+from callback.lr_scheduler import SCHEDULES, DeviceSchedule, build_schedule
 from callback.optimization import OPTIMIZERS, Lamb, build_optimizer
 from processors.glue import TASKS
 from tools.machine.device import Device
@@ -251,3 +251,18 @@ class Operations(TorchDispatchMode):
 @pytest.mark.newer_torch("has no graphs")
 def test_a_skipped_step_takes_as_many_operations_of_many_tensors():
     assert kernels_of_a_skipped_step(9) == kernels_of_a_skipped_step(3)
+
+
+@pytest.mark.parametrize("name", sorted(SCHEDULES))
+def test_the_schedule_on_the_device_has_the_rates_of_the_hosts(name):
+    """After its last step, too: a benchmark takes more."""
+    optimizers = [torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.5) for _ in range(2)]
+    host, other = (build_schedule(name, optimizer, 3, 10) for optimizer in optimizers)
+    device = DeviceSchedule(other, 10, torch.device("cpu"))
+    for _ in range(15):
+        device.set_rate()
+        assert float(device.last_rate()) == pytest.approx(host.get_last_lr()[0], rel=1e-6)
+        assert device.state_dict()["_last_lr"] == pytest.approx(host.get_last_lr(), rel=1e-6)
+        optimizers[0].step()
+        host.step()
+        device.step()

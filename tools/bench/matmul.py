@@ -15,7 +15,6 @@ from tools.bench.contenders import Contender
 from tools.bench.flags import Setting
 
 _TOKENS, _MANY_TOKENS = (512, 4096), 32_768
-_BRIEF = 5e-3  # A product of 4096 tokens that takes longer than these seconds is large enough.
 _TIMED_SECONDS = 0.02
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -24,7 +23,7 @@ class MatmulPeak:
     """Times ``torch.mm`` for the model's linear layers, forward and backward.
 
     A layer from K to N features over T tokens is three products: ``X·Wᵀ``, and for the gradients ``dY·W``
-    and ``dYᵀ·X``. T is 512 and 4096, and more where that is over in a moment (an accelerator).
+    and ``dYᵀ·X``. T is 512 and 4096, or on an accelerator, which is through with those in a moment, more.
     """
 
     def __init__(self, contender: Contender, setting: Setting, _: Features) -> None:
@@ -35,10 +34,8 @@ class MatmulPeak:
 
     def prepare(self) -> dict[str, Any]:
         """Choose the shapes."""
-        for tokens in _TOKENS:
+        for tokens in _TOKENS if self._device.is_shared else (_MANY_TOKENS,):
             self._timers += self._products(tokens)
-        if self._timers[-1][-1].timeit(1).mean < _BRIEF:
-            self._timers += self._products(_MANY_TOKENS)
         return {}
 
     def turn(self) -> dict[str, Any]:

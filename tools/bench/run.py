@@ -124,18 +124,21 @@ class Benchmark:
         turns: dict[str, list[dict[str, Any]]] = defaultdict(list)
         with start_workers(members, self._setting, self._features[group], self._folder) as workers:
             for worker in workers:
-                _say(f"{group}: {worker.name} warms up")
+                self._tell(f"{group}: {worker.name} warms up")
                 self._facts[worker.name] = worker.ask("prepare")
             for number in range(rounds):
                 first = number % len(workers)  # Each round begins with another one.
                 for worker in [*workers[first:], *workers[:first]]:
                     turns[worker.name].append(worker.ask("turn"))
-                _say(f"{group}: round {number + 1} of {rounds} is over")
+                self._tell(f"{group}: round {number + 1} of {rounds} is over")
         for member in members:
             if member.system == "matmul":
                 self._products[group, member.precision] += turns[member.name]
             else:
                 self._turns[member.name] = turns[member.name]
+
+    def _tell(self, line: str) -> None:
+        _say(f"{line}, {time.monotonic() - self._began:.0f} s after the start")
 
     def _result(self, whole: bool) -> dict[str, Any]:
         """Return the figures of all that is over; ``whole`` tells whether that is everything."""

@@ -12,8 +12,10 @@ from tools.gpu import profiles, speed, trainings
 from tools.gpu.answer import Answer
 from tools.gpu.programs import Programs
 from tools.gpu.setting import Setting
+from tools.machine.cores import usable_cores
 
 _TESTS = ("test/unit/test_gpu.py", "test/unit/test_fused.py")
+_MOST_PROCESSES = 6  # The tests are small, and much of their time is that of starting.
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,13 @@ def tests(setting: Setting, programs: Programs) -> Answer:
     files = _TESTS[:1] if setting.device.is_shared else _TESTS
     # Each test has a line as it ends, which stays where the time is up before all have.
     words = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *files]
+    if importlib.util.find_spec("xdist") is not None:
+        words += ["--numprocesses", min(_MOST_PROCESSES, usable_cores())]
     ended = programs.run("tests", words)
     lines = [line.strip(" =") for line in ended.output.splitlines() if line.strip(" =")]
     last = (lines or [ended.reason])[-1]
     if ended.reason:
-        verdicts = [word for line in lines for word in line.split()[1:2]]
+        verdicts = [word for line in lines for word in line.split()]
         counts = ", ".join(f"{verdicts.count(v)} {v.lower()}" for v in ("PASSED", "FAILED"))
         raise StepFailure(f"{ended.reason} (up to there {counts}); the last line: {last}")
     if " passed" not in last:
@@ -55,10 +59,10 @@ def tests(setting: Setting, programs: Programs) -> Answer:
 
 # First what tells whether all is right, then how fast it is; what one part leaves, the next ones have.
 PARTS = (
-    Part("tests", f"The tests that need a GPU ({', '.join(_TESTS)})", tests, 2.5),
-    Part("speed32", "Speed at batch 32, and evaluation", speed.small_batches, 2.0),
-    Part("speed440", "Speed at batch 440", speed.large_batches, 2.0),
+    Part("tests", f"The tests that need a GPU ({', '.join(_TESTS)})", tests, 3.0),
+    Part("speed32", "Speed at batch 32, and evaluation", speed.small_batches, 3.5),
+    Part("speed440", "Speed at batch 440", speed.large_batches, 3.5),
     Part("launcher", "The launchers' run", speed.launcher, 0.75),
-    Part("profile", "Kernels of a step in bf16", profiles.kernels, 0.75),
-    Part("accuracy", "What is learned with CUDA graphs and without", trainings.accuracy, 1.0),
+    Part("profile", "Kernels of a step in bf16", profiles.kernels, 1.25),
+    Part("accuracy", "What is learned with CUDA graphs and without", trainings.accuracy, 1.25),
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch.profiler import ProfilerActivity, profile
@@ -33,6 +35,9 @@ _TASK = TASKS["sst-2"]
 _SEED = 42
 _STEPS_OF_SCHEDULE = 1000
 _WARM_STEPS = 5  # The second one is recorded as a graph, where there are graphs.
+_BF16: dict[str, Any] = {"bf16": True}
+# The launchers' precision.
+_O2: dict[str, Any] = {"fp16": True, "fp16_opt_level": "O2", "amp_backend": "native"}
 _SHOWN, _LONGEST_NAME = 15, 100
 # What a trace says of an event of the device that is work, and no name for some of that.
 _OF_DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")
@@ -57,6 +62,8 @@ def kernels(setting: Setting, programs: Programs) -> Answer:
             f"{examples} × {width}: {found['step_ms']:.2f} ms a step, and {found['kernels_ms']:.2f} ms of "
             "kernels in it"
         )
+        if (in_o2 := found["step_ms_in_o2"]) is not None:
+            said += f", and with --fp16 --fp16_opt_level O2 {in_o2:.2f} ms a step"
         words.append(said)
         pages.append(f"{said}; {found['graphs']}.\n\n{_table_of(found)}")
         if not found["kernels"]:
@@ -85,24 +92,25 @@ def _short(name: str) -> str:
 
 
 def measure(setting: Setting, examples: int, width: int) -> None:
-    """Time a training step in bf16 at one shape, list its kernels, and write both down as JSON."""
+    """Time a training step in bf16 at one shape, list its kernels, and write both down as JSON.
+
+    Beside that, where the device has fp16, time one of the launchers' precision.
+    """
     setting.device.activate()
     setting.device.keep_memory()
-    step, graphs = _build_step(setting, examples, width)
-    for _ in range(_WARM_STEPS):
-        step()
-    timed, seen = setting.sizes.steps
-    setting.device.synchronize()
-    began = time.perf_counter()
-    for _ in range(timed):
-        step()
-    setting.device.synchronize()
-    seconds = time.perf_counter() - began
+    in_o2 = None
+    if setting.device.has_fp16:
+        in_o2 = _milliseconds(_build_step(setting, examples, width, _O2)[0], setting)
+        gc.collect()  # Its memory is for the next one.
+    step, graphs = _build_step(setting, examples, width, _BF16)
+    step_ms = _milliseconds(step, setting)
+    seen = setting.sizes.steps[1]
     name = f"profile-{examples}x{width}"
     times = _profile(step, seen, setting.device, setting.folder / f"{name}.trace.json")
     by_time = sorted(times.items(), key=lambda item: -item[1][1])
     found = {
-        "step_ms": 1000 * seconds / timed,
+        "step_ms": step_ms,
+        "step_ms_in_o2": in_o2,
         "kernels_ms": sum(ms for _, ms in times.values()) / seen,
         "graphs": graphs(),
         "kernels": [(kernel, count / seen, ms / seen) for kernel, (count, ms) in by_time],
@@ -110,8 +118,21 @@ def measure(setting: Setting, examples: int, width: int) -> None:
     (setting.folder / f"{name}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
+def _milliseconds(step: Callable[[], None], setting: Setting) -> float:
+    """Return what a step takes, once it is warm."""
+    for _ in range(_WARM_STEPS):
+        step()
+    timed = setting.sizes.steps[0]
+    setting.device.synchronize()
+    began = time.perf_counter()
+    for _ in range(timed):
+        step()
+    setting.device.synchronize()
+    return 1000 * (time.perf_counter() - began) / timed
+
+
 def _build_step(
-    setting: Setting, examples: int, width: int
+    setting: Setting, examples: int, width: int, precision: dict[str, Any]
 ) -> tuple[Callable[[], None], Callable[[], str]]:
     """Return what takes a step as run_classifier.py does, batch and all, and what tells of its graphs."""
     config = AlbertConfig.from_file(setting.model) if setting.model else AlbertConfig()
@@ -119,7 +140,7 @@ def _build_step(
     seed_everything(_SEED)
     model = setting.device.place(build_model(config))
     flags = TrainingFlags(
-        bf16=True,
+        **precision,
         batch_size=examples,
         learning_rate=1e-5,
         seed=_SEED,

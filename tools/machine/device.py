@@ -85,6 +85,11 @@ class Device:
         """Whether torch.compile makes kernels for this device by itself; an NPU's need torchair."""
         return self.type != "npu"
 
+    @property
+    def has_cuda(self) -> bool:
+        """Whether this is a device that CUDA graphs and Triton's kernels are for."""
+        return self.type == "cuda"
+
     def why_no_graphs(self) -> str | None:
         """Return why kernels cannot be recorded here and run again without the host; None if they can."""
         if self.type != "cuda":

@@ -9,8 +9,11 @@ from tools.cli.errors import UsageError
 logger = logging.getLogger(__name__)
 
 
-def decide(name: str, wanted: str, obstacle: str | None) -> bool:
+def decide(name: str, wanted: str, obstacle: str | None, has_cuda: bool) -> bool:
     """Return whether a flag that says ``auto`` or ``on`` gets what it asks for; log where it does not.
+
+    Args:
+        has_cuda: whether the device is one that the flag is for. On another ``auto`` asks for nothing.
 
     Raises:
         UsageError: it says ``on``, and there is an obstacle.
@@ -19,5 +22,6 @@ def decide(name: str, wanted: str, obstacle: str | None) -> bool:
         return True
     if wanted == "on":
         raise UsageError(f"--{name} on: {obstacle}; leave it out")
-    logger.info("--%s %s: none, for %s", name, wanted, obstacle)
+    if has_cuda:
+        logger.info("--%s %s: none, for %s", name, wanted, obstacle)
     return False

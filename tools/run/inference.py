@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model.modeling_albert import AlbertForSequenceClassification
 from processors.batching import BatchPlan
-from processors.loading import COMMON, Batch, batch_shape
+from processors.loading import Batch, batch_shape
 from tools.cli.errors import first_line
 from tools.machine.device import Device
 from tools.machine.lack_of_memory import lacks_memory
@@ -22,6 +22,9 @@ from tools.precision.scoring import own_casts
 from tools.run.decision import decide
 
 logger = logging.getLogger(__name__)
+
+# A graph for a shape of batch pays if a set has so many of them.
+COMMON = 3
 
 
 class Forward:
@@ -176,10 +179,12 @@ def prepare_to_score(
     Raises:
         UsageError: they are asked for, and cannot be.
     """
-    if cuda_graphs != "off" and decide("cuda_graphs", cuda_graphs, device.why_no_graphs()):
+    if cuda_graphs != "off" and decide(
+        "cuda_graphs", cuda_graphs, device.why_no_graphs(), device.has_cuda
+    ):
         inference.take_graphs(cuda_graphs)
     if fused_kernels == "off":
         return
     encoder = model.albert.encoder
     obstacle = device.why_no_fused_kernels(encoder.albert_layer_groups[0].albert_layers[0], dtype)
-    encoder.fused = decide("fused_kernels", fused_kernels, obstacle)
+    encoder.fused = decide("fused_kernels", fused_kernels, obstacle, device.has_cuda)

@@ -12,6 +12,7 @@ from model.configuration_albert import AlbertConfig
 from processors.features import Features
 from tools.machine.device import select_device
 from tools.precision.scoring import ScoringPrecision
+from tools.run.inference import Inference, prepare_to_score
 from tools.run.scoring import compute_logits
 
 
@@ -43,6 +44,13 @@ class TorchNetwork:
         self._device.activate()
         self._device.keep_memory()
         self.model = self._device.place(load_model(folder, config))
+        self._inference = Inference(self._device)
+        # Fused kernels take seconds to compile, which few sentences are worth.
+        prepare_to_score(
+            *(self.model, self._device, self._precision.dtype, self._inference),
+            cuda_graphs="auto",
+            fused_kernels="off",
+        )
 
     def logits(
         self, features: Features, batch_size: int, max_seq_length: int, is_given: bool = True
@@ -61,6 +69,7 @@ class TorchNetwork:
             max_seq_length,
             precision=self._precision,
             tokens=0 if is_given else self._device.evaluation_tokens,
+            inference=self._inference,
         )
 
     def use_threads(self, count: int) -> None:

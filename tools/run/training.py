@@ -77,7 +77,7 @@ def build_state(
     by_apex = uses_apex(flags.fp16, flags.amp_backend, device)
     encoder.fused = _takes_fused_kernels(flags, device, by_apex, encoder)
     _check_fused_optimizer(flags, device, by_apex)
-    graphed = _takes_graphs(flags, device, by_apex)
+    graphed = _takes_graphs(flags, device, by_apex, runtime.processes.world_size)
     optimizer = build_optimizer(
         flags.optimizer,
         model,
@@ -138,10 +138,10 @@ def _takes_fused_kernels(
     else:
         layer = encoder.albert_layer_groups[0].albert_layers[0]
         obstacle = device.why_no_fused_kernels(layer, half_type(flags) or torch.float32)
-    return decide("fused_kernels", flags.fused_kernels, obstacle)
+    return decide("fused_kernels", flags.fused_kernels, obstacle, device.has_cuda)
 
 
-def _takes_graphs(flags: TrainingFlags, device: Device, by_apex: bool) -> bool:
+def _takes_graphs(flags: TrainingFlags, device: Device, by_apex: bool, processes: int) -> bool:
     """Return whether the steps are to be CUDA graphs.
 
     Raises:
@@ -150,7 +150,12 @@ def _takes_graphs(flags: TrainingFlags, device: Device, by_apex: bool) -> bool:
     if flags.cuda_graphs == "off":
         return False
     obstacle = device.why_no_graphs() or _obstacle_to_graphs(flags, by_apex)
-    return decide("cuda_graphs", flags.cuda_graphs, obstacle)
+    if obstacle is None and processes > 1 and flags.cuda_graphs == "auto":
+        # Several processes with graphs have only trained on CPUs so far, where the graphs are a stand-in.
+        obstacle = (
+            "several processes train together; --cuda_graphs on has them, which no GPU has tried"
+        )
+    return decide("cuda_graphs", flags.cuda_graphs, obstacle, device.has_cuda)
 
 
 def _obstacle_to_graphs(flags: TrainingFlags, by_apex: bool) -> str | None:

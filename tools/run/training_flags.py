@@ -109,13 +109,13 @@ class TrainingFlags(PrecisionFlags):
         False, "let torch compile the network, which takes minutes; no gain on a CPU"
     )
     fused_kernels: str = flag(
-        "off",
+        "auto",
         "on a GPU what lies between the matrix products by kernels made for it; in half precision the "
         "hidden states are then in that; auto = where they work",
         choices=_WHERE_THEY_GO,
     )
     cuda_graphs: str = flag(
-        "off",
+        "auto",
         "run the parts of a step, and batches that are scored, as CUDA graphs, which do not wait for the "
         "host; auto = where the other flags and the memory allow it",
         choices=_WHERE_THEY_GO,
