@@ -26,8 +26,8 @@ _OF_DEMO = (ROOT / "dataset/demo/SST-2", ROOT / "prev_trained_model/albert_demo"
 
 # By name, the flags of the runs that are compared.
 _KINDS = {
-    "on": ("--cuda_graphs", "on"),
-    "off": ("--cuda_graphs", "off"),
+    "on": ("--cuda_graphs", "on", "--fused_kernels", "off"),
+    "off": ("--cuda_graphs", "off", "--fused_kernels", "off"),
     "fused": ("--cuda_graphs", "on", "--fused_kernels", "on"),
 }
 
