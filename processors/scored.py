@@ -14,7 +14,7 @@ from processors.submission import prediction_records
 
 def scored_records(
     task: Task,
-    rows: Sequence[int],
+    numbers: Sequence[int],
     texts: Sequence[Sequence[str]],
     features: Features,
     logits: np.ndarray,
@@ -23,7 +23,7 @@ def scored_records(
 
     Args:
         task: its classes in the order of the outputs.
-        rows: [N] the numbers of the examples in their file, from 0.
+        numbers: [N] the line that each example begins on in its file, or which record it is there.
         texts: one or two columns, each [N].
         logits: [N, num_labels].
 
@@ -35,10 +35,10 @@ def scored_records(
     names = ("text_a", "text_b") if task.has_pairs else ("text",)
     said = prediction_records(logits, task.labels, task.is_multi_label)
     cut = features.cut if len(features.cut) else np.zeros(len(features), bool)
-    columns = (rows, zip(*texts, strict=True), features.labels, said, features.lengths, cut)
-    for row, text, label, record, tokens, is_cut in zip(*columns, strict=True):
+    columns = (numbers, zip(*texts, strict=True), features.labels, said, features.lengths, cut)
+    for number, text, label, record, tokens, is_cut in zip(*columns, strict=True):
         yield {
-            "id": int(row),
+            "id": int(number),
             **dict(zip(names, text, strict=True)),
             "label": _named(task, label),
             **record,

@@ -70,10 +70,10 @@ def test_the_better_of_two_classifiers_is_told(say, tmp_path):
     # Both ways together: 2 · (1 + 20 + 190) / 2 ** 20.
     assert test == "  right in A alone: 2; in B alone: 18; McNemar's exact test: p = 0.000402"
     assert changed == (
-        "  predictions that changed: 20, by row (from 0, a header apart); "
+        "  predictions that changed: 20, by their lines in the dev file; "
         "the first 3 (--all shows the rest)"
     )
-    assert examples[0] == "    row 12: good → bad, is bad (now right): film 12 text"
+    assert examples[0] == "    line 12: good → bad, is bad (now right): film 12 text"
     assert len(examples) == 3
     assert written == f"{tmp_path / 'changed.csv'}: 20 rows"
     rows = list(csv.reader((tmp_path / "changed.csv").open(newline="")))
@@ -116,7 +116,7 @@ def test_runs_of_numbers_and_of_sets_are_compared_too(say, tmp_path):
         write_run(tmp_path / name, ("micro_f1", "macro_f1"), records * 40)
     _, lines, _ = say(tmp_path / "three", tmp_path / "four", "--show=1")
     assert "in B alone: 40;" in lines[5]
-    assert lines[7] == "    row 0: cast → plot, cast, is cast, plot (now right): film 0 text"
+    assert lines[7] == "    line 0: cast → plot, cast, is cast, plot (now right): film 0 text"
     status, _, error = say(tmp_path / "one", tmp_path / "four")
     assert status == 2
     assert "of different tasks: one predicts numbers, the other any number of labels" in error

@@ -30,9 +30,9 @@ def lines_of(comparison: Comparison, limit: int | None) -> Iterator[str]:
         )
     shown = changed[:limit]
     remark = _remark(shown, changed)
-    yield f"  predictions that changed: {len(changed)}, by row (from 0, a header apart){remark}"
+    yield f"  predictions that changed: {len(changed)}, by their lines in the dev file{remark}"
     for a, b in shown:
-        yield f"    row {a['id']}: {_said(a, b)}: {_clipped(' | '.join(_texts(a)))}"
+        yield f"    line {a['id']}: {_said(a, b)}: {_clipped(' | '.join(_texts(a)))}"
 
 
 def _remark(shown: Sequence[Any], changed: Sequence[Any]) -> str:

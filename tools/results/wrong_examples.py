@@ -59,7 +59,11 @@ def _introduction(scored: Scored, shown: int) -> Markup:
             f"{number(wrong)} of {number(len(scored))} {is_one} wrong; here are the {number(shown)} that "
             "the model is most wrong about. Some of them may be mislabelled."
         )
-    return tag("p", f"{words} Rows count from 0, a header apart.", class_="note")
+    return tag(
+        "p",
+        f"{words} Each has its line in the file of the dev set (in Parquet, its number as a record).",
+        class_="note",
+    )
 
 
 def _item(scored: Scored, place: int) -> Markup:
@@ -79,7 +83,7 @@ def _texts(record: Mapping[str, Any]) -> list[Markup]:
         words = str(record[key])
         shown = words if len(words) <= _CHARACTERS else f"{words[:_CHARACTERS]} …"
         found.append(tag("p", shown or "(empty)", dir="auto"))
-    return [*found, tag("p", f"row {record.get('id')}", class_="row")]
+    return [*found, tag("p", f"line {record.get('id')}", class_="row")]
 
 
 def _answer(right: object, said: object) -> Markup:

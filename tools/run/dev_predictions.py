@@ -45,7 +45,7 @@ class DevPredictions:
         file = self._files[number]
         target = self._folder / f"dev{task.suffixes[number]}.jsonl"
         try:
-            _, texts = read_columns(task, file, self._split, task.texts)
+            numbers, texts = read_columns(task, file, self._split, task.texts)
         except (OSError, ValueError, ModuleNotFoundError) as error:
             logger.warning("%s is not written, which would have the texts: %s", target, error)
             return
@@ -53,10 +53,11 @@ class DevPredictions:
         if len(rows) != len(features) or len(texts[0]) <= max(rows):
             logger.warning("%s is not written: %s has other rows by now", target, file)
             return
+        numbers = [numbers[row] for row in rows]
         texts = [[column[row] for row in rows] for column in texts]
         lines = [
             json.dumps(record, ensure_ascii=False)
-            for record in scored_records(task, rows, texts, features, logits)
+            for record in scored_records(task, numbers, texts, features, logits)
         ]
         with writing(self._folder):
             make_folder(self._folder)
