@@ -36,7 +36,7 @@ def test_train_evaluate_predict_and_load_again(run_classifier, sst2, tmp_path):
     said, final = RunFolder(out).dev_predictions(), records(out, "eval")[-1]
     rows = (sst2 / "dev.tsv").read_text().splitlines()[1:]
     assert [f"{record['text']}\t{record['label']}" for record in said] == rows
-    assert [record["id"] for record in said] == list(range(30))
+    assert [record["id"] for record in said] == list(range(2, 32))  # after the header
     hits = sum(record["prediction"] == record["label"] for record in said)
     low, high = final["intervals"]["acc"]
     assert (hits / 30, wilson(hits, 30)) == (final["acc"], (low, high))

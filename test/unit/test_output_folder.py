@@ -240,6 +240,16 @@ def test_another_program_s_run_json_is_not_written_over(refused, sst2, tmp_path,
         assert other.read_text() == '{"mine": 1}'
 
 
+def test_another_program_s_predictions_are_not_written_over(refused, sst2, tmp_path, finished):
+    other = tmp_path / "results" / "predictions" / "dev.jsonl"
+    other.parent.mkdir(parents=True)
+    other.write_text("mine")
+    flags = ("--data_dir", sst2, "--model_name_or_path", finished / "out")
+    line = refused(*flags, "--do_eval", "--output_dir", "results", status=2)
+    assert "results/predictions is of no run, which needs a folder of that name" in line
+    assert other.read_text() == "mine"
+
+
 def test_a_run_that_only_scores_sees_to_what_a_killed_one_left(refused, sst2, out, finished):
     gathered = out / "previous" / ".moving"
     gathered.mkdir(parents=True)

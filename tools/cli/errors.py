@@ -6,7 +6,7 @@ import errno
 import signal
 
 from tools.cli.naming import as_typed
-from tools.cli.visible import visible
+from tools.cli.visible import shortened, visible
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
@@ -57,7 +57,7 @@ def error_line(error: BaseException) -> str:
     Messages of this project's own errors, ValueErrors and OSErrors stand for themselves; the type of any
     other error is named, since its message was not written for users.
     """
-    message = visible(" ".join(str(error).split("\n")[0].split()))
+    message = shortened(visible(" ".join(str(error).split("\n")[0].split())))
     if isinstance(error, OSError) and error.errno in _TOO_MANY:
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{_TOO_MANY[error.errno]}"

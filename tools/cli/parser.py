@@ -15,6 +15,7 @@ from tools.cli.errors import USAGE_STATUS, UsageError
 from tools.cli.naming import as_typed, program_name
 from tools.cli.other_names import OtherNames
 from tools.cli.version import version_line
+from tools.cli.visible import shortened, visible
 
 FromConfig = Callable[[Path, Mapping[str, Any], Sequence[str]], Mapping[str, Any]]
 _CONFIG = "--config"
@@ -189,7 +190,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end with exit status 2."""
-        line = as_typed(message.replace("\n", "\\n"))  # Of a word that has line breaks.
+        # A word may have line breaks, or be as long as a file.
+        line = as_typed(shortened(visible(message.replace("\n", "\\n"))))
         print(f"{self.prog}: error: {line}{self.advice}", file=sys.stderr)
         sys.exit(USAGE_STATUS)
 

@@ -1,4 +1,4 @@
-"""Control characters in what is shown: a text or a class may have some, which a terminal would obey."""
+"""What a person's data may do to what is shown: control characters, which a terminal obeys, and no end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ from __future__ import annotations
 _CONTROL = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"
 }
+
+# A message that is longer was given something that nobody would read to its end.
+_MOST_CHARACTERS, _LAST = 2000, 400
+
+
+def shortened(message: str) -> str:
+    """Return a message without its middle where it is longer than a screen."""
+    if len(message) <= _MOST_CHARACTERS:
+        return message
+    return f"{message[: _MOST_CHARACTERS - _LAST]} … {message[-_LAST:]}"
 
 
 def visible(text: str) -> str:

@@ -24,6 +24,7 @@ from tools.results.run_folder import (
     PICTURE_FILE,
     PREDICTIONS,
     RUN_FILE,
+    has_run,
     is_record,
 )
 from tools.run.flags import Flags
@@ -134,6 +135,9 @@ def _check_kinds(folder: Path, flags: Flags) -> None:
             raise _wrong_kind(path, "a folder, and a run needs a file of that name")
     if files[RUN_FILE] and not goals.do_train:  # A training moves what is there, or is refused.
         check_record_place(folder)
+        predictions = folder / PREDICTIONS
+        if not has_run(folder) and predictions.is_dir() and any(predictions.iterdir()):
+            raise _wrong_kind(predictions, "of no run, which needs a folder of that name")
 
 
 def check_record_place(folder: Path) -> None:
