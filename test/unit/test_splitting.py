@@ -107,7 +107,7 @@ def test_a_table_without_a_dev_file_is_scored(run_classifier, table, tmp_path):
     rows = list(map(json.loads, (tmp_path / "t.jsonl").read_text().splitlines()))
     said = RunFolder(tmp_path / "out").dev_predictions()
     assert len({record["id"] for record in said}) == 12
-    assert all(rows[r["id"]] == {"sentence": r["text"], "label": r["label"]} for r in said)
+    assert all(rows[r["id"] - 1] == {"sentence": r["text"], "label": r["label"]} for r in said)
     (scored,) = records(tmp_path / "out", "test")
     assert (scored["file"], scored["examples"]) == ("test", 9)
     text = (tmp_path / "out" / "predictions" / "test.tsv").read_text()
