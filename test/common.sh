@@ -13,7 +13,7 @@
 #   scores         the launcher that trains what this one scores, if it does
 #   makes_data     yes: prepare makes the data
 #
-# and calls `launch "$@"`. Its user's flags, the same for every launcher, are in tools/run/recipe.py and
+# and calls `launch "$@"`. Its user's flags, the same for every launcher, are in tools/launching/recipe.py and
 # shown by --help. tools/launch.py checks them and runs the recipe; what is left for bash is the
 # environment: that of the Ascend machine, and the Python that has what the project needs.
 set -euo pipefail

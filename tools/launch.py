@@ -20,10 +20,10 @@ from tools.cli.parser import Number, Parser
 from tools.cli.paths import INSTALLED, PROGRAM
 from tools.cli.program import run_command
 from tools.cli.streams import say
+from tools.launching.launcher import run_launcher
+from tools.launching.recipe import Launch, launcher_parser, parse_recipe
 from tools.machine.parent import follow_launcher
 from tools.machine.process_flags import ProcessFlags
-from tools.run.launcher import run_launcher
-from tools.run.recipe import Launch, launcher_parser, parse_recipe
 
 _RECIPE = "recipe"
 _EPILOG = f"""\
@@ -56,9 +56,9 @@ def launch(flags: LaunchFlags) -> int:
     """Start the processes, wait for them, and return the exit status of the first that failed, or 0."""
     follow_launcher()
     # The import is not above, since a launcher's words are checked before torch is installed.
+    from tools.launching.preflight import check_run
     from tools.machine.folders import make_named_folder
     from tools.machine.torchrun import check_machine, run_processes
-    from tools.run.preflight import check_run
 
     check_machine(flags)
     check_run(flags.program, writes=flags.node_rank == 0, restarts=flags.max_restarts > 0)

@@ -13,7 +13,7 @@ from model.tokenization_albert import AlbertTokenizer
 from processors.glue import TASKS
 from processors.reading import read_examples
 from tools import prepare_demo
-from tools.run import launcher
+from tools.launching import launcher
 
 
 @pytest.fixture

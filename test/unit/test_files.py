@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from model import weights_file
 from model.files import DiskError, remove_temporary_files, write_whole, writing
 from tools.cli.errors import error_line
-from tools.run.launcher import move_earlier_run
+from tools.launching.launcher import move_earlier_run
 from tools.run.previous import finish_moving, is_half_moved
 
 NO_SPACE = "no space is left on the disk of out: free some there, then start again"

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tools.run.recipe import launcher_parser, parse_recipe
-from tools.run.report import write_report
+from tools.launching.recipe import launcher_parser, parse_recipe
+from tools.launching.report import write_report
 
 
 @pytest.fixture

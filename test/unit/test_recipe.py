@@ -11,8 +11,8 @@ import pytest
 from helpers import ROOT, command, launch
 
 from tools.cli.errors import UsageError
+from tools.launching.recipe import launcher_parser, parse_recipe
 from tools.machine.process_flags import ProcessFlags
-from tools.run.recipe import launcher_parser, parse_recipe
 
 FULL = ("--script=test/train_full_1p.sh", "--task=sst-2", "--batch_size=440")
 NUMBERS = {"--nproc": "0", "--nnodes": "x", "--node_rank": "-1", "--batch_size": "0.5"}
@@ -212,7 +212,7 @@ def test_words_are_answered_before_anything_is_installed(clone, tmp_path, word, 
 RUN_LOGGED = """
 import os, sys
 from pathlib import Path
-from tools.run.launcher import run_logged
+from tools.launching.launcher import run_logged
 lock = os.open(os.devnull, os.O_RDONLY)
 sys.exit(run_logged([sys.executable, "-u", "-c", sys.argv[1]], Path(sys.argv[2]), lock))
 """

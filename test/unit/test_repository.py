@@ -69,11 +69,13 @@ ROOMS = {
     "tools.precision": ("tools.cli", "tools.machine"),
     "tools.results": ("model", "processors", "callback", "tools.cli"),
     "tools.run": ("tools.results", *BELOW_RUN),
+    "tools.launching": ("tools.run", "tools.results", *BELOW_RUN),
     "tools.exporting": ("tools.run", "tools.results", *BELOW_RUN),
     "tools.bench": ("tools.run", *BELOW_RUN),
     "tools.check": BELOW_RUN,
     "tools.gpu": ("tools.bench", "tools.check", "tools.run", *BELOW_RUN),
     "tools": (
+        "tools.launching",
         "tools.exporting",
         "tools.gpu",
         "tools.bench",

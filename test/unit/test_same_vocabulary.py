@@ -13,7 +13,7 @@ from model.tokenization_albert import AlbertTokenizer
 from model.vocabulary import Sources, check_vocabulary
 from tools import predict
 from tools.cli.paths import ROOT
-from tools.run.preflight import check_run
+from tools.launching.preflight import check_run
 
 WORDS = "is not the vocabulary that"
 

@@ -1,1 +1,1 @@
-"""A run's parts: its flags, inputs, training state, scores and output folder; and what a launcher does."""
+"""A run's parts: its flags, inputs, training state, scores and output folder."""

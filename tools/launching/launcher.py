@@ -16,12 +16,12 @@ from pathlib import Path
 from model.files import make_folder, remove_temporary_files, writing
 from tools.cli.errors import UsageError, ended_by, error_line
 from tools.cli.paths import ROOT
+from tools.launching.recipe import Launch
+from tools.launching.report import write_report
 from tools.machine.parent import name_launcher
 from tools.results.run_folder import PAGE_FILE
 from tools.run.previous import finish_moving, hold, is_half_moved, move_to_previous
-from tools.run.recipe import Launch
 from tools.run.remedies import short
-from tools.run.report import write_report
 
 NETWORK = "albert_ID0335_for_PyTorch"
 _CHUNK = 65536

@@ -15,10 +15,10 @@ from tools.cli.errors import UsageError
 from tools.cli.groups import add_flags, fill, flag
 from tools.cli.parser import Number, Parser
 from tools.cli.paths import ROOT
+from tools.launching.report import KINDS
 from tools.machine.cores import check_workers
 from tools.machine.process_flags import ProcessFlags
 from tools.run.launcher_inputs import check_inputs
-from tools.run.report import KINDS
 
 _MODEL = Path("prev_trained_model", "albert_base_v2")
 _EPILOG = """\
