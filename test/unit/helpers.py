@@ -8,7 +8,6 @@ import os
 import random
 import socket
 import subprocess
-import sys
 import time
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,8 @@ from tempfile import TemporaryFile
 
 import numpy as np
 import torch
-from forkserver import THREADS, ForkServer, can_fork, tied
+from forkrelay import tied
+from forkserver import THREADS, ForkServer, can_fork
 
 import run_classifier
 from callback.history import History
@@ -150,21 +150,20 @@ def command(*words, cwd, **environment):
     """
     words = [str(word) for word in words]
     whole = {**os.environ, **THREADS, **environment}
-    if not can_fork(words, cwd, environment):
-        return subprocess.run(
-            tied(words),
-            cwd=cwd,
-            env=whole,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-        )
-    with TemporaryFile() as output, TemporaryFile() as errors, Path(os.devnull).open() as nothing:
-        streams = [file.fileno() for file in (nothing, output, errors)]
-        status = _fork_server().run(words[1:], cwd, whole, streams)
-        texts = [_text_of(file) for file in (output, errors)]
-    return subprocess.CompletedProcess(words, status, *texts)
+    if can_fork(words, cwd, environment):
+        with (
+            TemporaryFile() as output,
+            TemporaryFile() as errors,
+            Path(os.devnull).open() as nothing,
+        ):
+            streams = [file.fileno() for file in (nothing, output, errors)]
+            status = _fork_server().run(words[1:], cwd, whole, streams)
+            texts = [_text_of(file) for file in (output, errors)]
+        if status is not None:
+            return subprocess.CompletedProcess(words, status, *texts)
+    return subprocess.run(
+        tied(words), cwd=cwd, env=whole, capture_output=True, text=True, check=False, timeout=600
+    )
 
 
 def start_command(words, **options):
@@ -175,6 +174,11 @@ def start_command(words, **options):
 @cache
 def _fork_server():
     return ForkServer()
+
+
+def forked_environment():
+    """Return a folder like that of a virtual environment, whose Python is forked where it can be."""
+    return _fork_server().environment
 
 
 def _text_of(file):
@@ -192,7 +196,7 @@ def write_script(path, text):
 
 def launch(clone, name, *flags, cwd=None, **environment):
     """Start a launcher in the environment of these tests."""
-    environment = {"VIRTUAL_ENV": sys.prefix, "ASCEND_DEVICE_ID": ""} | environment
+    environment = {"VIRTUAL_ENV": str(forked_environment()), "ASCEND_DEVICE_ID": ""} | environment
     return command("bash", clone / "test" / name, *flags, cwd=cwd or clone, **environment)
 
 

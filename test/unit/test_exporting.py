@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import torch
-from forkserver import tied
+from forkrelay import tied
 from helpers import ROOT, sentences, write_sst2
 
 from model.configuration_albert import AlbertConfig

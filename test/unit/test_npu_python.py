@@ -5,7 +5,7 @@ import sys
 from importlib.util import find_spec
 
 import pytest
-from helpers import ROOT, SMALL, command, launch, write_script
+from helpers import ROOT, SMALL, command, forked_environment, launch, write_script
 from simulated_npu import install
 
 
@@ -72,7 +72,7 @@ def test_without_torch_npu_one_line_says_where_it_was_looked_for(clone, ascend_m
     words = (
         "train_full_1p.sh: error: this machine has an NPU, but no Python from 3.10 on has torch_npu"
     )
-    assert re.fullmatch(rf"{words} \(looked in {sys.prefix}.*\n", result.stderr)
+    assert re.fullmatch(rf"{words} \(looked in {forked_environment()}.*\n", result.stderr)
     for remedy in ("requirements-npu.txt", "--device=cpu", "activate"):
         assert remedy in result.stderr
     # Other questions are answered all the same.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from forkserver import tied
+from forkrelay import tied
 from helpers import ROOT, command
 
 from model.checkpoint import load_model, save_model
