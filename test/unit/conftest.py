@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import ROOT, command, one_line_error, sentences, write_sst2, write_stsb
+from patience import Patience
 
 import run_classifier as main_program
 from model.checkpoint import build_model, save_model
@@ -26,6 +27,13 @@ from tools import predict
 
 if not torch.cuda.is_available():  # Triton reads it when it is first imported, by whichever test.
     os.environ["TRITON_INTERPRET"] = "1"
+
+
+def pytest_sessionstart(session):
+    """Have whoever watches the tests know what takes long; the process that shows it runs none of them."""
+    plugins = session.config.pluginmanager
+    if plugins.hasplugin("dsession"):
+        plugins.register(Patience(plugins.getplugin("terminalreporter").write_line))
 
 
 def pytest_collection_modifyitems(items):
@@ -52,10 +60,14 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    """Have the next test begin with one thread, too, whatever a program run here has chosen."""
+def _as_before():
+    """Have the next test begin with one thread and this environment, whatever a program run here did."""
+    environment = dict(os.environ)
     yield
     torch.set_num_threads(1)
+    if os.environ != environment:
+        os.environ.clear()
+        os.environ.update(environment)
 
 
 @pytest.fixture(scope="session")

@@ -146,9 +146,8 @@ def _ask(root: Path, folder: Path, words: list[str]) -> None:
 
 def _tie(parent: str, *words: str) -> None:
     die_with_parent(int(parent), signal.SIGTERM)
-    signal.signal(
-        signal.SIGPIPE, signal.SIG_DFL
-    )  # Python ignores it, and so would what comes next.
+    # Python ignores it, and so would what comes next.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.execvp(words[0], words)
 
 

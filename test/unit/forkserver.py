@@ -323,6 +323,8 @@ def _run(action: Callable[[], object]) -> NoReturn:
         action()
     except SystemExit as end:
         code = end.code
+    finally:
+        gc.unfreeze()  # What is not collected in the end some libraries call a leak.
     if "RANK" not in os.environ and (code is None or isinstance(code, int)):
         threading._shutdown()
         atexit._run_exitfuncs()
