@@ -61,11 +61,14 @@ _FREE = 256
 class ForkServer:
     """The client's side: starts the servers, which end with this process, and asks them for children.
 
+    Args:
+        variables: the environment that commands have where nothing in it is changed for them.
+
     Attributes:
         environment: a folder like that of a virtual environment, whose Python is forked where it can be.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, variables: Mapping[str, str]) -> None:
         ours, theirs = socket.socketpair()
         ours.settimeout(600)
         self._socket = ours
@@ -79,7 +82,7 @@ class ForkServer:
         self._server = subprocess.Popen(
             [sys.executable, __file__, str(theirs.fileno()), str(os.getpid()), self.environment],
             cwd=ROOT,
-            env={**os.environ, **THREADS},
+            env={**variables, **THREADS},
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
         )

@@ -37,6 +37,8 @@ from tools.run.start import Run, Start
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).parent / "data"
+# As it is before any test changes it.
+_ENVIRONMENT = dict(os.environ)
 # A launcher's flags for the small data and the small model.
 SMALL = ("--device=cpu", "--batch_size=8", "--", "--max_seq_length=32", "--max_steps=10")
 
@@ -173,7 +175,7 @@ def start_command(words, **options):
 
 @cache
 def _fork_server():
-    return ForkServer()
+    return ForkServer(_ENVIRONMENT)
 
 
 def forked_environment():
