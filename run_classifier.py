@@ -101,7 +101,10 @@ def main(flags: Flags) -> None:
                     raise stopped_at_the_end(stop.number, run.output_dir)
         else:
             wanted = flags.training.cuda_graphs, flags.training.fused_kernels
-            prepare_to_score(model, runtime.device, precision.dtype, scorer.inference, *wanted)
+            alone = runtime.processes.world_size == 1
+            prepare_to_score(
+                model, runtime.device, precision.dtype, scorer.inference, *wanted, alone=alone
+            )
             begin_record(run.record, flags, runtime, start)
         if flags.goals.do_eval:
             checkpoints = flags.goals.eval_all_checkpoints

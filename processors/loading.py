@@ -218,7 +218,7 @@ def common_batches(
     if left <= 0:
         return
     epoch, skip = divmod(global_step, plan.steps_per_epoch)
-    steps = plan.epoch(epoch)[skip:][:left]
+    steps = plan.epoch(epoch)[skip:]
     goes_on = left > len(steps)
     build = BatchBuilder(features, device)
     of_shape: dict[tuple[int, int, bool], list[BatchPlan]] = {}

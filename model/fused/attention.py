@@ -19,6 +19,11 @@ _LEAST_BLOCK = 16  # The units for products take no smaller ones.
 _MOST_PROGRAMS = 64
 
 
+def most_keys(dtype: torch.dtype) -> int:
+    """Return how many tokens a sequence has at most that one program holds."""
+    return _MOST_BYTES // dtype.itemsize
+
+
 class FusedAttention:
     """Attention with all heads, for all its uses in one forward pass.
 
@@ -36,8 +41,7 @@ class FusedAttention:
     def takes(self, states: Tensor) -> bool:
         """Return whether a program can hold all numbers of a sequence, [B, S, 3 H], that a head has."""
         _, keys, width = states.shape
-        dtype, size = states.dtype, width // 3 // self.heads
-        return keys * dtype.itemsize <= _MOST_BYTES and size <= _MOST_SIZE
+        return keys <= most_keys(states.dtype) and width // 3 // self.heads <= _MOST_SIZE
 
     def __call__(
         self, states: Tensor, mask: Tensor | None, queries: int, seed: Tensor | None

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.fused.attention import FusedAttention, torch_attention
+from model.fused.attention import FusedAttention, most_keys, torch_attention
 from model.fused.parts import FusedGelu, FusedLinear, FusedNorm
 
 
@@ -75,7 +75,9 @@ def _linear(linear: nn.Linear, dtype: torch.dtype) -> FusedLinear:
 
 
 def try_kernels(layer: nn.Module, dtype: torch.dtype) -> None:
-    """Compile and run what a training with these layers runs, on two short sequences.
+    """Compile and run what a training with these layers runs, on two sequences.
+
+    They are as long as the attention's kernels take: those of shorter ones need less of the GPU.
 
     Args:
         layer: a :class:`model.modeling_albert.AlbertLayer`; it stays as it is.
@@ -85,6 +87,7 @@ def try_kernels(layer: nn.Module, dtype: torch.dtype) -> None:
     """
     layer = copy.deepcopy(layer).train()
     size, device = layer.ffn.in_features, layer.ffn.weight.device
-    hidden = torch.randn(2, 3, size, dtype=dtype, device=device, requires_grad=True)
+    keys = most_keys(dtype)
+    hidden = torch.randn(2, keys, size, dtype=dtype, device=device, requires_grad=True)
     seeds = torch.ones(3, dtype=torch.int64, device=device)
     FusedLayer(layer, dtype)(hidden, None, False, seeds).sum().backward()

@@ -15,6 +15,7 @@ import pytest
 import torch
 from helpers import ROOT, command, one_line_error, sentences, write_sst2, write_stsb
 from patience import Patience
+from tape import Tape
 
 import run_classifier as main_program
 from model.checkpoint import build_model, save_model
@@ -24,6 +25,7 @@ from model.tokenizer_export import save_tokenizer
 from model.torch_releases import CAN_COMPILE
 from model.vocabulary_training import train_vocabulary
 from tools import predict
+from tools.machine.device import Device
 
 if not torch.cuda.is_available():  # Triton reads it when it is first imported, by whichever test.
     os.environ["TRITON_INTERPRET"] = "1"
@@ -214,6 +216,16 @@ def ask(monkeypatch, capsys, tmp_path):
         return status, [json.loads(line) for line in shown], printed.err
 
     return call
+
+
+@pytest.fixture
+def on_tape(monkeypatch):
+    """Let the CPU be a device that has graphs; return those that are recorded there."""
+    recorded, tape = [], Tape()
+    monkeypatch.setattr(Device, "why_no_graphs", lambda device: None)
+    record = lambda piece: recorded.append(tape(piece)) or recorded[-1]  # noqa: E731
+    monkeypatch.setattr(Device, "graph_recorder", lambda device: record)
+    return recorded
 
 
 @pytest.fixture

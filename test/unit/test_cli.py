@@ -177,6 +177,9 @@ def test_what_a_terminal_would_obey_is_shown(monkeypatch, capsys):
     shown = "\\x1b[2J a\tfilm\\x0d\\x9b31m"
     assert capsys.readouterr().out == f"{text}\n{shown}\n"
     assert error_line(ValueError("\x1b[2J")) == "\\x1b[2J"
+    assert error_line(OSError(2, "No such file", "\x1b[2J")) == "\\x1b[2J: No such file"
+    for error in (ValueError("x" * 10**6), OSError(36, "File name too long", "x" * 10**6)):
+        assert len(error_line(error)) < 2100
     record = logging.LogRecord("a", logging.WARNING, "", 0, "%s", ("\x1b[2J",), None)
     assert _Formatter().format(record) == "warning: \\x1b[2J"
 

@@ -26,13 +26,16 @@ def say(capsys):
     return call
 
 
-def write_run(folder, metrics, records, suffix=""):
+def write_run(folder, metrics, records, suffix="", first=2):
     (folder / "predictions").mkdir(parents=True, exist_ok=True)
     final = {"event": "eval", "model": "model", "loss": 0.5, **dict.fromkeys(metrics, 0.5)}
     (folder / "metrics.jsonl").write_text(json.dumps(final) + "\n")
     lines = [
-        json.dumps({"id": i, "text": f"film {i}\ttext", **record, "tokens": 5, "cut": False}) + "\n"
-        for i, record in enumerate(records)
+        json.dumps(
+            {"id": i, "text": f"film {i - first}\ttext", **record, "tokens": 5, "cut": False}
+        )
+        + "\n"
+        for i, record in enumerate(records, start=first)
     ]
     (folder / "predictions" / f"dev{suffix}.jsonl").write_text("".join(lines))
     return folder
@@ -70,15 +73,15 @@ def test_the_better_of_two_classifiers_is_told(say, tmp_path):
     # Both ways together: 2 · (1 + 20 + 190) / 2 ** 20.
     assert test == "  right in A alone: 2; in B alone: 18; McNemar's exact test: p = 0.000402"
     assert changed == (
-        "  predictions that changed: 20, by their lines in the dev file; "
+        "  predictions that changed: 20, by the line of each in its file; "
         "the first 3 (--all shows the rest)"
     )
-    assert examples[0] == "    line 12: good → bad, is bad (now right): film 12 text"
+    assert examples[0] == "    line 14: good → bad, is bad (now right): film 12 text"
     assert len(examples) == 3
     assert written == f"{tmp_path / 'changed.csv'}: 20 rows"
     rows = list(csv.reader((tmp_path / "changed.csv").open(newline="")))
     assert rows[0] == ["id", "text", "label", "A", "B", "change"]
-    assert rows[-1] == ["101", "film 101\ttext", "good", "good", "bad", "now wrong"]
+    assert rows[-1] == ["103", "film 101\ttext", "good", "good", "bad", "now wrong"]
     _, other_way, _ = say(two, one, "--all")
     assert len(other_way) == len(lines) - 1 + 17
     assert "B is worse than A: acc differs by -0.1" in other_way[2]
@@ -116,7 +119,7 @@ def test_runs_of_numbers_and_of_sets_are_compared_too(say, tmp_path):
         write_run(tmp_path / name, ("micro_f1", "macro_f1"), records * 40)
     _, lines, _ = say(tmp_path / "three", tmp_path / "four", "--show=1")
     assert "in B alone: 40;" in lines[5]
-    assert lines[7] == "    line 0: cast → plot, cast, is cast, plot (now right): film 0 text"
+    assert lines[7] == "    line 2: cast → plot, cast, is cast, plot (now right): film 0 text"
     status, _, error = say(tmp_path / "one", tmp_path / "four")
     assert status == 2
     assert "of different tasks: one predicts numbers, the other any number of labels" in error
@@ -127,7 +130,7 @@ def test_runs_that_cannot_be_compared_are_refused_in_one_line(say, tmp_path):
     one = write_run(tmp_path / "one", ("acc",), classes(labels, labels))
     cases = {
         "one of 20 examples, one of 19": classes(labels[:19], labels[:19]),
-        "of example 0 the label is another": classes(1 - labels, labels),
+        "the label of line 2 is another": classes(1 - labels, labels),
         "the classes of one are bad, good, and of the other bad, fair, good": [
             {**record, "probabilities": {"bad": 1, "fair": 0, "good": 0}}
             for record in classes(labels, labels)
@@ -149,3 +152,13 @@ def test_runs_that_cannot_be_compared_are_refused_in_one_line(say, tmp_path):
     (tmp_path / "there.csv").touch()
     assert "--output" in say(one, one, "--output", tmp_path / "there.csv")[2]
     assert "name it .csv or .jsonl" in say(one, one, "--output", tmp_path / "new.xlsx")[2]
+
+
+def test_the_same_examples_in_another_format_are_compared(say, tmp_path):
+    """There an example begins on another line."""
+    labels = np.arange(40) % 2
+    for name, first in (("one", 2), ("two", 1)):
+        write_run(tmp_path / name, ("acc",), classes(labels, labels), first=first)
+    status, lines, _ = say(tmp_path / "one", tmp_path / "two")
+    assert status == 0
+    assert "dev, 40 examples: " in lines[2]

@@ -9,6 +9,8 @@ from processors.batching import TrainingPlan
 from tools.machine.device import Device
 from tools.run import dry_run
 from tools.run.flags import parse_flags
+from tools.run.graphed_training import GraphedTrainingState
+from tools.run.inference import GraphedForward
 from tools.run.previous import LOCK, hold
 from tools.run.training_state import TrainingState
 
@@ -34,6 +36,23 @@ def test_a_run_is_measured_and_nothing_is_written(program, sst2, tmp_path, capsy
     assert re.search(r"memory: 0\.\d\d GiB at most in a process", said)
     # What is looked for in logs of runs is in none of a dry one's.
     assert not [word for word in (" FPS", "acc = ", "loss:") if word in said]
+
+
+def test_steps_are_measured_as_graphs_where_they_will_be_graphs(
+    program, sst2, on_tape, monkeypatch
+):
+    """So are the batches that are scored; without a graph a shape runs once, and once to be recorded."""
+    runs = []
+    for kind, name in ((GraphedTrainingState, "_accumulate"), (GraphedForward, "_run")):
+        monkeypatch.setattr(kind, name, _counted(getattr(kind, name), runs))
+    flags = ("--do_train", "--do_eval", "--dry_run", "--output_dir=out", "--padding=max_length")
+    assert program("--data_dir", sst2, *flags, "--batch_size=10", "--eval_batch_size=5") == 0
+    assert len(on_tape) == 3  # One is the update's.
+    assert len(runs) == 4
+
+
+def _counted(function, calls):
+    return lambda *args: calls.append(1) or function(*args)
 
 
 def test_what_is_there_stays_as_it_is(program, refused, sst2, tmp_path, capsys):

@@ -265,7 +265,7 @@ def test_two_processes_with_graphs_learn_what_two_without_do(pretrained, tmp_pat
     graphed = [*words, "--cuda_graphs=on", "--output_dir=graphed"]
     ends = run_together([plain, plain], tmp_path, tape)
     assert [end[0] for end in ends] == [0, 0], ends
-    assert "--cuda_graphs auto: none, for several processes train together" in ends[0][1]
+    assert "--cuda_graphs auto: none, for several processes run together" in ends[0][1]
     ends = run_together([graphed, graphed], tmp_path, tape)
     assert [end[0] for end in ends] == [0, 0], ends
     assert "CUDA graphs: " in ends[0][1]

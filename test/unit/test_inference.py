@@ -5,11 +5,11 @@ import pytest
 import torch
 from helpers import records
 from scored import FAULTS, Scored
-from tape import LACK, Crowded, Tape
+from tape import LACK, Crowded
 
 from model.modeling_albert import AlbertTransformer
 from tools.machine.device import Device
-from tools.run.inference import COMMON
+from tools.run.inference import COMMON, Inference, prepare_to_score
 
 pytestmark = pytest.mark.newer_torch("has no graphs that these are")
 
@@ -86,16 +86,6 @@ def test_without_memory_for_graphs_it_goes_on_as_it_is(tokenizer, place, monkeyp
     assert not hasattr(scored.inference.of(scored.model), "graphs")
 
 
-@pytest.fixture
-def on_tape(monkeypatch):
-    """Let the CPU be a device that has graphs; return those that are recorded there."""
-    recorded, tape = [], Tape()
-    monkeypatch.setattr(Device, "why_no_graphs", lambda device: None)
-    record = lambda piece: recorded.append(tape(piece)) or recorded[-1]  # noqa: E731
-    monkeypatch.setattr(Device, "graph_recorder", lambda device: record)
-    return recorded
-
-
 def test_a_run_scores_and_predicts_by_graphs(program, sst2, tmp_path, on_tape, capsys):
     """One that trains, with an evaluation after every other step, and one that does not."""
     own = ("--data_dir", sst2, "--eval_batch_size=2", "--do_eval", "--do_predict")
@@ -127,6 +117,21 @@ def test_the_command_that_predicts_has_graphs_too(ask, small_model, tmp_path, on
     assert (status, len(on_tape)) == (0, 1), errors
     assert len(found) == 12
     assert found[0] | {"id": 12} == found[-1]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "alone", "graphed"),
+    [("auto", True, True), ("auto", False, False), ("on", False, True)],
+)
+def test_processes_that_score_together_have_graphs_where_they_are_asked_for(
+    tokenizer, wanted, alone, graphed
+):
+    scored = Scored(tokenizer)
+    inference = Inference(scored.device)
+    prepare_to_score(
+        scored.model, scored.device, torch.float32, inference, wanted, "off", alone=alone
+    )
+    assert inference.has_graphs == graphed
 
 
 def test_without_a_gpu_nothing_is_said_of_graphs_unless_they_are_asked_for(

@@ -71,7 +71,7 @@ def test_a_page_answers_in_the_order_of_the_asking(run):
         "10 of the 40 answers are wrong; most often “bad” is taken for “good” (10 of 20 times)."
         in text
     )
-    assert "Each has its line in the file of the dev set" in text
+    assert "Each has its line in the file that it is from" in text
     ids = re.findall(r' id="(.*?)"', text)
     assert len(ids) == len(set(ids))
     figures = re.findall(r"<h3>(.*?)</h3>", text)

@@ -46,7 +46,9 @@ class Ours:
             in_bf16 = "--precision bf16" if contender.precision == "bf16" else None
             self._precision = ScoringPrecision(self._device, in_bf16)
             self._inference, dtype = Inference(self._device), self._precision.dtype
-            prepare_to_score(self.model, self._device, dtype, self._inference, "auto", "auto")
+            prepare_to_score(
+                self.model, self._device, dtype, self._inference, "auto", "auto", alone=True
+            )
             return
         flags = TrainingFlags(
             bf16=contender.precision == "bf16",

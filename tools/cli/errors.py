@@ -59,11 +59,14 @@ def error_line(error: BaseException) -> str:
     """
     message = shortened(visible(" ".join(str(error).split("\n")[0].split())))
     if isinstance(error, OSError) and error.errno in _TOO_MANY:
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{_TOO_MANY[error.errno]}"
+        return f"{_place(error)}{_TOO_MANY[error.errno]}"
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        return f"{_place(error)}{error.strerror}"
     written_for_users = UsageError | PeerError | ValueError | OSError | ModuleNotFoundError
     if isinstance(error, written_for_users) and message:
         return as_typed(message)
     return f"{type(error).__name__}: {message or 'no message'} (--debug shows where)"
+
+
+def _place(error: OSError) -> str:
+    return f"{shortened(visible(str(error.filename)))}: " if error.filename else ""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tools.cli.config_file import as_words, read_config
-from tools.cli.errors import USAGE_STATUS, UsageError
+from tools.cli.errors import USAGE_STATUS, UsageError, error_line
 from tools.cli.naming import as_typed, program_name
 from tools.cli.other_names import OtherNames
 from tools.cli.version import version_line
@@ -97,6 +97,8 @@ class Parser(argparse.ArgumentParser):
             return self._complete(flags), flags.debug
         except UsageError as error:
             self.error(str(error))
+        except OSError as error:  # Of a name that is too long for a file, say.
+            self.error(error_line(error))
 
     def format_help(self) -> str:
         """Return the help, with the commands as they are to be typed here."""

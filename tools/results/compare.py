@@ -159,10 +159,10 @@ def _check_same_examples(
     if len(before) != len(after):
         raise _other(first, second, f"one of {len(before)} examples, one of {len(after)}")
     for a, b in zip(before, after, strict=True):
-        for name in ("id", *_TEXTS, "label"):
+        for name in (*_TEXTS, "label"):  # Their lines may be others, as in another format.
             mine, others = a.get(name), b.get(name)
             if mine != others and not _same(mine, others):
-                raise _other(first, second, f"of example {a.get('id')} the {name} is another")
+                raise _other(first, second, f"the {name} of line {a.get('id')} is another")
     classes = [sorted(records[0].get("probabilities", ())) for records in (before, after)]
     if classes[0] != classes[1]:
         raise UsageError(

@@ -30,7 +30,7 @@ def lines_of(comparison: Comparison, limit: int | None) -> Iterator[str]:
         )
     shown = changed[:limit]
     remark = _remark(shown, changed)
-    yield f"  predictions that changed: {len(changed)}, by their lines in the dev file{remark}"
+    yield f"  predictions that changed: {len(changed)}, by the line of each in its file{remark}"
     for a, b in shown:
         yield f"    line {a['id']}: {_said(a, b)}: {_clipped(' | '.join(_texts(a)))}"
 

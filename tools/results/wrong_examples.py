@@ -61,7 +61,7 @@ def _introduction(scored: Scored, shown: int) -> Markup:
         )
     return tag(
         "p",
-        f"{words} Each has its line in the file of the dev set (in Parquet, its number as a record).",
+        f"{words} Each has its line in the file that it is from (in Parquet, its number as a record).",
         class_="note",
     )
 

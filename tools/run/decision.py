@@ -9,6 +9,16 @@ from tools.cli.errors import UsageError
 logger = logging.getLogger(__name__)
 
 
+def untried(wanted: str, alone: bool) -> str | None:
+    """Return why a flag that says ``auto`` gets nothing, whatever the device can; None where it may.
+
+    Of several processes together only CPUs have tried graphs, a stand-in, and fused kernels.
+    """
+    if wanted == "auto" and not alone:
+        return "several processes run together, which no GPU has tried; on has them"
+    return None
+
+
 def decide(name: str, wanted: str, obstacle: str | None, has_cuda: bool) -> bool:
     """Return whether a flag that says ``auto`` or ``on`` gets what it asks for; log where it does not.
 

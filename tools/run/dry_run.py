@@ -15,7 +15,7 @@ import torch
 from callback.heartbeat import still
 from processors.batching import BatchPlan, TrainingPlan, plan_evaluation
 from processors.features import Features
-from processors.loading import load_steps
+from processors.loading import common_batches, load_batches, load_steps
 from tools.machine.device import Device
 from tools.machine.lack_of_memory import lacks_memory
 from tools.machine.runtime import Runtime, start_runtime
@@ -26,7 +26,6 @@ from tools.run.loss import weigh_loss
 from tools.run.output_dir import open_history
 from tools.run.own_data import with_training_defaults
 from tools.run.resume import check_no_model_is_lost
-from tools.run.scoring import batch_logits
 from tools.run.start import Run, Start, load_start, open_run
 from tools.run.training import build_plan, build_state
 from tools.run.training_state import TrainingState
@@ -77,7 +76,10 @@ def dry_run(flags: Flags) -> None:
             total += seconds
         else:
             wanted = flags.training.cuda_graphs, flags.training.fused_kernels
-            prepare_to_score(start.model, runtime.device, precision.dtype, inference, *wanted)
+            alone = runtime.processes.world_size == 1
+            prepare_to_score(
+                start.model, runtime.device, precision.dtype, inference, *wanted, alone=alone
+            )
         for split, times in (("dev", evaluations), ("test", 1)):
             examples = start.features.get(split, []) if split in flags.goals.splits else []
             if examples:
@@ -155,6 +157,11 @@ def _measure_steps(
                     "place of --fp16"
                 )
 
+    if state.is_graphed:
+        # As before a training's first step: its steps are graphs from there on.
+        batches = common_batches(plan, examples, runtime.device.torch_device, state.global_step)
+        with _fitting(steps[widest]):
+            state.warm_up(batches)
     train(widest)
     processes, device = runtime.processes, runtime.device
     # All processes do the same steps together, and so agree on how long the first one took.
@@ -188,10 +195,13 @@ def _score(
     start.model.eval()
     forward = inference.of(start.model)
 
+    forward.begin(plans, examples.lengths)
+
     @torch.no_grad()
     def score(index: int) -> None:
-        for outputs in batch_logits(forward, examples, [plans[index]], device):
-            outputs.float().cpu()
+        for batch in load_batches(examples, [plans[index]], device.torch_device):
+            batch.pop("labels", None)
+            forward(batch).float().cpu()
 
     seconds = 0.0
     if plans:  # Of a small set not every process has a batch.
@@ -199,7 +209,9 @@ def _score(
         widest = int(np.argmax(sizes))
         with _fitting([plans[widest]]):
             score(widest)
-        seconds = _measure(device, sizes, score, widest).seconds_in_all
+        # A graph is recorded when its batch comes the second time.
+        unmeasured = 2 if inference.has_graphs else 0
+        seconds = _measure(device, sizes, score, widest, unmeasured=unmeasured).seconds_in_all
     return processes.all_reduce_max(seconds, device)
 
 
@@ -209,6 +221,7 @@ def _measure(
     work: Callable[[int], None],
     largest: int,
     agreed: Callable[[float], float] = lambda seconds: seconds,
+    unmeasured: int = 0,
 ) -> _Measured:
     """Time pieces of work of all sizes; the largest says for how many there is time.
 
@@ -217,6 +230,7 @@ def _measure(
         work: does the piece of a number.
         largest: the number of one that has been done before.
         agreed: returns, for how long that took here, how long it took in all processes.
+        unmeasured: how often each piece is done before it is timed.
     """
 
     def timed(index: int) -> float:
@@ -231,6 +245,8 @@ def _measure(
     order = np.argsort(sizes, kind="stable")
     # The middles of equal shares, so that their mean is like that of all.
     chosen = [int(order[int((i + 0.5) * len(order) / count)]) for i in range(count)]
+    for index in chosen * unmeasured:
+        work(index)
     seconds = sum(timed(index) for index in chosen)
     return _Measured(seconds, sum(sizes[index] for index in chosen), sum(sizes))
 

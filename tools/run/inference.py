@@ -19,7 +19,7 @@ from tools.machine.device import Device
 from tools.machine.lack_of_memory import lacks_memory
 from tools.machine.step_graphs import InputBuffers, StepGraphs
 from tools.precision.scoring import own_casts
-from tools.run.decision import decide
+from tools.run.decision import decide, untried
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +136,11 @@ class Inference:
         self._flag = ""
         self._last: GraphedForward | None = None
 
+    @property
+    def has_graphs(self) -> bool:
+        """Whether models run by CUDA graphs."""
+        return bool(self._flag)
+
     def take_graphs(self, cuda_graphs: str) -> None:
         """Have models run by CUDA graphs from here on, as ``--cuda_graphs`` says: auto or on."""
         self._flag = f"--cuda_graphs {cuda_graphs}"
@@ -169,22 +174,25 @@ def prepare_to_score(
     inference: Inference,
     cuda_graphs: str,
     fused_kernels: str,
+    alone: bool,
 ) -> None:
     """Have a model that no training comes before take fused layers and graphs, as flags ask for.
 
     Args:
         dtype: of the products.
         cuda_graphs, fused_kernels: off, auto or on.
+        alone: whether no other process scores with this one.
 
     Raises:
         UsageError: they are asked for, and cannot be.
     """
-    if cuda_graphs != "off" and decide(
-        "cuda_graphs", cuda_graphs, device.why_no_graphs(), device.has_cuda
-    ):
-        inference.take_graphs(cuda_graphs)
+    if cuda_graphs != "off":
+        obstacle = untried(cuda_graphs, alone) or device.why_no_graphs()
+        if decide("cuda_graphs", cuda_graphs, obstacle, device.has_cuda):
+            inference.take_graphs(cuda_graphs)
     if fused_kernels == "off":
         return
     encoder = model.albert.encoder
-    obstacle = device.why_no_fused_kernels(encoder.albert_layer_groups[0].albert_layers[0], dtype)
+    layer = encoder.albert_layer_groups[0].albert_layers[0]
+    obstacle = untried(fused_kernels, alone) or device.why_no_fused_kernels(layer, dtype)
     encoder.fused = decide("fused_kernels", fused_kernels, obstacle, device.has_cuda)

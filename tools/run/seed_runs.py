@@ -44,8 +44,14 @@ ONE_PROCESS = (
 )
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 # Trainings that differ in one of these are no repetitions of each other.
+_FREE = ("cuda_graphs", "fused_kernels")  # As when one of them is resumed.
 _THE_SAME = (
-    *(item.name for group in (TrainingFlags, CustomFlags, ShareFlags) for item in fields(group)),
+    *(
+        item.name
+        for group in (TrainingFlags, CustomFlags, ShareFlags)
+        for item in fields(group)
+        if item.name not in _FREE
+    ),
     *("task_name", "data_dir", "model_name_or_path", "max_seq_length", "truncation", "keep_head"),
 )
 

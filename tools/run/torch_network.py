@@ -50,6 +50,7 @@ class TorchNetwork:
             *(self.model, self._device, self._precision.dtype, self._inference),
             cuda_graphs="auto",
             fused_kernels="off",
+            alone=True,
         )
 
     def logits(

@@ -19,7 +19,7 @@ from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
 from tools.precision.choice import build_precision, half_type, uses_apex
-from tools.run.decision import decide
+from tools.run.decision import decide, untried
 from tools.run.flags import TrainingFlags
 from tools.run.graphed_training import GRAPHED_OPTIMIZERS, GraphedTrainingState
 from tools.run.resume import Settings, resume_settings
@@ -75,9 +75,10 @@ def build_state(
     encoder = model.albert.encoder
     encoder.gradient_checkpointing = flags.gradient_checkpointing
     by_apex = uses_apex(flags.fp16, flags.amp_backend, device)
-    encoder.fused = _takes_fused_kernels(flags, device, by_apex, encoder)
+    alone = runtime.processes.world_size == 1
+    encoder.fused = _takes_fused_kernels(flags, device, by_apex, encoder, alone)
     _check_fused_optimizer(flags, device, by_apex)
-    graphed = _takes_graphs(flags, device, by_apex, runtime.processes.world_size)
+    graphed = _takes_graphs(flags, device, by_apex, alone)
     optimizer = build_optimizer(
         flags.optimizer,
         model,
@@ -120,7 +121,7 @@ def build_state(
 
 
 def _takes_fused_kernels(
-    flags: TrainingFlags, device: Device, by_apex: bool, encoder: AlbertTransformer
+    flags: TrainingFlags, device: Device, by_apex: bool, encoder: AlbertTransformer, alone: bool
 ) -> bool:
     """Return whether the layers are to be fused ones.
 
@@ -137,11 +138,12 @@ def _takes_fused_kernels(
         obstacle = "apex's mixed precision casts on its own (--amp_backend native does not)"
     else:
         layer = encoder.albert_layer_groups[0].albert_layers[0]
-        obstacle = device.why_no_fused_kernels(layer, half_type(flags) or torch.float32)
+        dtype = half_type(flags) or torch.float32
+        obstacle = untried(flags.fused_kernels, alone) or device.why_no_fused_kernels(layer, dtype)
     return decide("fused_kernels", flags.fused_kernels, obstacle, device.has_cuda)
 
 
-def _takes_graphs(flags: TrainingFlags, device: Device, by_apex: bool, processes: int) -> bool:
+def _takes_graphs(flags: TrainingFlags, device: Device, by_apex: bool, alone: bool) -> bool:
     """Return whether the steps are to be CUDA graphs.
 
     Raises:
@@ -150,11 +152,9 @@ def _takes_graphs(flags: TrainingFlags, device: Device, by_apex: bool, processes
     if flags.cuda_graphs == "off":
         return False
     obstacle = device.why_no_graphs() or _obstacle_to_graphs(flags, by_apex)
-    if obstacle is None and processes > 1 and flags.cuda_graphs == "auto":
-        # Several processes with graphs have only trained on CPUs so far, where the graphs are a stand-in.
-        obstacle = (
-            "several processes train together; --cuda_graphs on has them, which no GPU has tried"
-        )
+    obstacle = obstacle or untried(flags.cuda_graphs, alone)
+    if flags.torch_compile and flags.cuda_graphs == "auto":
+        obstacle = obstacle or "torch would compile every width before the first step; on has them"
     return decide("cuda_graphs", flags.cuda_graphs, obstacle, device.has_cuda)
 
 

@@ -111,13 +111,13 @@ class TrainingFlags(PrecisionFlags):
     fused_kernels: str = flag(
         "auto",
         "on a GPU what lies between the matrix products by kernels made for it; in half precision the "
-        "hidden states are then in that; auto = where they work",
+        "hidden states are then in that; auto = where they work and one process runs alone",
         choices=_WHERE_THEY_GO,
     )
     cuda_graphs: str = flag(
         "auto",
         "run the parts of a step, and batches that are scored, as CUDA graphs, which do not wait for the "
-        "host; auto = where the other flags and the memory allow it",
+        "host; auto = where one process runs alone, and the other flags and the memory allow it",
         choices=_WHERE_THEY_GO,
     )
 
