@@ -194,7 +194,6 @@ def _score(
     )
     start.model.eval()
     forward = inference.of(start.model)
-
     forward.begin(plans, examples.lengths)
 
     @torch.no_grad()
