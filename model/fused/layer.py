@@ -75,9 +75,9 @@ def _linear(linear: nn.Linear, dtype: torch.dtype) -> FusedLinear:
 
 
 def try_kernels(layer: nn.Module, dtype: torch.dtype) -> None:
-    """Compile and run what a training with these layers runs, on two sequences.
+    """Compile and run what a training with these layers runs, and what scores them in fp32 afterwards.
 
-    They are as long as the attention's kernels take: those of shorter ones need less of the GPU.
+    The two sequences are as long as the attention's kernels take: shorter ones need less of the GPU.
 
     Args:
         layer: a :class:`model.modeling_albert.AlbertLayer`; it stays as it is.
@@ -91,3 +91,7 @@ def try_kernels(layer: nn.Module, dtype: torch.dtype) -> None:
     hidden = torch.randn(2, keys, size, dtype=dtype, device=device, requires_grad=True)
     seeds = torch.ones(3, dtype=torch.int64, device=device)
     FusedLayer(layer, dtype)(hidden, None, False, seeds).sum().backward()
+    layer.eval()
+    with torch.no_grad():
+        scored = hidden[:, : most_keys(torch.float32)].float()
+        FusedLayer(layer, torch.float32)(scored, None, False, None)
