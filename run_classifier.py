@@ -101,7 +101,7 @@ def main(flags: Flags) -> None:
                     raise stopped_at_the_end(stop.number, run.output_dir)
         else:
             wanted = flags.training.cuda_graphs, flags.training.fused_kernels
-            alone = runtime.processes.world_size == 1
+            alone = runtime.processes.is_alone
             prepare_to_score(
                 model, runtime.device, precision.dtype, scorer.inference, *wanted, alone=alone
             )

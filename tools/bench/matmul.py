@@ -14,7 +14,7 @@ from processors.features import Features
 from tools.bench.contenders import Contender
 from tools.bench.flags import Setting
 
-_TOKENS, _MANY_TOKENS = (512, 4096), 32_768
+_TOKENS, _MANY_TOKENS = (512, 4096), (32_768,)
 _TIMED_SECONDS = 0.02
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -34,7 +34,7 @@ class MatmulPeak:
 
     def prepare(self) -> dict[str, Any]:
         """Choose the shapes."""
-        for tokens in _TOKENS if self._device.is_shared else (_MANY_TOKENS,):
+        for tokens in _TOKENS if self._device.is_shared else _MANY_TOKENS:
             self._timers += self._products(tokens)
         return {}
 

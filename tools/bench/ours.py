@@ -78,5 +78,7 @@ class Ours:
     def logits(self, plans: Sequence[BatchPlan]) -> Iterator[Tensor]:
         """Yield the outputs for each batch, as an evaluation has them."""
         forward = self._inference.of(self.model)
+        plans = list(plans)
+        forward.begin(plans, self._features.lengths)
         with self._precision.context():
-            yield from batch_logits(forward, self._features, list(plans), self._device)
+            yield from batch_logits(forward, self._features, plans, self._device)

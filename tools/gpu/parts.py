@@ -49,6 +49,7 @@ def tests(setting: Setting, programs: Programs) -> Answer:
     lines = [line.strip(" =") for line in ended.output.splitlines() if line.strip(" =")]
     last = (lines or [ended.reason])[-1]
     if ended.reason:
+        # With several processes a verdict comes before its test.
         verdicts = [word for line in lines for word in line.split()]
         counts = ", ".join(f"{verdicts.count(v)} {v.lower()}" for v in ("PASSED", "FAILED"))
         raise StepFailure(f"{ended.reason} (up to there {counts}); the last line: {last}")

@@ -50,6 +50,11 @@ class Processes:
         """Whether this is the one process that writes files."""
         return self.rank == 0
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other process runs with this one."""
+        return self.world_size == 1
+
     @contextmanager
     def connected(self, device: Device, timeout: float) -> Iterator[None]:
         """Join the process group, over the library that suits ``device``, for the block.

@@ -15,7 +15,7 @@ import torch
 from callback.heartbeat import still
 from processors.batching import BatchPlan, TrainingPlan, plan_evaluation
 from processors.features import Features
-from processors.loading import common_batches, load_batches, load_steps
+from processors.loading import common_batches, load_steps
 from tools.machine.device import Device
 from tools.machine.lack_of_memory import lacks_memory
 from tools.machine.runtime import Runtime, start_runtime
@@ -26,6 +26,7 @@ from tools.run.loss import weigh_loss
 from tools.run.output_dir import open_history
 from tools.run.own_data import with_training_defaults
 from tools.run.resume import check_no_model_is_lost
+from tools.run.scoring import batch_logits
 from tools.run.start import Run, Start, load_start, open_run
 from tools.run.training import build_plan, build_state
 from tools.run.training_state import TrainingState
@@ -76,7 +77,7 @@ def dry_run(flags: Flags) -> None:
             total += seconds
         else:
             wanted = flags.training.cuda_graphs, flags.training.fused_kernels
-            alone = runtime.processes.world_size == 1
+            alone = runtime.processes.is_alone
             prepare_to_score(
                 start.model, runtime.device, precision.dtype, inference, *wanted, alone=alone
             )
@@ -157,11 +158,10 @@ def _measure_steps(
                     "place of --fp16"
                 )
 
-    if state.is_graphed:
-        # As before a training's first step: its steps are graphs from there on.
-        batches = common_batches(plan, examples, runtime.device.torch_device, state.global_step)
-        with _fitting(steps[widest]):
-            state.warm_up(batches)
+    # As before a training's first step: where steps are graphs, they are from there on.
+    batches = common_batches(plan, examples, runtime.device.torch_device, state.global_step)
+    with _fitting(steps[widest]):
+        state.warm_up(batches)
     train(widest)
     processes, device = runtime.processes, runtime.device
     # All processes do the same steps together, and so agree on how long the first one took.
@@ -198,9 +198,8 @@ def _score(
 
     @torch.no_grad()
     def score(index: int) -> None:
-        for batch in load_batches(examples, [plans[index]], device.torch_device):
-            batch.pop("labels", None)
-            forward(batch).float().cpu()
+        for outputs in batch_logits(forward, examples, [plans[index]], device):
+            outputs.float().cpu()
 
     seconds = 0.0
     if plans:  # Of a small set not every process has a batch.

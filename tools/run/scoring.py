@@ -226,6 +226,7 @@ def compute_logits(
     # The last row is no example's: it counts the processes that were stopped.
     logits = torch.zeros(len(features) + 1, model.config.num_labels, device=device.torch_device)
     forward = (inference or Inference(device)).of(model)
+    forward.begin(plans, features.lengths)
     outputs = batch_logits(forward, features, plans, device, workers)
     with precision.context():
         for plan, of_batch in zip(plans, outputs, strict=True):
@@ -254,8 +255,10 @@ def batch_logits(
     device: Device,
     workers: int = 0,
 ) -> Iterator[Tensor]:
-    """Yield the model's outputs for each batch, on the device: [B, num_labels]."""
-    forward.begin(plans, features.lengths)
+    """Yield the model's outputs for each batch, on the device: [B, num_labels].
+
+    ``forward`` has begun with the set that they are of.
+    """
     for batch in load_batches(features, plans, device.torch_device, workers):
         batch.pop("labels", None)
         yield forward(batch)

@@ -75,7 +75,7 @@ def build_state(
     encoder = model.albert.encoder
     encoder.gradient_checkpointing = flags.gradient_checkpointing
     by_apex = uses_apex(flags.fp16, flags.amp_backend, device)
-    alone = runtime.processes.world_size == 1
+    alone = runtime.processes.is_alone
     encoder.fused = _takes_fused_kernels(flags, device, by_apex, encoder, alone)
     _check_fused_optimizer(flags, device, by_apex)
     graphed = _takes_graphs(flags, device, by_apex, alone)
