@@ -11,11 +11,14 @@ from helpers import command
 from tools.cli.at_work import run_pip
 
 PIP = """
+import sys
 import time
 print("Collecting torch==9", "  Downloading torch-9-cp311.whl (180.5 MB)", sep="\\n")
 print("Progress 90000000 of 180500000")
 time.sleep(0.6)
-print("  Downloading tiny-1.whl (3 kB)", "Installing collected packages: torch, tiny", sep="\\n")
+# At once, so that no machine is slow enough for it to be in between.
+sys.stdout.write("  Downloading tiny-1.whl (3 kB)\\nInstalling collected packages: torch, tiny\\n")
+sys.stdout.flush()
 time.sleep(0.6)
 print("ERROR: no room", "WARNING: something else", sep="\\n")
 raise SystemExit(3)
