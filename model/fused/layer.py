@@ -9,7 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from model.fused.attention import FusedAttention, most_keys, torch_attention
-from model.fused.parts import FusedGelu, FusedLinear, FusedNorm
+from model.fused.parts import FusedGelu, FusedLinear, FusedNorm, product_has_gelu
+
+# Of the size of all numbers together. What bf16 rounds comes to a hundredth, a kernel that is wrong to
+# about all of it.
+_MOST_APART = 0.05
 
 
 class FusedLayer:
@@ -33,9 +37,14 @@ class FusedLayer:
         self._ffn, self._ffn_output = _linear(layer.ffn, dtype), _linear(layer.ffn_output, dtype)
         self._output_norm = FusedNorm(layer.full_layer_layer_norm, drops[1])
         self._activation = layer.activation
+        self._product_has_gelu = False
         # The gradient of a bias is a sum over rows, which what follows its product goes through anyway.
         if isinstance(layer.activation, nn.GELU):
-            self._activation = FusedGelu(layer.activation.approximate)
+            approximate = layer.activation.approximate
+            self._activation = FusedGelu(approximate)
+            self._product_has_gelu = not torch.is_grad_enabled() and product_has_gelu(
+                approximate, dtype, layer.ffn.weight.device
+            )
             self._ffn.leave_bias_to(self._activation.sums, 0)
         self._dense.leave_bias_to(self._attention_norm.sums, 2)
         self._ffn_output.leave_bias_to(self._output_norm.sums, 2)
@@ -60,8 +69,12 @@ class FusedLayer:
         output, _ = self._dense(context)
         norm = self._attention_norm
         hidden = norm(output, hidden[:, :queries], _seed(seeds, 1, norm.p))
-        inner, hidden = self._ffn(hidden)
-        output, _ = self._ffn_output(self._activation(inner))
+        if self._product_has_gelu:
+            inner = self._ffn.with_gelu(hidden)
+        else:
+            inner, hidden = self._ffn(hidden)
+            inner = self._activation(inner)
+        output, _ = self._ffn_output(inner)
         norm = self._output_norm
         return norm(output, hidden, _seed(seeds, 2, norm.p))
 
@@ -77,21 +90,68 @@ def _linear(linear: nn.Linear, dtype: torch.dtype) -> FusedLinear:
 def try_kernels(layer: nn.Module, dtype: torch.dtype) -> None:
     """Compile and run what a training with these layers runs, and what scores them in fp32 afterwards.
 
+    What comes out is held to the plain layer in fp32, for a compiler that is wrong on some device says
+    nothing. The weights are random, since trained ones may be sensitive to rounding. With dropout no two
+    trainings are alike, and so what one computes is compared where there is none.
     The two sequences are as long as the attention's kernels take: shorter ones need less of the GPU.
 
     Args:
         layer: a :class:`model.modeling_albert.AlbertLayer`; it stays as it is.
 
     Raises:
-        Exception: whatever stands in the way of that.
+        ArithmeticError: the two differ by more than rounding.
+        Exception: whatever stands in the way of the kernels.
     """
     layer = copy.deepcopy(layer).train()
     size, device = layer.ffn.in_features, layer.ffn.weight.device
-    keys = most_keys(dtype)
-    hidden = torch.randn(2, keys, size, dtype=dtype, device=device, requires_grad=True)
+    generator = torch.Generator(device).manual_seed(0)
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5, generator=generator)
+    plain = copy.deepcopy(layer).float()
+    shape = 2, most_keys(dtype), size
+    hidden, gradient = (torch.randn(shape, generator=generator, device=device) for _ in range(2))
     seeds = torch.ones(3, dtype=torch.int64, device=device)
-    FusedLayer(layer, dtype)(hidden, None, False, seeds).sum().backward()
-    layer.eval()
+
+    given = hidden.to(dtype).requires_grad_()
+    output = FusedLayer(layer, dtype)(given, None, False, seeds)
+    output.backward(gradient.to(dtype))
+    if not any(part.p for part in layer.modules() if isinstance(part, nn.Dropout)) and (
+        not layer.attention.attention_dropout
+    ):
+        wanted = given.detach().float().requires_grad_()
+        plain_output = plain(wanted, None, plain.shared_projections(), False)
+        plain_output.backward(gradient)
+        _check_near(output, plain_output, f"the outputs in {dtype}")
+        _check_near(given.grad, wanted.grad, f"the gradients of the inputs in {dtype}")
+        for name, are_matrices in (("weights", True), ("biases", False)):
+            ours, theirs = (_gradients(part, are_matrices) for part in (layer, plain))
+            _check_near(ours, theirs, f"the gradients of the {name} in {dtype}")
+
+    hidden = hidden[:, : most_keys(torch.float32)]
+    mask = torch.ones(hidden.shape[:2], dtype=torch.bool, device=device)
+    mask[1, hidden.shape[1] // 2 :] = False
+    plain.eval()
     with torch.no_grad():
-        scored = hidden[:, : most_keys(torch.float32)].float()
-        FusedLayer(layer, torch.float32)(scored, None, False, None)
+        scored = FusedLayer(layer.eval(), torch.float32)(hidden, mask, False, None)
+        wanted = plain(hidden, mask[:, None, None], plain.shared_projections(), False)
+    _check_near(scored, wanted, "the outputs of an evaluation")
+
+
+def _gradients(layer: nn.Module, are_matrices: bool) -> Tensor:
+    """Return in one row the gradients of all weights, or of what is no matrix: biases and LayerNorms."""
+    parameters = (p for p in layer.parameters() if (p.ndim > 1) == are_matrices)
+    return torch.cat([parameter.grad.flatten().float() for parameter in parameters])
+
+
+def _check_near(found: Tensor, wanted: Tensor, name: str) -> None:
+    """See that ``found`` is ``wanted`` but for rounding.
+
+    Raises:
+        ArithmeticError: it is not.
+    """
+    apart = ((found.float() - wanted).norm() / wanted.norm()).item()
+    if not apart <= _MOST_APART:
+        raise ArithmeticError(
+            f"the kernels compute wrong numbers here: {name} are {apart:.1%} of their size away from the "
+            "plain layer's"
+        )

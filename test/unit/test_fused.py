@@ -12,8 +12,10 @@ import torch
 from torch import nn
 
 from model.configuration_albert import AlbertConfig
+from model.fused import parts
+from model.fused.attention import FusedAttention
 from model.fused.layer import try_kernels
-from model.fused.parts import FusedLinear, FusedNorm
+from model.fused.parts import FusedLinear, FusedNorm, product_has_gelu
 from model.modeling_albert import AlbertForSequenceClassification
 from model.sums import Sums
 
@@ -231,6 +233,60 @@ def test_the_kernels_can_be_tried():
     (layer,) = plain.albert.encoder.albert_layer_groups[0].albert_layers
     try_kernels(layer, HALF)
     assert layer.ffn.weight.grad is None
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize("part", [FusedAttention, FusedNorm])
+def test_kernels_that_compute_something_else_are_refused(monkeypatch, part, dropout):
+    plain, _ = make(dropout)
+    (layer,) = plain.albert.encoder.albert_layer_groups[0].albert_layers
+    right = part.__call__
+    monkeypatch.setattr(part, "__call__", lambda *arguments: right(*arguments) * 2)
+    with pytest.raises(ArithmeticError, match="compute wrong numbers here: the outputs"):
+        try_kernels(layer, HALF)
+
+
+def test_gradients_of_something_else_are_refused(monkeypatch):
+    plain, _ = make()
+    (layer,) = plain.albert.encoder.albert_layer_groups[0].albert_layers
+    right = parts._GeluUse.backward
+    monkeypatch.setattr(
+        parts._GeluUse, "backward", staticmethod(lambda ctx, given: right(ctx, 2 * given))
+    )
+    with pytest.raises(ArithmeticError, match="the gradients of the inputs"):
+        try_kernels(layer, HALF)
+
+
+def test_a_product_has_the_gelu_that_it_is_asked_for():
+    """It is one on a GPU and the other on a CPU, and none is taken for the other."""
+    numbers = torch.linspace(-4, 4, 64, device=DEVICE)
+    nothing = torch.zeros(16, 16, device=DEVICE), torch.zeros(16, 64, device=DEVICE)
+    own = torch._addmm_activation(numbers, *nothing, use_gelu=True)[0]
+    found = [kind for kind in ("none", "tanh") if product_has_gelu(kind, torch.float32, DEVICE)]
+    near = [
+        kind
+        for kind in ("none", "tanh")
+        if (own - nn.functional.gelu(numbers, approximate=kind)).abs().max() < 1e-4
+    ]
+    assert found == near
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("act", ["gelu", "gelu_new"])
+def test_evaluation_takes_the_gelu_of_the_product_where_that_is_the_same(monkeypatch, act):
+    plain, fused = make(hidden_act=act, num_hidden_layers=3)
+    inputs, taken = batch(), []
+    right = FusedLinear.with_gelu
+    monkeypatch.setattr(
+        FusedLinear, "with_gelu", lambda *arguments: taken.append(1) or right(*arguments)
+    )
+    fused(**inputs).loss.backward()
+    assert not taken
+    kind = plain.albert.encoder.albert_layer_groups[0].albert_layers[0].activation.approximate
+    with torch.inference_mode():
+        logits, ours = plain.eval()(**inputs).logits, fused.eval()(**inputs).logits
+    assert len(taken) == (3 if product_has_gelu(kind, torch.float32, DEVICE) else 0)
+    torch.testing.assert_close(ours, logits, **CLOSE)
 
 
 def test_the_kernels_compile_where_there_is_no_gpu(tmp_path):
