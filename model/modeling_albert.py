@@ -72,9 +72,10 @@ class AlbertAttention(nn.Module):
     """Multi-head self-attention with its residual connection and LayerNorm: [B, S, H] → [B, S, H].
 
     Attributes:
-        as_products: compute it in half precision as two plain products, for a device whose own attention
-            has a slow backward pass there.
-        as_products_in_fp32: in fp32 as well, for what the network is exported to.
+        most_keys_as_products: compute it in half precision as two plain products for sequences of at most
+            so many tokens, on a device whose own attention has a slow backward pass there; 0 = for none.
+            The products keep the weights of all pairs of tokens for that pass.
+        as_products_in_fp32: compute it so in fp32, whatever the length: what is exported does.
     """
 
     def __init__(self, config: AlbertConfig) -> None:
@@ -88,7 +89,8 @@ class AlbertAttention(nn.Module):
         self.dense = nn.Linear(size, size)
         self.LayerNorm = nn.LayerNorm(size, eps=config.layer_norm_eps)
         self.output_dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.as_products = self.as_products_in_fp32 = False
+        self.most_keys_as_products = 0
+        self.as_products_in_fp32 = False
 
     def joint_parameters(self) -> tuple[Tensor, Tensor]:
         """Return weight [3 H, H] and bias [3 H] of query, key and value as one linear map."""
@@ -114,8 +116,8 @@ class AlbertAttention(nn.Module):
             query, hidden = query[:, :1], hidden[:, :1]
             mask = None if mask is None else mask[:, :, :1]
         attend = F.scaled_dot_product_attention
-        is_fp32 = query.dtype == torch.float32
-        if self.as_products_in_fp32 if is_fp32 else self.as_products:
+        is_short = key.shape[1] <= self.most_keys_as_products
+        if self.as_products_in_fp32 if query.dtype == torch.float32 else is_short:
             attend = attention_as_products
         context = attend(
             *(self._split_heads(states) for states in (query, key, value)),

@@ -20,8 +20,8 @@ class SharedLinear:
 
     Autograd computes a weight gradient for each use and adds them up, which moves every weight through
     memory four times a layer. Here each use's matrix product adds to the sum itself (addmm).
-    That is for plain fp32 and for autocast to bf16, for which the weights are cast here, once. Elsewhere,
-    and where operations are compiled or not recorded, each use is F.linear.
+    That is for fp32 and bf16, and for autocast to bf16, for which the weights are cast here, once. In
+    fp16, and where operations are compiled or not recorded, each use is F.linear.
     The gradients themselves have none (a second derivative is an error), and torch.func does not pass.
     Each use must depend on the one before, as layers do: then a backward pass meets them in turn.
 
@@ -34,7 +34,7 @@ class SharedLinear:
         self._weight, self._bias = weight, bias
         self._uses = 0
         self._sums: LinearSums | None = None
-        dtype = autocast_dtype(weight.device.type) or torch.float32
+        dtype = autocast_dtype(weight.device.type) or weight.dtype
         if _sums_itself(weight, dtype):
             self._sums = LinearSums()
             self._weight, self._bias = LinearSource.apply(weight, bias, dtype, self._sums)

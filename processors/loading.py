@@ -209,10 +209,11 @@ def training_steps(
 
 def common_batches(
     plan: TrainingPlan, features: Features, device: torch.device, global_step: int = 0
-) -> Iterator[Batch]:
+) -> Iterator[tuple[Batch, bool]]:
     """Yield a batch of each shape that comes before the next epoch, and again in what is left to train.
 
-    The largest comes first, for whoever lays out memory. Each epoch has much the same shapes.
+    The largest comes first, for whoever lays out memory, and so it does if it comes once alone: with each
+    batch is whether its shape comes again. Each epoch has much the same shapes.
     """
     left = plan.total_steps - global_step
     if left <= 0:
@@ -224,9 +225,11 @@ def common_batches(
     of_shape: dict[tuple[int, int, bool], list[BatchPlan]] = {}
     for batch in (batch for step in steps for batch in step):
         of_shape.setdefault(build.shape(batch), []).append(batch)
-    for _, batches in sorted(of_shape.items(), key=lambda item: -item[0][0] * item[0][1]):
-        if goes_on or len(batches) > 1:
-            yield build(batches[0])
+    by_size = sorted(of_shape.items(), key=lambda item: -item[0][0] * item[0][1])
+    for index, (_, batches) in enumerate(by_size):
+        comes_again = goes_on or len(batches) > 1
+        if comes_again or index == 0:
+            yield build(batches[0]), comes_again
 
 
 def load_steps(

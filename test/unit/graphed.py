@@ -104,6 +104,19 @@ def _stale_batch(training, patch):
     patch.setattr(training.state._inputs, "fill", stale)
 
 
+def _stale_mask(training, patch):
+    """Each graph keeps the mask that it was recorded with, and the rest of the batch comes in."""
+    fill, first = training.state._inputs.fill, {}
+
+    def stale(batch):
+        shape, buffers = fill(batch)
+        if (mask := buffers.get("attention_mask")) is not None:
+            mask.copy_(first.setdefault(shape, mask.clone()))
+        return shape, buffers
+
+    patch.setattr(training.state._inputs, "fill", stale)
+
+
 def _stale_rate(training, patch):
     """The host gives the rate, and the graph keeps the one that it was recorded with."""
     schedule, rates = training.state._schedule, iter(range(STEPS))
@@ -128,6 +141,7 @@ def _dropped_skip(training, patch):
 
 FAULTS = {
     "a stale batch": _stale_batch,
+    "a stale mask": _stale_mask,
     "a stale rate": _stale_rate,
     "a dropped skip": _dropped_skip,
 }

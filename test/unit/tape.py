@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 from tools.machine.device import Device
 
@@ -33,7 +33,9 @@ class _Recording(TorchDispatchMode):
     def replay(self):
         for operation, args, kwargs, recorded in self.calls:
             result = operation(*args, **kwargs)
-            for old, new in zip(tree_leaves(recorded), tree_leaves(result), strict=True):
+            for old, new in zip(
+                *(tree_flatten(tree)[0] for tree in (recorded, result)), strict=True
+            ):
                 # Views and what changed in place are where they were.
                 if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
                     old.copy_(new)
@@ -62,18 +64,33 @@ class TapeDevice(Device):
         return Tape()
 
 
+class _Lacking(TorchDispatchMode):
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        if operation.name().startswith(self.name):
+            raise torch.OutOfMemoryError(LACK)
+        return operation(*args, **(kwargs or {}))
+
+
 @dataclass(frozen=True)
 class Crowded(TapeDevice):
-    """A device whose memory runs out at one of the recordings."""
+    """A device whose memory runs out at one of the recordings, or in it, before an operation."""
 
     fails_at: int = 0
+    operation: str = ""
 
     def graph_recorder(self):
         numbers, tape = itertools.count(), Tape()
 
         def record(piece):
-            if next(numbers) == self.fails_at:
+            if next(numbers) != self.fails_at:
+                return tape(piece)
+            if not self.operation:
                 raise torch.OutOfMemoryError(LACK)
-            return tape(piece)
+            with _Lacking(self.operation):
+                return tape(piece)
 
         return record

@@ -266,8 +266,9 @@ class ProfileOnPaper:
         assert variables["TEARDOWN_CUPTI"] == "0"  # Else the profiler may crash with graphs.
         milliseconds = sum(row[2] for row in self.kernels)
         found = {
-            "step_ms": 4.0,
-            "step_ms_in_o2": 3.5,
+            "in_bf16": {"milliseconds": 4.0, "host_reads": 0},
+            "in_o2": {"milliseconds": 3.5, "host_reads": 1},
+            "flops": 4e11,
             "kernels_ms": milliseconds,
             "graphs": "2 graphs, recorded in 0.5 s",
         }
@@ -280,10 +281,13 @@ def test_the_page_has_the_kernels_that_take_longest(tmp_path):
     setting = Setting(tmp_path, "full", Device("cpu"), None, None)
     names = [f"void kernel<{'a|b, ' * 30}>", *(f"k{index}" for index in range(16))]
     programs = ProfileOnPaper(tmp_path, [(name, 2.0, 0.125) for name in names])
+    peaks = {"train": {"bf16": {"flops_per_second": 4e14}, "fp32": {"flops_per_second": 9e14}}}
+    (tmp_path / "speed440.json").write_text(json.dumps({"peaks": peaks}))
     answer = kernels(setting, programs)
     assert answer.words.startswith(
-        "32 × 14: 4.00 ms a step, and 2.12 ms of kernels in it, and with --fp16 --fp16_opt_level O2 "
-        "3.50 ms a step; 440 × "
+        "32 × 14: 4.00 ms a step (8000 samples/s, 100 TFLOP/s, 25.0 % of the peak; host reads 0), and "
+        "2.12 ms of kernels in it; with --fp16 --fp16_opt_level O2 3.50 ms a step (9143 samples/s, "
+        "114 TFLOP/s, 28.6 % of the peak; host reads 1); 440 × "
     )
     assert answer.page.count("; 2 graphs, recorded in 0.5 s.") == 2
     rows = answer.page.split("\n\n")[1].splitlines()
@@ -293,8 +297,8 @@ def test_the_page_has_the_kernels_that_take_longest(tmp_path):
     assert rows[-1] == "| 2 others | 0.250 | 11.8 % | 4 |"
     nothing = kernels(setting, ProfileOnPaper(tmp_path, []))
     assert nothing.verdict == "fail"
-    assert "4.00 ms a step, and 0.00 ms of kernels in it, and with " in nothing.words
-    assert "3.50 ms a step; the profiler saw no kernel" in nothing.words
+    assert "host reads 0), and 0.00 ms of kernels in it; with " in nothing.words
+    assert nothing.words.endswith("; the profiler saw no kernel")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+import torch
 
 from processors.batching import TrainingPlan
 from tools.machine.device import Device
@@ -49,6 +50,20 @@ def test_steps_are_measured_as_graphs_where_they_will_be_graphs(
     assert program("--data_dir", sst2, *flags, "--batch_size=10", "--eval_batch_size=5") == 0
     assert len(on_tape) == 3  # One is the update's.
     assert len(runs) == 4
+
+
+def test_what_is_scored_is_the_network_that_a_run_scores(program, sst2, monkeypatch):
+    """Of a training in half precision that is its copy in fp32."""
+    dtypes, score = set(), dry_run.batch_logits
+
+    def scored(forward, *arguments):
+        dtypes.update(parameter.dtype for parameter in forward.model.parameters())
+        return score(forward, *arguments)
+
+    monkeypatch.setattr(dry_run, "batch_logits", scored)
+    flags = ("--data_dir", sst2, "--do_train", "--do_eval", "--dry_run", "--output_dir=out")
+    assert program(*flags, "--max_steps=2", "--bf16", "--fp16_opt_level=O2") == 0
+    assert dtypes == {torch.float32}
 
 
 def _counted(function, calls):

@@ -22,6 +22,7 @@ from model.sums import Sums
 HERE = Path(__file__).parent
 ON_GPU = torch.cuda.is_available()
 pytest.importorskip("triton", reason="triton is not installed (requirements-triton.txt)")
+pytestmark = pytest.mark.newer_torch("has no fused kernels")
 DEVICE = torch.device("cuda" if ON_GPU else "cpu")
 # A GPU's products are in TF32.
 # The interpreter knows no bf16.

@@ -12,6 +12,7 @@ from scored import FAULTS as FAULTS_OF_SCORING
 from scored import Scored
 
 from processors.loading import common_batches
+from tools.bench.host_reads import HostReads
 from tools.machine.device import Device
 
 pytestmark = [
@@ -116,9 +117,18 @@ def test_a_warm_up_changes_nothing(tokenizer, cuda, precision):
     assert_same(warm.go_on(), plain)
 
 
+def test_copies_to_the_host_count_as_reads(cuda):
+    numbers = torch.ones(3, device=cuda.torch_device)
+    kept = torch.empty(3)
+    with HostReads(cuda.torch_device) as reads:
+        numbers.cpu(), kept.copy_(numbers), numbers.nonzero()
+        numbers.to(torch.float16), numbers.clone(), numbers.copy_(kept)
+    assert reads.count == 3
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_that_a_graph_would_hide_is_found(tokenizer, cuda, fault):
-    """A rate of the host, a batch that is not copied, a skip that is dropped."""
+    """A rate of the host, a batch or a mask that is not copied, a skip that is dropped."""
     own = O2 | {"device": cuda, "padding": "max_length"}  # One shape, so that its graph is used.
     plain = Training(tokenizer, "off", **own).go_on(overflows=OVERFLOWS)
     graphed = Training(tokenizer, "auto", **own)

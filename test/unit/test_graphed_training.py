@@ -172,13 +172,17 @@ def test_common_batches_are_one_of_each_shape_that_comes_again(tokenizer, epochs
     assert {1, 2} <= set(counts.values())
     wanted = [rows * width for (rows, width, _), n in counts.items() if n >= least]
     batches = common_batches(plan, run.features, run.device)
-    assert [batch["input_ids"].numel() for batch in batches] == sorted(wanted, reverse=True)
+    sizes = [(batch["input_ids"].numel(), comes_again) for batch, comes_again in batches]
+    assert [size for size, comes_again in sizes if comes_again] == sorted(wanted, reverse=True)
+    assert sizes[0][0] == max(rows * width for rows, width, _ in counts)
+    assert all(comes_again for _, comes_again in sizes[1:])
     assert not list(common_batches(plan, run.features, run.device, plan.total_steps))
 
 
 def test_common_batches_are_of_what_is_left_to_train(tokenizer):
     run = Training(tokenizer, "off", padding="max_length")
-    assert not list(common_batches(run.plan, run.features, run.device, STEPS - 1))
+    ((_, comes_again),) = common_batches(run.plan, run.features, run.device, STEPS - 1)
+    assert not comes_again
 
 
 @pytest.mark.parametrize(
@@ -222,13 +226,50 @@ def test_without_memory_for_graphs_the_training_goes_on_as_it_is(
         state.graphs, "give_up", lambda error: recorded.append(state.graphs.count) or give_up(error)
     )
     if place != "a step":
-        first = next(iter(common_batches(run.plan, run.features, run.device)))
-        state.warm_up([first, {name: tensor[:4] for name, tensor in first.items()}])
+        first, _ = next(iter(common_batches(run.plan, run.features, run.device)))
+        smaller = {name: tensor[:4] for name, tensor in first.items()}
+        state.warm_up([(first, True), (smaller, True)])
     run.go_on(overflows=OVERFLOWS)
     assert recorded == [0 if place == "warm-up" else 1]
     assert state.graphs.count == 0
     words = "--cuda_graphs auto: none from here on, for the device's memory does not hold them: CUDA out"
     assert caplog.text.count(words) == 1
+    assert_same(run, plain)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "O1", "O2"])
+def test_an_update_whose_recording_fails_midway_begins_anew(tokenizer, precision):
+    """A loss scale of 1, since unlike a graph the tape does what it records, unscaling included."""
+    own = PRECISIONS[precision] | {"padding": "max_length"}
+    own |= {} if precision == "fp32" else {"loss_scale": 1.0}
+    plain = Training(tokenizer, "off", **own).go_on()
+    crowded = Crowded("cpu", fails_at=1, operation="aten::_foreach_norm")
+    run = Training(tokenizer, "auto", device=crowded, **own).go_on()
+    assert run.state.graphs.count == 0
+    assert_same(run, plain)
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_step_that_finds_no_memory_beside_the_graphs_is_taken_again_without(
+    tokenizer, accumulation, monkeypatch, caplog
+):
+    caplog.set_level("INFO")
+    own = {"accumulation": accumulation, **O2}
+    plain = Training(tokenizer, "off", **own).go_on()
+    run = Training(tokenizer, "auto", **own)
+    state = run.state
+    accumulate, failed = state._accumulate, []
+
+    def fail_beside_graphs(batch):
+        accumulate(batch)
+        if state.graphs.count > 1 and not failed:
+            failed.append(state.global_step)
+            raise torch.OutOfMemoryError(LACK)
+
+    monkeypatch.setattr(state, "_accumulate", fail_beside_graphs)
+    run.go_on()
+    assert failed
+    assert "--cuda_graphs auto: none from here on" in caplog.text
     assert_same(run, plain)
 
 

@@ -187,6 +187,11 @@ def test_a_cpu_with_amx_attends_by_products_in_bf16_alone(monkeypatch):
     assert len(used) == model.config.num_hidden_layers
     model.bfloat16()(*batch)  # Its weights may be in bf16 themselves.
     assert len(used) == 2 * model.config.num_hidden_layers
+    for width, more in ((64, model.config.num_hidden_layers), (65, 0)):
+        used.clear()
+        embeddings = torch.zeros(1, width, model.config.embedding_size, dtype=torch.bfloat16)
+        model.albert.encoder(embeddings, None)
+        assert len(used) == more
 
 
 def test_dropout_of_attention_as_products_is_on_its_weights():

@@ -179,13 +179,32 @@ def test_nothing_is_summed_where_nothing_is_recorded():
         assert not SharedLinear(weight, bias)(torch.ones(1, 4)).requires_grad
 
 
-@pytest.mark.parametrize("way", ["autocast", "patched", "fp16"])
+def test_weights_in_bf16_have_products_that_add_up_too():
+    weight, bias = (parameter.detach().bfloat16() for parameter in parameters())
+    weight.requires_grad_(), bias.requires_grad_()
+    shared = SharedLinear(weight, bias)
+    with Additions() as additions:
+        uses(lambda x: shared(x.bfloat16()).float()).backward()
+    assert additions.count == 0
+    for found, exact in zip((weight.grad, bias.grad), expected(), strict=True):
+        assert found.dtype == torch.bfloat16
+        assert (found.float() - exact).norm() < 0.1 * exact.norm()
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "autocast",
+        "patched",
+        pytest.param("fp16", marks=pytest.mark.newer_torch("multiplies no fp16 on a CPU")),
+    ],
+)
 def test_other_precisions_take_the_way_of_autograd(way, monkeypatch):
     """apex's O1 replaces F.linear with a function that casts; what it returns has another type."""
     weight, bias = parameters()
     inputs = torch.ones(2, 4)
     if way == "fp16":
-        weight, bias, inputs = weight.bfloat16(), bias.bfloat16(), inputs.bfloat16()
+        weight, bias, inputs = weight.half(), bias.half(), inputs.half()
     if way == "patched":
         plain = F.linear
         monkeypatch.setattr(
@@ -194,5 +213,5 @@ def test_other_precisions_take_the_way_of_autograd(way, monkeypatch):
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=way == "autocast"):
         shared = SharedLinear(weight, bias)
         output = shared(shared(inputs).to(inputs.dtype))
-    assert output.dtype == torch.bfloat16
+    assert output.dtype == (torch.float16 if way == "fp16" else torch.bfloat16)
     output.sum().backward()

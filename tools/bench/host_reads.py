@@ -10,10 +10,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class HostReads(TorchDispatchMode):
-    """Counts the operation behind ``item()``, ``float()``, ``bool()`` and ``if`` on ``device``'s tensors.
+    """Counts what the host waits for on ``device``.
 
-    torch's AdamW keeps its step numbers in the host's memory, which costs nothing there; where the CPU is
-    the device they are counted too.
+    That is the operation behind ``item()``, ``float()``, ``bool()`` and ``if`` on a tensor, the one whose
+    result is as large as it turns out to be, ``nonzero``, and a copy to the host's memory. torch's AdamW
+    keeps its step numbers in the host's memory, which costs nothing there; where the CPU is the device
+    they are counted too.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -28,6 +30,11 @@ class HostReads(TorchDispatchMode):
         args: Sequence[Any] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        if operation.name() == "aten::_local_scalar_dense":
+        name = operation.name()
+        result = operation(*args, **(kwargs or {}))
+        if name in ("aten::_local_scalar_dense", "aten::nonzero"):
             self.count += args[0].device == self._device
-        return operation(*args, **(kwargs or {}))
+        elif name in ("aten::_to_copy", "aten::copy_"):
+            source = args[0] if name == "aten::_to_copy" else args[1]
+            self.count += source.device == self._device != result.device
+        return result

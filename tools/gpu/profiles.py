@@ -20,10 +20,13 @@ from processors.batching import BatchPlan
 from processors.glue import TASKS
 from processors.loading import load_steps
 from tools.bench.data import generate_features
+from tools.bench.flops import TRAINING, model_flops
+from tools.bench.host_reads import HostReads
 from tools.check.outcome import FAIL, PASS
 from tools.gpu.answer import Answer, table
 from tools.gpu.programs import Programs
 from tools.gpu.setting import Setting
+from tools.gpu.speed import peak_in_half_precision
 from tools.machine.device import Device
 from tools.machine.distributed import Processes
 from tools.machine.runtime import Runtime
@@ -51,6 +54,7 @@ Times = dict[str, tuple[int, float]]
 def kernels(setting: Setting, programs: Programs) -> Answer:
     """List the kernels of a step at each shape."""
     words, pages, verdict = [], [], PASS
+    peak = peak_in_half_precision(setting.folder)
     for examples, width in setting.sizes.shapes:
         name = f"profile-{examples}x{width}"
         command = [sys.executable, "-m", "tools.check_gpu", "--profile_of", f"{examples}x{width}"]
@@ -58,18 +62,32 @@ def kernels(setting: Setting, programs: Programs) -> Answer:
         command += ["--model_path", setting.model] if setting.model else []
         programs.run(name, command, **_FOR_GRAPHS).check()
         found = json.loads((setting.folder / f"{name}.json").read_text(encoding="utf-8"))
-        said = (
-            f"{examples} × {width}: {found['step_ms']:.2f} ms a step, and {found['kernels_ms']:.2f} ms of "
-            "kernels in it"
-        )
-        if (in_o2 := found["step_ms_in_o2"]) is not None:
-            said += f", and with --fp16 --fp16_opt_level O2 {in_o2:.2f} ms a step"
+        of_bf16 = _described(found["in_bf16"], examples, found["flops"], peak)
+        said = f"{examples} × {width}: {of_bf16}, and {found['kernels_ms']:.2f} ms of kernels in it"
+        if in_o2 := found["in_o2"]:
+            of_o2 = _described(in_o2, examples, found["flops"], peak)
+            said += f"; with --fp16 --fp16_opt_level O2 {of_o2}"
         words.append(said)
         pages.append(f"{said}; {found['graphs']}.\n\n{_table_of(found)}")
         if not found["kernels"]:
             words.append("the profiler saw no kernel")
             verdict = FAIL
     return Answer("; ".join(words), "\n\n".join(pages), verdict)
+
+
+def _described(timed: dict[str, Any], examples: int, flops: float, peak: float) -> str:
+    """Return in words what a step took.
+
+    Args:
+        flops: the operations of a step.
+        peak: as many a second are all of the device; 0 where nobody knows.
+    """
+    seconds = timed["milliseconds"] / 1000
+    share = f", {100 * flops / seconds / peak:.1f} % of the peak" if peak else ""
+    return (
+        f"{timed['milliseconds']:.2f} ms a step ({examples / seconds:.0f} samples/s, "
+        f"{flops / seconds / 1e12:.0f} TFLOP/s{share}; host reads {timed['host_reads']:g})"
+    )
 
 
 def _table_of(found: dict) -> str:
@@ -100,17 +118,18 @@ def measure(setting: Setting, examples: int, width: int) -> None:
     setting.device.keep_memory()
     in_o2 = None
     if setting.device.has_fp16:
-        in_o2 = _milliseconds(_build_step(setting, examples, width, _O2)[0], setting)
+        in_o2 = _timed(_build_step(setting, examples, width, _O2)[0], setting)
         gc.collect()  # Its memory is for the next one.
     step, graphs = _build_step(setting, examples, width, _BF16)
-    step_ms = _milliseconds(step, setting)
+    in_bf16 = _timed(step, setting)
     seen = setting.sizes.steps[1]
     name = f"profile-{examples}x{width}"
     times = _profile(step, seen, setting.device, setting.folder / f"{name}.trace.json")
     by_time = sorted(times.items(), key=lambda item: -item[1][1])
     found = {
-        "step_ms": step_ms,
-        "step_ms_in_o2": in_o2,
+        "in_bf16": in_bf16,
+        "in_o2": in_o2,
+        "flops": TRAINING * model_flops(config_of(setting), np.full(examples, width)),
         "kernels_ms": sum(ms for _, ms in times.values()) / seen,
         "graphs": graphs(),
         "kernels": [(kernel, count / seen, ms / seen) for kernel, (count, ms) in by_time],
@@ -118,25 +137,35 @@ def measure(setting: Setting, examples: int, width: int) -> None:
     (setting.folder / f"{name}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
-def _milliseconds(step: Callable[[], None], setting: Setting) -> float:
-    """Return what a step takes, once it is warm."""
+def _timed(step: Callable[[], None], setting: Setting) -> dict[str, float]:
+    """Return what a step takes, once it is warm: its milliseconds, and how often the host waits in it."""
     for _ in range(_WARM_STEPS):
         step()
     timed = setting.sizes.steps[0]
+    with HostReads(setting.device.torch_device) as reads:
+        for _ in range(timed):
+            step()
     setting.device.synchronize()
     began = time.perf_counter()
     for _ in range(timed):
         step()
     setting.device.synchronize()
-    return 1000 * (time.perf_counter() - began) / timed
+    milliseconds = 1000 * (time.perf_counter() - began) / timed
+    return {"milliseconds": milliseconds, "host_reads": reads.count / timed}
+
+
+def config_of(setting: Setting) -> AlbertConfig:
+    """Return the configuration of the network whose steps are measured."""
+    config = AlbertConfig.from_file(setting.model) if setting.model else AlbertConfig()
+    config.set_task(_TASK.labels)
+    return config
 
 
 def _build_step(
     setting: Setting, examples: int, width: int, precision: dict[str, Any]
 ) -> tuple[Callable[[], None], Callable[[], str]]:
     """Return what takes a step as run_classifier.py does, batch and all, and what tells of its graphs."""
-    config = AlbertConfig.from_file(setting.model) if setting.model else AlbertConfig()
-    config.set_task(_TASK.labels)
+    config = config_of(setting)
     seed_everything(_SEED)
     model = setting.device.place(build_model(config))
     flags = TrainingFlags(
@@ -152,7 +181,7 @@ def _build_step(
     lengths = np.full(examples, width, np.int64)
     features = generate_features(lengths, _TASK, config.vocab_size, _SEED)
     plan = BatchPlan(np.arange(examples), width)
-    count = _WARM_STEPS + sum(setting.sizes.steps)
+    count = _WARM_STEPS + 2 * setting.sizes.steps[0] + setting.sizes.steps[1]
     steps = load_steps([[plan]] * count, features, setting.device.torch_device)
 
     def step() -> None:

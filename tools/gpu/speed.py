@@ -25,6 +25,13 @@ def large_batches(setting: Setting, programs: Programs) -> Answer:
     return _compare(setting, programs, "speed440", setting.sizes.large)
 
 
+def peak_in_half_precision(folder: Path) -> float:
+    """Return the operations a second of the fastest product that the comparisons have met; 0 for none."""
+    results = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("speed*.json")]
+    met = (group.get("bf16") for result in results for group in result["peaks"].values())
+    return max((peak["flops_per_second"] for peak in met if peak), default=0.0)
+
+
 def benchmark_words(setting: Setting, comparison: Comparison, has_transformers: bool) -> list[str]:
     """Return the flags of tools/benchmark.py for one comparison, but for the file of its figures."""
     names = [n for n in comparison.contenders if has_transformers or not n.startswith("hf-")]

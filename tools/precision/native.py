@@ -38,6 +38,8 @@ class _LossScaling(ScaledPrecision):
         self._scaler.scale(loss).backward()
 
     def step(self, max_norm: float = 0.0) -> bool | Tensor:
+        # A step that failed midway, as one does whose recording as a graph finds no memory, left its mark.
+        self._scaler._per_optimizer_states.clear()
         self._scaler.unscale_(self.optimizer)
         self._clip(max_norm)
         self._scaler.step(self.optimizer)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from callback.heartbeat import still
+from model.modeling_albert import AlbertForSequenceClassification
 from processors.batching import BatchPlan, TrainingPlan, plan_evaluation
 from processors.features import Features
 from processors.loading import common_batches, load_steps
@@ -70,10 +71,10 @@ def dry_run(flags: Flags) -> None:
         logger.info(
             "***** Dry run: nothing is written to %s, and no step is kept *****", run.output_dir
         )
-        total, evaluations = 0.0, 1
+        total, evaluations, model = 0.0, 1, start.model
         if flags.goals.do_train:
             flags = with_training_defaults(flags, start, runtime.processes.world_size)
-            seconds, evaluations = _train(flags, runtime, run, start, inference)
+            seconds, evaluations, model = _train(flags, runtime, run, start, inference)
             total += seconds
         else:
             wanted = flags.training.cuda_graphs, flags.training.fused_kernels
@@ -85,7 +86,9 @@ def dry_run(flags: Flags) -> None:
             examples = start.features.get(split, []) if split in flags.goals.splits else []
             if examples:
                 with precision.context():
-                    seconds = sum(_score(flags, runtime, start, inference, f) for f in examples)
+                    seconds = sum(
+                        _score(flags, runtime, start, inference, model, f) for f in examples
+                    )
                 count = sum(map(len, examples))
                 often = f", {times} times" if times > 1 else ""
                 logger.info("  %s: %d examples in %s%s", split, count, _shown(seconds), often)
@@ -100,10 +103,10 @@ def dry_run(flags: Flags) -> None:
 
 def _train(
     flags: Flags, runtime: Runtime, run: Run, start: Start, inference: Inference
-) -> tuple[float, int]:
-    """Measure some steps; return the seconds of all, and how often the dev set is scored.
+) -> tuple[float, int, AlbertForSequenceClassification]:
+    """Measure some steps; return the seconds of all, how often the dev set is scored, and the model.
 
-    Afterwards the model is what the steps made of it, in fp32.
+    That is what the steps made of it, in fp32.
     """
     (examples,) = start.features["train"]
     plan = build_plan(flags.training, examples.lengths, start.max_seq_length, runtime.processes)
@@ -133,8 +136,7 @@ def _train(
     if done < total:
         with still("measuring steps", runtime.is_main):
             seconds = _measure_steps(flags, runtime, state, plan, examples)
-    state.fp32_model()
-    return seconds, _evaluations(flags, plan, done)
+    return seconds, _evaluations(flags, plan, done), state.fp32_model()
 
 
 def _measure_steps(
@@ -179,7 +181,12 @@ def _measure_steps(
 
 
 def _score(
-    flags: Flags, runtime: Runtime, start: Start, inference: Inference, examples: Features
+    flags: Flags,
+    runtime: Runtime,
+    start: Start,
+    inference: Inference,
+    model: AlbertForSequenceClassification,
+    examples: Features,
 ) -> float:
     """Run the model over some batches of a set; return the seconds that all would take."""
     processes, device = runtime.processes, runtime.device
@@ -192,8 +199,8 @@ def _score(
         processes.world_size,
         0 if flags.goals.eval_batch_given else device.evaluation_tokens,
     )
-    start.model.eval()
-    forward = inference.of(start.model)
+    model.eval()
+    forward = inference.of(model)
     forward.begin(plans, examples.lengths)
 
     @torch.no_grad()

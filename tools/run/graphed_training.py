@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -49,28 +50,38 @@ class GraphedTrainingState(TrainingState):
         place = self._device.torch_device
         self._loss, self._loss_weight, self._norm = torch.zeros(3, device=place).unbind()
 
-    def warm_up(self, batches: Iterable[Batch]) -> None:
-        """Record the graph of each batch's shape, before there is a step to wait for it.
+    def warm_up(self, batches: Iterable[tuple[Batch, bool]]) -> None:
+        """Record the graph of each shape that comes again, before there is a step to wait for it.
 
         Raises:
             ValueError: the memory does not hold the graphs, which are insisted on.
         """
+        began = time.perf_counter()
         try:
-            for batch in batches:
-                for _ in range(2):
+            for batch, comes_again in batches:
+                for _ in range(2 if comes_again else 1):
                     self._run(batch, 0.0)
         except (RuntimeError, MemoryError) as error:
-            # The graphs of other shapes may hold what this one needs to run at all.
-            if not (lacks_memory(error) and self.graphs.count):
-                raise
-            self.graphs.give_up(error)
+            self._make_room(error)
         self.precision.drop_gradients()
         self._device.synchronize()
         logger.info(
-            "CUDA graphs: %d shapes of batches recorded in %.1f s; others when they come twice",
+            "CUDA graphs: %d shapes of batches recorded in %.1f s, what runs them loaded in %.1f s more; "
+            "others when they come twice",
             self.graphs.count,
             self.graphs.seconds,
+            time.perf_counter() - began - self.graphs.seconds,
         )
+
+    def _make_room(self, error: Exception) -> None:
+        """Drop the graphs, which may hold what a batch of another shape needs to run at all.
+
+        Raises:
+            Exception: the error, if there are none to drop, or it is another than a lack of memory.
+        """
+        if not (lacks_memory(error) and self.graphs.count):
+            raise error
+        self.graphs.give_up(error)
 
     def _insist(self, error: Exception) -> None:
         raise ValueError(
@@ -86,9 +97,20 @@ class GraphedTrainingState(TrainingState):
         )
 
     def forward_backward(self, step: TrainingStep) -> Tensor:
+        batches = list(zip(step.batches, step.loss_weights, strict=True))
+        try:
+            return self._sum_up(batches)
+        except (RuntimeError, MemoryError) as error:
+            self._make_room(error)
+        # What failed holds no memory any more, as the error is gone.
+        self.precision.drop_gradients()
+        return self._sum_up(batches)
+
+    def _sum_up(self, batches: Sequence[tuple[Batch, float]]) -> Tensor:
+        """Add up the gradients of a step's batches, each with its weight; return their mean loss."""
         seed_step(self._seed, self.global_step, self._processes.rank)
         self._loss.zero_()
-        for batch, loss_weight in zip(step.batches, step.loss_weights, strict=True):
+        for batch, loss_weight in batches:
             self._run(batch, loss_weight)
         return self._loss.clone()
 

@@ -72,8 +72,12 @@ class TrainingState:
         """The gradients' norm in the last step, as :class:`Precision` has it; no later step changes it."""
         return self.precision.grad_norm
 
-    def warm_up(self, batches: Iterable[Batch]) -> None:
-        """Prepare for batches of these shapes, the largest first, if there is something to prepare."""
+    def warm_up(self, batches: Iterable[tuple[Batch, bool]]) -> None:
+        """Prepare for batches of these shapes, the largest first, if there is something to prepare.
+
+        Args:
+            batches: with each, whether its shape comes more than once.
+        """
 
     def forward_backward(self, step: TrainingStep) -> Tensor:
         """Add up the gradients of one optimizer step; return its mean loss, a scalar on the device."""
