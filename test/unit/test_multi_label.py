@@ -98,7 +98,10 @@ def test_a_multi_label_model_is_trained_scored_and_predicted_with(
         set(filter(None, cell.split("; "))) for cell in truth
     ]
     final = records(tmp_path / "again", "eval")[-1]
-    assert final["intervals"].keys() == {"micro_f1", "macro_f1"}
+    # Samples of sentences that are all right are all alike, and have no interval.
+    assert final["intervals"].keys() == {
+        name for name in ("micro_f1", "macro_f1") if results[name] < 1
+    }
     odds = [
         p if name in record["label"] else 1 - p
         for record in said

@@ -18,7 +18,7 @@ from torch.distributed import PrefixStore, TCPStore, init_process_group
 from tools.machine import stop_agreement, stop_signals
 from tools.machine.distributed import Processes
 from tools.machine.stop_signals import StopSignals
-from tools.machine.store import open_store
+from tools.machine.store import number_at, open_store
 
 
 @pytest.fixture
@@ -158,7 +158,8 @@ def test_a_store_that_comes_late_is_waited_for(monkeypatch):
     monkeypatch.setenv("MASTER_PORT", str(port))
     store = open_store(0.1)
     late.join()
-    store.set("word", "said")
-    assert store.get("word") == b"said"
+    assert number_at(store, "asked") == 0
+    store.set("asked", "15")
+    assert number_at(store, "asked") == 15
     with pytest.raises(RuntimeError):
         store.get("another")

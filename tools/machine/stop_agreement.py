@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
 import select
 import signal
-import sys
 import threading
 import time
 
 from tools.machine.distributed import Processes
-from tools.machine.store import open_store
+from tools.machine.store import number_at, open_store
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Terminals, Slurm and torchrun together send a signal more than once; what comes later is meant.
@@ -23,8 +21,8 @@ _ANSWER_SECONDS = 5.0
 _ASK_SECONDS = 0.02
 _OVER = b"\0"
 # What follows the steps counts as two more: the model is saved, and the training is over.
-SAVING = float(sys.maxsize)
-END = math.inf
+SAVING = 2**62
+END = SAVING + 1
 
 
 class StopAgreement:
@@ -47,8 +45,8 @@ class StopAgreement:
         self.failed = False
         self._rank, self._world_size = processes.rank, processes.world_size
         self._condition = threading.Condition()
-        self._begun: float = 0
-        self._last: float | None = None
+        self._begun = 0
+        self._last: int | None = None
         self._frozen = False
         self._store = open_store(_ANSWER_SECONDS)
         # torchrun keeps one store for all rounds of processes where it lets machines come and go.
@@ -74,7 +72,7 @@ class StopAgreement:
             os.close(self._reading)
             os.close(self._writing)
 
-    def begin(self, step: float) -> bool:
+    def begin(self, step: int) -> bool:
         """Say that this process begins ``step``; returns False where all stop before it.
 
         :data:`SAVING` and :data:`END` count as steps as well.
@@ -118,12 +116,12 @@ class StopAgreement:
                     return read[0], True
             elif has_store:
                 try:
-                    if self._store.check(["asked"]):
-                        return int(self._store.get("asked")), False
+                    if number := number_at(self._store, "asked"):
+                        return number, False
                 except RuntimeError:
                     has_store = False
 
-    def _agree(self, number: int) -> float:
+    def _agree(self, number: int) -> int:
         """Return the last step for all processes.
 
         Raises:
@@ -132,15 +130,21 @@ class StopAgreement:
         self._store.set("asked", str(int(number)))
         with self._condition:
             self._frozen, begun = True, self._begun
-        self._store.set(f"begun/{self._rank}", str(begun))
-        keys = [f"begun/{rank}" for rank in range(self._world_size)]
-        # The store's own way of waiting prints lines of its own where it was in vain.
+        self._store.set(f"begun/{self._rank}", str(begun + 1))  # 0 says nothing.
         until = time.monotonic() + _ANSWER_SECONDS
-        while not self._store.check(keys):
+        return max(self._wait_for(f"begun/{rank}", until) for rank in range(self._world_size)) - 1
+
+    def _wait_for(self, key: str, until: float) -> int:
+        """Return a number that a process is to set; the store's own way of waiting prints lines in vain.
+
+        Raises:
+            RuntimeError: the process has not by the time ``until``, or the store is gone.
+        """
+        while not (number := number_at(self._store, key)):
             if time.monotonic() > until:
                 raise RuntimeError("a process does not answer")
             time.sleep(_ASK_SECONDS)
-        return max(float(self._store.get(key)) for key in keys)
+        return number
 
     def _watch_the_end(self, first: float | None) -> None:
         """See that this process ends soon on a signal that is meant, also in foreign code.

@@ -86,7 +86,7 @@ class StopSignals:
         """Return, once the model is saved, whether a signal is to end the run."""
         return self._stops_before(END)
 
-    def _stops_before(self, step: float) -> bool:
+    def _stops_before(self, step: int) -> bool:
         return not self._agreement.begin(step) if self._agreement else self._number is not None
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

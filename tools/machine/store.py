@@ -31,3 +31,15 @@ def open_store(seconds: float) -> Store:
     # Processes that torchrun starts again may meet at the store of those before.
     start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     return PrefixStore(f"run/{start}", store)
+
+
+def number_at(store: Store, key: str) -> int:
+    """Return the number at ``key``; 0, without a wait, where there is none yet.
+
+    Adding nothing says what is there. torch before 2.3 has no ``Store.check``, and comparing with what is
+    there crashes in torch 2.1.
+
+    Raises:
+        RuntimeError: the store is gone.
+    """
+    return store.add(key, 0)
