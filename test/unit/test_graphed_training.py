@@ -2,7 +2,9 @@
 
 import copy
 import itertools
+import json
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -20,6 +22,8 @@ from tools.machine.device import Device
 from tools.machine.step_graphs import InputBuffers, StepGraphs
 from tools.precision import choice
 from tools.run import training
+from tools.run.graphed_training import GraphedTrainingState
+from tools.run.training_state import TrainingState
 
 pytestmark = pytest.mark.newer_torch("has no graphs that these are")
 
@@ -32,6 +36,7 @@ def test_graphs_take_the_steps_of_the_loop(tokenizer, precision, task, accumulat
     plain = Training(tokenizer, "off", **arguments).go_on(overflows=overflows)
     graphed = Training(tokenizer, "auto", **arguments).go_on(overflows=overflows)
     assert graphed.state.graphs.count > 1
+    assert len(graphed.state._gradients) == 1  # So that processes average them all at once.
     assert_same(graphed, plain)
     skipped = graphed.state.precision.skipped_steps
     assert skipped == plain.state.precision.skipped_steps
@@ -290,17 +295,38 @@ def test_an_apex_that_does_not_load_is_warned_of_once(tokenizer, monkeypatch, ca
     assert caplog.text.count("apex is installed, but does not load") == 1
 
 
-def test_two_processes_with_graphs_learn_what_two_without_do(pretrained, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "precision",
+    [
+        (),
+        ("--bf16", "--fp16_opt_level=O2"),
+        ("--fp16", "--fp16_opt_level=O2", "--amp_backend=native"),
+    ],
+)
+def test_two_processes_with_graphs_learn_what_two_without_do(
+    pretrained, tmp_path, monkeypatch, precision
+):
+    """In fp16 a step overflows in one of them alone, and both leave it out."""
     monkeypatch.chdir(tmp_path)
     data = write_sst2(tmp_path / "SST-2", train=45, dev=8)
     words = ["--do_train", "--device=cpu", "--data_dir", data, "--max_seq_length=32", "--batch_size=4",
              "--num_train_epochs=2", "--learning_rate=1e-3", "--gradient_accumulation_steps=2",
-             "--model_name_or_path", pretrained, "--save_steps=0"]  # fmt: skip
+             "--model_name_or_path", pretrained, "--save_steps=0", *precision]  # fmt: skip
 
     def tape(rank):
         Device.why_no_graphs = lambda device: None
         Device.graph_recorder = lambda device: Tape()
-        Device.has_cuda = True
+        Device.has_cuda = Device.has_fp16 = True
+        for kind in (TrainingState, GraphedTrainingState):
+            kind.forward_backward = overflowing(kind.forward_backward, rank)
+
+    def overflowing(forward_backward, rank):
+        def overflow(state, step):
+            if "--fp16" in precision and rank == 1 and step.global_step == 3:
+                step = replace(step, loss_weights=[1e30] * len(step.loss_weights))
+            return forward_backward(state, step)
+
+        return overflow
 
     plain = [*words, "--output_dir=plain"]
     graphed = [*words, "--cuda_graphs=on", "--output_dir=graphed"]
@@ -310,6 +336,10 @@ def test_two_processes_with_graphs_learn_what_two_without_do(pretrained, tmp_pat
     ends = run_together([graphed, graphed], tmp_path, tape)
     assert [end[0] for end in ends] == [0, 0], ends
     assert "CUDA graphs: " in ends[0][1]
+    if "--fp16" in precision:
+        lines = (tmp_path / "graphed" / "metrics.jsonl").read_text().splitlines()
+        scales = [record for record in map(json.loads, lines) if record["event"] == "scale"]
+        assert scales[-1]["skipped_steps"] == 1
     weights = [
         (tmp_path / name / "model.safetensors").read_bytes() for name in ("plain", "graphed")
     ]
