@@ -123,6 +123,12 @@ def test_a_table_without_a_dev_file_is_scored(run_classifier, table, tmp_path):
     assert results == model + of_test
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["text_columns"] == ["sentence"]  # The default of tools/predict.py.
+    # A row more divides the table anew, and what was trained with may be scored.
+    with (tmp_path / "t.jsonl").open("a") as file:
+        file.write('{"sentence": "a fine row", "label": "fine"}\n')
+    other = run_classifier(*flags, "--do_eval", "--dry_run")
+    words = "trained before t.jsonl was changed, and may have seen what is scored now"
+    assert words in other.stdout + other.stderr
     # Once more, with a label of no class: nothing is scored, and no result is lost.
     (tmp_path / "test.jsonl").write_text("".join(test).replace('"dull"', '"drab"'))
     once_more = run_classifier(*CUSTOM, *predicts)

@@ -19,7 +19,11 @@ logger = logging.getLogger(__name__)
 
 
 def warn_of_trained_examples(
-    shares: ShareFlags, train_file: str, trained: Mapping[str, Any], other_inputs: bool
+    shares: ShareFlags,
+    train_file: str,
+    trained: Mapping[str, Any],
+    other_inputs: bool,
+    has_changed: bool = False,
 ) -> None:
     """Warn where a share of a file is scored that is not the one that the training set aside.
 
@@ -28,6 +32,7 @@ def warn_of_trained_examples(
         trained: the flags of the training; none where they are not known.
         other_inputs: whether examples are other tokens than in the training. Which are alike, and so on
             one side, may differ then.
+        has_changed: whether the file has, since the training.
     """
     if not shares.dev_share or Path(str(trained.get("train_file"))).name != Path(train_file).name:
         return
@@ -37,6 +42,8 @@ def warn_of_trained_examples(
         reason = "the model was trained without --dev_share"
     elif (share, then.seed) != (shares.dev_share, shares.seed):
         reason = f"the model was trained with --dev_share {share:g} --split_seed {then.seed}"
+    elif has_changed:
+        reason = f"the model was trained before {train_file} was changed"
     elif other_inputs:
         reason = "the model was trained with another --max_seq_length or --truncation"
     else:
@@ -46,7 +53,7 @@ def warn_of_trained_examples(
         shares.dev_share,
         shares.seed,
         reason,
-        "give the same" if share else "give --dev_file examples that are new to it",
+        "give the same" if share and not has_changed else "give --dev_file examples new to it",
     )
 
 

@@ -16,7 +16,7 @@ from callback.checkpointing import CHECKPOINT_NAME, MODEL_FILES
 from callback.history import METRICS_FILE, History, is_torn
 from callback.trackers.base import TENSORBOARD, TRACKERS
 from model.file_names import INDEX_NAMES, WEIGHTS_NAMES
-from model.files import remove_temporary_files, temporary_files, write_whole
+from model.files import digest, remove_temporary_files, temporary_files, write_whole
 from tools.cli.errors import UsageError
 from tools.machine.folders import check_named_folder, make_named_folder
 from tools.results.run_folder import (
@@ -24,6 +24,7 @@ from tools.results.run_folder import (
     PICTURE_FILE,
     PREDICTIONS,
     RUN_FILE,
+    RunFolder,
     has_run,
     is_record,
 )
@@ -257,13 +258,24 @@ def open_training_record(flags: Flags) -> None:
 
 def training_arguments(folder: Path) -> dict[str, Any]:
     """Return the flags of the training that left a model in ``folder``; none where nothing tells them."""
-    if CHECKPOINT_NAME.fullmatch(folder.resolve().name):
-        folder = folder.resolve().parent
     try:
-        found = json.loads((folder / _ARGUMENTS).read_text(encoding="utf-8"))
+        found = json.loads((_of_run(folder) / _ARGUMENTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def has_changed_since(folder: Path, train_file: Path) -> bool:
+    """Return whether a file is known to be another than the training of the model in ``folder`` read."""
+    data = RunFolder(_of_run(folder)).run.get("data", {})
+    then = data.get("train", {}).get("sha256")
+    return isinstance(then, str) and train_file.is_file() and then != digest(train_file)
+
+
+def _of_run(folder: Path) -> Path:
+    """Return the output folder of the run that left a model in ``folder``, which may be a checkpoint's."""
+    whole = folder.resolve()
+    return whole.parent if CHECKPOINT_NAME.fullmatch(whole.name) else folder
 
 
 def _trains_further(folder: Path) -> str:

@@ -52,6 +52,7 @@ from tools.run.inputs import ModelFiles, check_sizes, find_inputs, resolve_task
 from tools.run.loss import check_class_weights
 from tools.run.output_dir import (
     check_output_dir,
+    has_changed_since,
     look_at_output_dir,
     open_history,
     open_output_dir,
@@ -217,9 +218,11 @@ def load_start(flags: Flags, runtime: Runtime, run: Run) -> Start:
         for remark in remarks:
             logger.warning("%s", remark)
         if flags.shares.dev_share:
-            trained = training_arguments(run.files.weights)
+            file, weights = flags.custom.train_file, run.files.weights
             warn_of_trained_examples(
-                flags.shares, flags.custom.train_file, trained, other_inputs=bool(remarks)
+                *(flags.shares, file, training_arguments(weights)),
+                other_inputs=bool(remarks),
+                has_changed=has_changed_since(weights, Path(file)),
             )
     config.set_inputs(max_seq_length, truncation)
     if not run.resume_from and not run.files.weights:
