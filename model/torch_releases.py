@@ -6,7 +6,6 @@ Each function says from which release on torch itself does it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
@@ -90,12 +89,3 @@ def keep_attention_in_half_precision() -> None:
     """
     if hasattr(torch.backends.cuda, "allow_fp16_bf16_reduction_math_sdp"):
         torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
-
-
-def let_collectives_end() -> None:
-    """Wait until the threads of a process group have dropped their tensors; then it may be destroyed.
-
-    torch 2.1 does that with Python's lock held, for which such a thread can wait: forever.
-    """
-    if not _SINCE_2_4:
-        time.sleep(0.5)

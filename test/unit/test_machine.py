@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import ROOT, command
+from forks import fork, statuses
+from helpers import ROOT, command, free_port
 from simulated_npu import install
 
 from callback.progressbar import ProgressBar
@@ -280,3 +281,22 @@ def test_ddp_timeout_is_the_limit_of_hccl(tmp_path):
     said, after = result.stdout.splitlines()
     assert "no answer from the other processes within 2 s (--ddp_timeout)" in said
     assert 1.5 < float(after.split()[1]) < 5
+
+
+def test_a_group_is_left_though_its_threads_wait_for_python():
+    """torch 2.4 hung there: a thread that has done a collective drops its tensors by Python's lock."""
+    ports = [free_port() for _ in range(4)]
+
+    def leave_again_and_again(rank):
+        def action():
+            sys.setswitchinterval(5)  # So the other threads get no turn that is not given to them.
+            for port in ports:
+                os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+                processes = Processes(rank, rank, 2, 2)
+                with processes.connected(Device("cpu"), 60):
+                    processes.all_reduce(torch.ones(4))
+            return 0
+
+        return action
+
+    assert statuses([fork(leave_again_and_again(rank)) for rank in range(2)]) == [0, 0]

@@ -14,7 +14,6 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from model.torch_releases import let_collectives_end
 from tools.cli.errors import PeerError, UsageError
 from tools.machine.device import Device
 from tools.machine.meeting_point import MeetingPoint
@@ -102,8 +101,7 @@ class Processes:
                     "them hangs, and its log says where"
                 ) from error
             raise
-        let_collectives_end()
-        torch.distributed.destroy_process_group()
+        _leave_group(device)
 
     def barrier(self) -> None:
         """Wait for all processes."""
@@ -280,3 +278,17 @@ def rank_of(local_rank: int) -> int | None:
     """Return this process's rank among several, as :func:`processes_from_environment`; None if alone."""
     processes = processes_from_environment(local_rank)
     return processes.rank if processes.world_size > 1 else None
+
+
+def _leave_group(device: Device) -> None:
+    """Destroy the process group.
+
+    Up to torch 2.4 at least, a group that goes waits with Python's lock held for its threads to end, and
+    one of them may wait for that lock, to drop the tensors of the last collective: forever. Who holds what
+    does the group's work by itself lets go of it last, and that one waits without the lock.
+    """
+    group = torch.distributed.distributed_c10d._get_default_group()
+    backend = group._get_backend(device.torch_device)
+    del group
+    torch.distributed.destroy_process_group()
+    del backend
