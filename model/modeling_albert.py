@@ -225,8 +225,9 @@ class AlbertTransformer(nn.Module):
             for group in self.albert_layer_groups
         ]
         passes = [layer for group in self.group_of_layer for layer in groups[group]]
-        for index, (layer, projections) in enumerate(passes, start=1):
-            arguments = (hidden, mask, projections, first_only and index == len(passes))
+        last = len(passes) - 1
+        for index, (layer, projections) in enumerate(passes):
+            arguments = (hidden, mask, projections, first_only and index == last)
             if self.gradient_checkpointing and self.training:
                 hidden = checkpoint(layer, *arguments, use_reentrant=False)
             else:

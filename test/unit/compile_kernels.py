@@ -29,10 +29,22 @@ NAMES = {
 TYPES = {name: kind for kind, names in NAMES.items() for name in names.split()}
 
 
+VERSION = tuple(map(int, triton.__version__.split(".")[:2]))
+
+
 def compile_one(kernel, constants, **options):
     names = kernel.arg_names
-    types = {name: "constexpr" if name in constants else TYPES[name] for name in names}
-    values = {(names.index(name),): value for name, value in constants.items()}
+    types = {name: TYPES[name] for name in names if name not in constants}
+    values = constants
+    if VERSION < (
+        3,
+        2,
+    ):  # torch 2.4 and 2.5 bring such ones, which take arguments by their numbers.
+        types = {names.index(name): kind for name, kind in types.items()}
+        values = {names.index(name): value for name, value in constants.items()}
+    elif VERSION > (3, 2):
+        types = {name: types.get(name, "constexpr") for name in names}
+        values = {(names.index(name),): value for name, value in constants.items()}
     triton.compile(ASTSource(kernel, types, values), target=TARGET, options=options)
     print(kernel.__name__, constants)
 

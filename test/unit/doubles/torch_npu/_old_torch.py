@@ -20,7 +20,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.cuda.amp.grad_scaler import _refresh_per_optimizer_state
+
+try:
+    from torch.amp.grad_scaler import _refresh_per_optimizer_state
+except ImportError:  # torch before 2.3
+    from torch.cuda.amp.grad_scaler import _refresh_per_optimizer_state
 from torch.utils._pytree import tree_flatten, tree_map
 
 _SOURCE = Path(__file__).with_suffix(".cpp")
