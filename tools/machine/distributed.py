@@ -283,9 +283,9 @@ def rank_of(local_rank: int) -> int | None:
 def _leave_group(device: Device) -> None:
     """Destroy the process group.
 
-    Up to torch 2.4 at least, a group that goes waits with Python's lock held for its threads to end, and
-    one of them may wait for that lock, to drop the tensors of the last collective: forever. Who holds what
-    does the group's work by itself lets go of it last, and that one waits without the lock.
+    It waits for its threads, and up to torch 2.4 at least it holds Python's lock meanwhile, for which one
+    of them may wait to drop the tensors of the last collective: forever. What has the threads is the
+    group's backend; where Python itself lets go of that, it does so without the lock.
     """
     group = torch.distributed.distributed_c10d._get_default_group()
     backend = group._get_backend(device.torch_device)

@@ -38,12 +38,15 @@ class _LossScaling(ScaledPrecision):
         self._scaler.scale(loss).backward()
 
     def step(self, max_norm: float = 0.0) -> bool | Tensor:
-        # A step that failed midway, as one does whose recording as a graph finds no memory, left its mark.
-        self._scaler._per_optimizer_states.clear()
-        self._scaler.unscale_(self.optimizer)
-        self._clip(max_norm)
-        self._scaler.step(self.optimizer)
-        self._scaler.update(self._fixed_scale)
+        try:
+            self._scaler.unscale_(self.optimizer)
+            self._clip(max_norm)
+            self._scaler.step(self.optimizer)
+            self._scaler.update(self._fixed_scale)
+        except (RuntimeError, MemoryError):
+            # A step whose recording as a graph finds no memory is taken anew.
+            self._scaler._per_optimizer_states.clear()
+            raise
         updated = self._finish_step()
         if self._fixed_scale is None:
             self._keep_least_scale(updated)
