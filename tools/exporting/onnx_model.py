@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from model.modeling_albert import AlbertForSequenceClassification
 from model.torch_releases import CAN_EXPORT
@@ -18,10 +19,10 @@ from tools.exporting.names import INPUTS, OUTPUT
 # A file of ONNX holds no more than this (it is a message of protobuf).
 _LARGEST = 2**31
 _NO_LIMIT = 2**62
-_BATCH, _LENGTH = (
-    2,
-    4,
-)  # Of the inputs that torch.export traces with; any size and length will do then.
+# Of the inputs that torch.export traces with; any size and length will do then.
+_BATCH, _LENGTH = 2, 4
+# torch 2.6 wants to know that there is an end to them.
+_MOST_EXAMPLES = 2**31 - 1
 
 
 def check_exportable(weight_count: int) -> None:
@@ -40,6 +41,19 @@ def check_exportable(weight_count: int) -> None:
             f"--onnx: the model's weights take {4 * weight_count / 2**30:.1f} GiB, and a file of ONNX "
             "holds 2 GiB: leave it out"
         )
+
+
+class _Logits(nn.Module):
+    """A classifier that returns its logits alone: no other output is of use, or known to torch 2.6."""
+
+    def __init__(self, model: AlbertForSequenceClassification) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor
+    ) -> Tensor:
+        return self.model(input_ids, attention_mask, token_type_ids).logits
 
 
 def write_onnx(model: AlbertForSequenceClassification, path: Path) -> None:
@@ -61,7 +75,7 @@ def write_onnx(model: AlbertForSequenceClassification, path: Path) -> None:
         if hasattr(module, "as_products_in_fp32"):
             module.as_products_in_fp32 = True  # onnxruntime computes two products faster.
     shape = {
-        0: torch.export.Dim("batch"),
+        0: torch.export.Dim("batch", max=_MOST_EXAMPLES),
         1: torch.export.Dim("length", max=model.config.max_position_embeddings),
     }
     size = (_BATCH, _LENGTH)
@@ -73,7 +87,7 @@ def write_onnx(model: AlbertForSequenceClassification, path: Path) -> None:
     try:
         with _quiet():
             program = torch.onnx.export(
-                model,
+                _Logits(model),
                 (),
                 kwargs=example,
                 input_names=list(INPUTS),
