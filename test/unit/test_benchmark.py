@@ -116,9 +116,8 @@ def test_every_contender_takes_turns(features, contender):
         pytest.importorskip("transformers")
     session = Session(contender, SETTING, features[contender.group])
     facts, turn = session.prepare(), session.turn()
-    assert facts["host_reads"] == (
-        contender.system == "hf"
-    )  # it looks whether its mask is all ones
+    # Many releases of transformers look whether their mask is all ones.
+    assert facts["host_reads"] in ((0, 1) if contender.system == "hf" else (0,))
     figures = contender_figures(facts, [turn], 1e12)
     assert (figures["optimizer_share"] is not None) == contender.trains
     assert 0 < figures["needed"] < figures["mfu"] < 1
