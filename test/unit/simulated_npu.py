@@ -43,6 +43,11 @@ def pta_error(code):
 }
 
 
+def has_devices_in_python() -> bool:
+    """Return whether torch lets a package add a device without C++."""
+    return hasattr(backend_registration, _IN_PYTHON)
+
+
 def install(
     folder: Path,
     apex: bool = True,
@@ -94,7 +99,7 @@ def install_sources(
 
 
 def _variables(folder: Path, devices: int, lacks: Collection[str]) -> dict[str, str]:
-    if not hasattr(backend_registration, _IN_PYTHON):
+    if not has_devices_in_python():
         if CAN_COMPILE:  # From 2.4 on, until a device can be made in Python, it takes more of C++.
             pytest.skip(f"there is no simulated NPU for torch {torch.__version__}")
         if not shutil.which("g++"):
