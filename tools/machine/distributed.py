@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 import torch.distributed
@@ -287,8 +287,10 @@ def _leave_group(device: Device) -> None:
     of them may wait to drop the tensors of the last collective: forever. What has the threads is the
     group's backend; where Python itself lets go of that, it does so without the lock.
     """
-    group = torch.distributed.distributed_c10d._get_default_group()
-    backend = group._get_backend(device.torch_device)
-    del group
+    backend = None
+    with suppress(RuntimeError):  # A group that another package made may be its own backend.
+        group = torch.distributed.distributed_c10d._get_default_group()
+        backend = group._get_backend(device.torch_device)
+        del group
     torch.distributed.destroy_process_group()
     del backend
