@@ -299,7 +299,7 @@ def test_an_apex_that_does_not_load_is_warned_of_once(tokenizer, monkeypatch, ca
     "precision",
     [
         (),
-        ("--bf16", "--fp16_opt_level=O2"),
+        pytest.param(("--bf16", "--fp16_opt_level=O2"), marks=pytest.mark.long),
         ("--fp16", "--fp16_opt_level=O2", "--amp_backend=native"),
     ],
 )
