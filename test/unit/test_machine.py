@@ -284,7 +284,7 @@ def test_ddp_timeout_is_the_limit_of_hccl(tmp_path):
 
 
 def test_a_group_is_left_though_its_threads_wait_for_python():
-    """torch 2.4 hung there: a thread that has done a collective drops its tensors by Python's lock."""
+    """torch 2.6 hung there: a thread that has done a collective drops its tensors by Python's lock."""
     ports = [free_port() for _ in range(4)]
 
     def leave_again_and_again(rank):

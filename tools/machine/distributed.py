@@ -283,7 +283,7 @@ def rank_of(local_rank: int) -> int | None:
 def _leave_group(device: Device) -> None:
     """Destroy the process group.
 
-    It waits for its threads, and up to torch 2.4 at least it holds Python's lock meanwhile, for which one
+    It waits for its threads, and up to torch 2.6 at least it holds Python's lock meanwhile, for which one
     of them may wait to drop the tensors of the last collective: forever. What has the threads is the
     group's backend; where Python itself lets go of that, it does so without the lock.
     """
