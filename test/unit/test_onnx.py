@@ -17,7 +17,7 @@ from tools.run.scoring import compute_logits
 
 reason = "onnx, onnxscript and onnxruntime make and run the networks"
 pytest.importorskip("onnxscript", reason=reason)
-pytest.importorskip("onnxruntime", reason=reason)
+InferenceSession = pytest.importorskip("onnxruntime", reason=reason).InferenceSession
 
 TEXTS = ("a fine film", "", "a dull and tired film", "x", "we loved this warm story " * 12)
 
@@ -30,6 +30,8 @@ def test_onnxruntime_answers_as_torch_does(small_model, ask, capsys, tmp_path):
     assert export.main([str(word) for word in words]) == 0
     assert "| model_int8.onnx |" in capsys.readouterr().out
     assert {"model.onnx", "model_int8.onnx", "model.safetensors"} <= {f.name for f in out.iterdir()}
+    (output,) = InferenceSession(out / "model.onnx").get_outputs()
+    assert output.shape == ["batch", 2]
     (tmp_path / "table.csv").write_text("id,sentence\n" + "".join(f"7,{t}\n" for t in TEXTS))
     table = ("--file", tmp_path / "table.csv", "--text_columns", "sentence")
     for words in (TEXTS, (*TEXTS, "--windows"), (*TEXTS, "--batch_size=1"), table):

@@ -8,14 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from callback.checkpointing import CHECKPOINT_NAME
 from model.configuration_albert import AlbertConfig
 from model.file_names import CONFIG_NAME
 from model.tokenizer import Tokenizer
 from model.vocabulary import Sources, check_vocabulary, find_vocabulary, load_tokenizer
 from tools.results.run_folder import RunFolder
 from tools.run.data_flags import inputs_of
-from tools.run.output_dir import training_arguments
+from tools.run.output_dir import output_folder_of, training_arguments
 from tools.run.trained import check_trained
 
 
@@ -48,8 +47,7 @@ class Source:
     @cached_property
     def run(self) -> RunFolder:
         """What the training left, in the folder itself or, of a checkpoint, in the one above it."""
-        folder = self.folder.resolve()
-        return RunFolder(folder.parent if CHECKPOINT_NAME.fullmatch(folder.name) else folder)
+        return RunFolder(output_folder_of(self.folder))
 
     @cached_property
     def flags(self) -> Mapping[str, Any]:

@@ -115,6 +115,16 @@ class StepGraphs:
         self.seconds += time.perf_counter() - began
         return True
 
+    def make_room(self, error: Exception) -> None:
+        """Give up, if the graphs may hold the memory for lack of which a piece that is none failed.
+
+        Raises:
+            Exception: the error, if there are no graphs, or it is another than a lack of memory.
+        """
+        if not (lacks_memory(error) and self.count):
+            raise error
+        self.give_up(error)
+
     def give_up(self, error: Exception) -> None:
         """Drop all graphs and record no more, for memory ran out with ``error``."""
         self._on_lack(error)

@@ -14,7 +14,6 @@ from torch import Tensor
 from callback.lr_scheduler import DeviceSchedule
 from processors.loading import Batch, TrainingStep
 from tools.cli.errors import first_line
-from tools.machine.lack_of_memory import lacks_memory
 from tools.machine.seeds import seed_step
 from tools.machine.step_graphs import InputBuffers, Recorder, StepGraphs
 from tools.run.training_state import TrainingState
@@ -62,7 +61,7 @@ class GraphedTrainingState(TrainingState):
                 for _ in range(2 if comes_again else 1):
                     self._run(batch, 0.0)
         except (RuntimeError, MemoryError) as error:
-            self._make_room(error)
+            self.graphs.make_room(error)
         self.precision.drop_gradients()
         self._device.synchronize()
         logger.info(
@@ -72,16 +71,6 @@ class GraphedTrainingState(TrainingState):
             self.graphs.seconds,
             time.perf_counter() - began - self.graphs.seconds,
         )
-
-    def _make_room(self, error: Exception) -> None:
-        """Drop the graphs, which may hold what a batch of another shape needs to run at all.
-
-        Raises:
-            Exception: the error, if there are none to drop, or it is another than a lack of memory.
-        """
-        if not (lacks_memory(error) and self.graphs.count):
-            raise error
-        self.graphs.give_up(error)
 
     def _insist(self, error: Exception) -> None:
         raise ValueError(
@@ -101,7 +90,7 @@ class GraphedTrainingState(TrainingState):
         try:
             return self._sum_up(batches)
         except (RuntimeError, MemoryError) as error:
-            self._make_room(error)
+            self.graphs.make_room(error)
         # What failed holds no memory any more, as the error is gone.
         self.precision.drop_gradients()
         return self._sum_up(batches)

@@ -16,7 +16,6 @@ from processors.batching import BatchPlan
 from processors.loading import Batch, batch_shape
 from tools.cli.errors import first_line
 from tools.machine.device import Device
-from tools.machine.lack_of_memory import lacks_memory
 from tools.machine.step_graphs import InputBuffers, StepGraphs
 from tools.precision.scoring import own_casts
 from tools.run.decision import decide, untried
@@ -106,10 +105,7 @@ class GraphedForward(Forward):
         try:
             self.graphs.run(shape, piece, pays)
         except (RuntimeError, MemoryError) as error:
-            # The graphs of other shapes may hold what this one needs to run at all.
-            if not (lacks_memory(error) and self.graphs.count):
-                raise
-            self.graphs.give_up(error)
+            self.graphs.make_room(error)
         else:
             return outputs.clone()
         piece()  # What failed holds no memory any more, as the error is gone.

@@ -259,7 +259,7 @@ def open_training_record(flags: Flags) -> None:
 def training_arguments(folder: Path) -> dict[str, Any]:
     """Return the flags of the training that left a model in ``folder``; none where nothing tells them."""
     try:
-        found = json.loads((_of_run(folder) / _ARGUMENTS).read_text(encoding="utf-8"))
+        found = json.loads((output_folder_of(folder) / _ARGUMENTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -267,15 +267,15 @@ def training_arguments(folder: Path) -> dict[str, Any]:
 
 def has_changed_since(folder: Path, train_file: Path) -> bool:
     """Return whether a file is known to be another than the training of the model in ``folder`` read."""
-    data = RunFolder(_of_run(folder)).run.get("data", {})
+    data = RunFolder(output_folder_of(folder)).run.get("data", {})
     then = data.get("train", {}).get("sha256")
     return isinstance(then, str) and train_file.is_file() and then != digest(train_file)
 
 
-def _of_run(folder: Path) -> Path:
+def output_folder_of(folder: Path) -> Path:
     """Return the output folder of the run that left a model in ``folder``, which may be a checkpoint's."""
     whole = folder.resolve()
-    return whole.parent if CHECKPOINT_NAME.fullmatch(whole.name) else folder
+    return whole.parent if CHECKPOINT_NAME.fullmatch(whole.name) else whole
 
 
 def _trains_further(folder: Path) -> str:
